@@ -1,0 +1,57 @@
+# Every job of this project by name; `make help` lists them.
+#
+# The first one builds MicroPython's unix port from Debian's sources. To use an upstream checkout
+# instead: make MICROPYTHON=/path/to/micropython ... (1.29 or newer, submodules initialised).
+
+PYTHON ?= python3
+job = make $(or $(firstword $(MAKECMDGOALS)),help)
+
+# The redirection makes sure that a shell runs it: `command` is no program.
+ifeq (,$(shell command -v $(PYTHON) 2>/dev/null))
+$(error $(job) needs $(PYTHON): apt-get install python3)
+endif
+
+export MICROPYTHON
+build = $(PYTHON) tools/build_unix.py --for "$(job)"
+venv = build/venv/bin/python
+
+.PHONY: help build run test check interop bench size clean distclean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+	@echo "MICROPYTHON=/path builds from an upstream checkout (1.29 or newer), not from Debian's sources."
+
+build: ## build MicroPython's unix port and the test tools, as the others do when needed
+	@$(build) --venv
+
+run: ## a bootstrap server, a server and a client on this machine; PORT=, BS_PORT= choose UDP ports
+	@$(build) --venv
+	@$(venv) tools/run.py $(if $(BS_PORT),--bootstrap-port $(BS_PORT)) $(if $(PORT),--port $(PORT)) $(RUN_ARGS)
+
+test: ## all tests but those with other projects' servers; PYTEST_ARGS= for pytest
+	@$(build) --venv
+	@$(venv) -m pytest tests --ignore=tests/interop -n auto --dist loadfile $(PYTEST_ARGS)
+
+check: ## lint, formatting and spelling
+	@$(PYTHON) tools/testenv.py --for "$(job)"
+	@$(venv) -m ruff check
+	@$(venv) -m ruff format --check
+	@$(venv) -m codespell_lib
+
+interop: ## tests with Leshan's servers, which Maven fetches
+	@$(build) --venv --also java --also mvn
+	@$(venv) -m pytest tests/interop $(PYTEST_ARGS)
+
+bench: ## memory, datagrams and time of the client, in a 32-bit build
+	@$(build) standard bench32 --venv
+	@$(venv) tools/bench.py $(BENCH_ARGS)
+
+size: ## bytes of flash that each package takes, against its budget
+	@$(build)
+	@$(PYTHON) tools/size.py
+
+clean: ## remove what was built, but keep the downloads in build/cache
+	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} +; fi
+
+distclean: ## remove build/ wholly
+	@rm -rf build

@@ -1,0 +1,3 @@
+# Every package there is.
+include("client.py")
+include("station.py")

@@ -1,0 +1,3 @@
+# A client without lwm2m-bootstrap: its accounts come from the factory.
+add_library("lwm2m-lib", "../../lib")
+require("lwm2m")

@@ -1,0 +1,26 @@
+// What this project wants of mbedTLS beyond MicroPython's own choice: a board's or a port's mbedTLS
+// configuration includes it last, after extmod/mbedtls/mbedtls_config_common.h.
+#ifndef MBEDTLS_LWM2M_H
+#define MBEDTLS_LWM2M_H
+
+// TLS_PSK_WITH_AES_128_CCM_8 is what RFC 7925 4.2 asks of devices; stock builds lack CCM.
+#define MBEDTLS_CCM_C
+#define MBEDTLS_KEY_EXCHANGE_PSK_ENABLED
+#undef MBEDTLS_PSK_MAX_LEN
+#define MBEDTLS_PSK_MAX_LEN (64) // RFC 4279 5.3
+
+// A datagram of ours carries 1,152 bytes at most (RFC 7252 4.6); peers may send a little more. A
+// handshake message has to fit too: a side's certificates may take some 1,260 bytes together.
+#undef MBEDTLS_SSL_MAX_CONTENT_LEN
+#undef MBEDTLS_SSL_IN_CONTENT_LEN
+#undef MBEDTLS_SSL_OUT_CONTENT_LEN
+#define MBEDTLS_SSL_IN_CONTENT_LEN (1280)
+#define MBEDTLS_SSL_OUT_CONTENT_LEN (1280)
+
+// What a peer may make a handshake keep of messages that came too early or in fragments.
+#define MBEDTLS_SSL_DTLS_MAX_BUFFERING (4096)
+
+// A peer with a wrong pre-shared key is told so, instead of being left to its time-out.
+#define MBEDTLS_SSL_ALL_ALERT_MESSAGES
+
+#endif

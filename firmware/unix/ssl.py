@@ -1,0 +1,2 @@
+# micropython-lib's ssl package in short: the same names as tls, nothing else is used here.
+from tls import *

@@ -1,0 +1,38 @@
+# A Bootstrap Server that gives out the accounts of a table; bootstrap_server.py in the package's
+# module says what stands in it.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# bootstrap_server.py ACCOUNTS.json [PORT [HOST]]
+
+import sys
+
+from lwm2m.bootstrap_server import FAILED, FINISHED, STARTED, BootstrapServer, load_accounts
+
+
+def on_event(event, session):
+    if event == STARTED:
+        print("%s asks to be bootstrapped" % session.endpoint)
+    elif event == FINISHED:
+        print("%s has its accounts (LwM2M %s)" % (session.endpoint, session.version))
+    elif event == FAILED:
+        print("%s was not bootstrapped: %s" % (session.endpoint, session.text))
+
+
+def main(accounts, port=5783, host="0.0.0.0"):
+    try:
+        server = BootstrapServer(
+            int(port), host, accounts=load_accounts(accounts), on_event=on_event
+        )
+    except (OSError, ValueError) as e:
+        print(e.args[-1])
+        sys.exit(1)
+    print("Listening on port %s" % port)
+    try:
+        server.step(-1)
+    except KeyboardInterrupt:
+        pass
+    server.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

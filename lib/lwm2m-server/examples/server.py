@@ -1,0 +1,83 @@
+# A LwM2M Server that manages each client that registers: reads its Device object, writes its
+# timezone and observes its temperature sensor.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# server.py [PORT [HOST]]
+
+import sys
+
+from lwm2m.model import FLOAT, STR, R
+from lwm2m.objects import DEVICE
+from lwm2m.server import DEREGISTERED, EXPIRED, REGISTERED, UPDATED, Server, values
+from ucoap import code_text
+
+_TIMEZONE = "Europe/Berlin"
+_TEMPERATURE = (5700, R | FLOAT, 5701, R | STR)
+
+_NAMES = {
+    0: "Manufacturer",
+    1: "Model Number",
+    3: "Firmware Version",
+    10: "Memory Free, KB",
+    11: "Error Code",
+    13: "Current Time, s",
+    15: "Timezone",
+    16: "Supported Binding",
+    17: "Device Type",
+    21: "Memory Total, KB",
+}
+
+
+def on_client(event, client):
+    name = client.endpoint
+    if event == REGISTERED:
+        print("%s has registered for %d s (LwM2M %s)" % (name, client.lifetime, client.version))
+        print("%s has %s" % (name, " ".join(path for path, attributes in client.links)))
+        server.read(client, "/3/0", on_device)
+        server.write(client, "/3/0/15", _TIMEZONE, on_written)
+        server.observe(client, "/3303/0/5700", on_temperature)
+    elif event == UPDATED:
+        print("%s has updated its registration" % name)
+    elif event == DEREGISTERED:
+        print("%s has de-registered" % name)
+    elif event == EXPIRED:
+        print("%s has not been heard of in its lifetime" % name)
+
+
+def on_device(client, code, format, payload):
+    if code != 0x45:
+        return print("Read /3/0: %s" % code_text(code))
+    found = values(DEVICE, "/3/0", format, payload)
+    print("Read /3/0: 2.05")
+    for rid in sorted(found):
+        print("    %s: %s" % (_NAMES.get(rid, "/3/0/%d" % rid), found[rid]))
+
+
+def on_written(client, code, format, payload):
+    print("Write %s to /3/0/15: %s" % (_TIMEZONE, code_text(code)))
+
+
+def on_temperature(client, code, format, payload):
+    if code != 0x45:  # refused, or ended with the registration
+        return print("Observing /3303/0/5700 has ended: %s" % code_text(code))
+    found = values(_TEMPERATURE, "/3303/0/5700", format, payload)
+    print("Temperature: %.2f" % found[5700])
+
+
+def main(port=5683, host="0.0.0.0"):
+    global server
+    try:
+        server = Server(int(port), host, on_client)
+    except OSError as e:
+        print(e.args[-1])
+        sys.exit(1)
+    print("Listening on port %s" % port)
+    try:
+        server.step(-1)
+    except KeyboardInterrupt:
+        pass
+    server.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,49 @@
+# The reference's first program: a client that knows a bootstrap server and nothing else.
+# It prints what that one prints; the sensor is an addition that prints nothing.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# client.py [URI of the bootstrap server]
+
+import sys
+
+import lwm2m
+import sensor
+
+
+def on_event(event):
+    if event.type == lwm2m.EVENT_REG_UNREGISTERED:
+        print("Server (short ID: %d): Unregistered" % event.short_id)
+    elif event.type == lwm2m.EVENT_REG_REGISTERING:
+        print("Server (short ID: %d): Registering" % event.short_id)
+    elif event.type == lwm2m.EVENT_REG_REGISTERED:
+        print(
+            "Server (short ID: %d): Registered with lifetime %ds"
+            % (event.short_id, event.lifetime)
+        )
+    elif event.type == lwm2m.EVENT_REG_UPDATING:
+        print("Server (short ID: %d): Registration updating" % event.short_id)
+    elif event.type == lwm2m.EVENT_REG_FAILED:
+        print("Server (short ID: %d): Registration failed." % event.short_id)
+    elif event.type == lwm2m.EVENT_BS_PENDING:
+        print("Server (short ID: %d): Bootstrapping" % event.short_id)
+    elif event.type == lwm2m.EVENT_BS_FAILED:
+        print("Server (short ID: %d): Bootstrap failed" % event.short_id)
+    elif event.type == lwm2m.EVENT_BS_FINISHED:
+        print("Server (short ID: %d): Bootstrap finished" % event.short_id)
+
+
+def main(uri="coap://localhost:5783"):
+    client = lwm2m.Client("IOWA_Client", on_event=on_event)
+    client.add_object(sensor.temperature)
+    client.add_bootstrap_server(uri, lwm2m.SEC_NONE)
+    try:
+        while client.step(1) == lwm2m.NO_ERROR:
+            sensor.measure()
+    except KeyboardInterrupt:
+        pass
+    client.remove_bootstrap_server()
+    client.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

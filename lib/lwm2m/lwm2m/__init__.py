@@ -1,0 +1,46 @@
+# LwM2M for MicroPython: the names that an application uses.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+
+from micropython import const
+
+# Statuses: CoAP codes, class << 5 | detail.
+NO_ERROR = const(0)
+SERVICE_UNAVAILABLE = const(0xA3)  # 5.03
+
+# Security Modes (/0/x/2).
+SEC_PRE_SHARED_KEY = const(0)
+SEC_RAW_PUBLIC_KEY = const(1)
+SEC_CERTIFICATE = const(2)
+SEC_NONE = const(3)
+
+# Event.type; core.Event tells what comes with each.
+EVENT_REG_UNREGISTERED = const(1)
+EVENT_REG_REGISTERING = const(2)
+EVENT_REG_REGISTERED = const(3)
+EVENT_REG_UPDATING = const(4)
+EVENT_REG_FAILED = const(5)
+EVENT_REG_UPDATE_FAILED = const(6)
+EVENT_BS_PENDING = const(7)
+EVENT_BS_FINISHED = const(8)
+EVENT_BS_FAILED = const(9)
+EVENT_OBJECT_INSTANCE_CREATED = const(10)
+EVENT_OBJECT_INSTANCE_DELETED = const(11)
+EVENT_READ = const(12)
+EVENT_SERVER_SETTING_CHANGED = const(13)
+
+# Loaded when first asked for, so that what is not used costs no heap.
+_LAZY = {
+    "Client": "client",
+    "Object": "model",
+    "Net": "net",
+}
+
+
+def __getattr__(name):
+    # EVENT_OBSERVATION_… are observe's.
+    module = "observe" if name.startswith("EVENT_O") else _LAZY.get(name)
+    if not module:
+        raise AttributeError(name)
+    value = getattr(__import__("lwm2m." + module, None, None, (name,)), name)
+    globals()[name] = value
+    return value

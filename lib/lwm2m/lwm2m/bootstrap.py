@@ -1,0 +1,427 @@
+# The client's side of the Bootstrap interface (LwM2M 1.1 6.1).
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# A session is one transaction. An operation never changes an instance, or an object's dict of
+# instances, in place: it makes a new one and puts it there as its last step. What was there when
+# the session began is kept, and put back unless a Finish passes.
+
+from micropython import const
+from ucoap import ACCEPT, DELETE, GET, POST, PUT, Error
+import lwm2m.model as model
+from .core import Account, failure, uri_options
+from .objects import security_fault, server_id
+
+_BOOTSTRAP_ID = const(65535)
+_BOOTSTRAP = const(1)  # of Core.state
+_CONNECTED = const(2)  # of Account.state
+_EXCHANGE_LIFETIME = const(247)  # s, RFC 7252 4.8.2
+
+# A failed attempt is followed by others as a registration is: the defaults of /1/x/17 and 18.
+_RETRY_COUNT = const(5)
+_RETRY_TIMER = const(60)
+
+_DELETED = const(0x42)
+_CHANGED = const(0x44)
+_CONTENT = const(0x45)
+_BAD_REQUEST = const(0x80)
+_UNAUTHORIZED = const(0x81)
+_NOT_FOUND = const(0x84)
+_NOT_ALLOWED = const(0x85)
+_NOT_ACCEPTABLE = const(0x86)
+_INTERNAL = const(0xA0)
+_UNAVAILABLE = const(0xA3)
+
+# Events; the same numbers in the package's __init__.
+_BS_PENDING = const(7)
+_BS_FINISHED = const(8)
+_BS_FAILED = const(9)
+
+# States.
+_IDLE = const(0)  # no session; the last one's connection may still be open
+_WAITING = const(1)  # for the hold-off or the next attempt
+_CONNECTING = const(2)
+_REQUESTED = const(3)  # the Bootstrap-Request has gone out
+_RUNNING = const(4)  # it was answered, or an operation came
+_FINISHED = const(5)  # the answer to Finish is going out
+_EXHAUSTED = const(6)  # no attempt is left
+
+# What a Delete on / or /0 means to the bootstrap server account, which survives it.
+_REPLACEABLE = const(1)  # a new one may be written under any instance id
+_HIDDEN = const(2)  # and its instance id is free for others, as nobody has discovered it since
+
+
+class Bootstrap:
+    """Bootstrap attempts and sessions of a Core; core calls what has no underscore."""
+
+    def __init__(self, core):
+        self.core = core
+        self.state = _IDLE
+        self.account = None  # with the connection of the session under way, or the last one
+        self._due = 0  # s, when the state's time is over
+        self._close_due = -1  # s, when the last session's connection is closed
+        self.purge_due = -1  # s, Bootstrap-Server Account Timeout
+        self.vain = 0  # sessions that have passed since a server was last registered with
+        self._attempts = 0  # failed ones
+        self._usable = False  # whether there are servers to go back to
+        self._format = True  # whether to tell the preferred Content-Format
+        self._backup = {}  # {object: its instances before the session}
+        self._covered = 0  # 0, _REPLACEABLE or _HIDDEN
+
+    def account_iid(self):
+        """The instance id of the bootstrap server account, or -1."""
+        return _account_of(self.core.objects[0].instances)
+
+    # --- Attempts
+
+    def start(self, usable=False):
+        """Begin to bootstrap. Returns False where there is no bootstrap server account, or where
+        its sessions pass and yet no server registers this client.
+
+        usable: the regular servers work, so that one failed attempt leads back to them.
+        """
+        iid = self.account_iid()
+        if iid < 0 or self.vain >= _RETRY_COUNT:
+            return False
+        core = self.core
+        core.drop_accounts()
+        core.state = _BOOTSTRAP
+        self._usable = usable
+        self._format = core.version != "1.0"
+        self._attempts = 0
+        wait = core.objects[0].get(iid, 11, 0)
+        if self.vain > 1:  # or bootstraps would follow each other without a pause
+            wait += _RETRY_TIMER << self.vain - 2
+        self._enter(_WAITING, wait)
+        core.event(_BS_PENDING, _BOOTSTRAP_ID)
+        return True
+
+    def stop(self):
+        """End a session, if there is one, without a word; everything is as before it."""
+        self._close()
+        self.state = _IDLE
+        self.vain = 0
+
+    def poll(self, now):
+        """Do what is due. Returns whether the last attempt has failed."""
+        core = self.core
+        state = self.state
+        if state == _FINISHED:
+            self.state = _IDLE
+            self._close_due = core.after(_EXCHANGE_LIFETIME)
+            core.event(_BS_FINISHED, _BOOTSTRAP_ID)
+            core.begin()
+        elif state == _WAITING and self._due <= core.seconds:
+            self._connect(now)
+        elif state == _RUNNING and self._due <= core.seconds:
+            self._fail(_UNAVAILABLE, True, "no operation in time")
+        elif state == _IDLE:
+            if 0 <= self._close_due <= core.seconds:
+                self._close()
+            if 0 <= self.purge_due <= core.seconds:
+                iid = self.account_iid()
+                if iid >= 0:
+                    core.objects[0].instances.pop(iid)
+                self.purge_due = -1
+        if self._connected():
+            self._request(now)
+        return self.state == _EXHAUSTED
+
+    def next_ms(self, least):
+        """The less of least and the ms until poll() has something to do; -1 is never."""
+        core = self.core
+        if self.state >= _FINISHED or self._connected():
+            return 0
+        if self.state == _WAITING or self.state == _RUNNING:
+            return core.until(self._due, least)
+        if self.state == _IDLE:
+            return core.until(self.purge_due, core.until(self._close_due, least))
+        return least
+
+    def _enter(self, state, seconds):
+        self.state = state
+        self._due = self.core.after(seconds)
+
+    def _connected(self):
+        return self.state == _CONNECTING and self.account.state == _CONNECTED
+
+    def _connect(self, now):
+        core = self.core
+        self._close()
+        security = core.objects[0].instances[self.account_iid()]
+        self.account = Account(security, _BOOTSTRAP_ID, None, core.coap.get(_BOOTSTRAP_ID))
+        self.state = _CONNECTING
+        if not core.connect(self.account, now):
+            self._fail(_UNAVAILABLE, True, "no connection")
+
+    def disconnected(self, account, code, text):
+        if account is self.account:
+            if _CONNECTING <= self.state <= _RUNNING:
+                self._fail(code, True, text)
+            else:
+                self._close()
+
+    def _request(self, now):
+        # Bootstrap-Request (LwM2M 1.1 6.1.7.1).
+        core = self.core
+        self.state = _REQUESTED
+        try:
+            queries = ["ep=" + core.endpoint]
+            if self._format:
+                queries.append("pct=%d" % model.TLV)
+            options = uri_options(self.account.uri, "bs", queries)
+            core.engine.request(
+                now, self.account, POST, options, b"", self._answered, self.account.settings
+            )
+        except Exception:  # Error, MemoryError; a tuple of them would need memory itself
+            self._fail(_INTERNAL, True, "the request does not fit")
+
+    def _answered(self, x, code, m, payload):
+        if self.state != _REQUESTED:
+            return  # an operation has come before the answer, and counts as one
+        if code == _CHANGED:
+            self._enter(_RUNNING, _EXCHANGE_LIFETIME)
+        elif self._format and code >> 5 == 4:
+            self._format = False  # a server of LwM2M 1.0 may not know pct
+            self._request(self.core.now)
+        else:
+            try:
+                self._fail(*failure(code, payload))
+            except MemoryError:
+                self._fail(_INTERNAL, True, None)
+
+    def _fail(self, code, internal, text):
+        core = self.core
+        self._close()
+        self._attempts += 1
+        self.state = _EXHAUSTED
+        if self._usable:
+            self.state = _IDLE
+            core.begin()
+        elif self._attempts < _RETRY_COUNT:
+            self._enter(_WAITING, _RETRY_TIMER << self._attempts - 1)
+        core.event(_BS_FAILED, _BOOTSTRAP_ID, None, code, internal, text)
+        if self.state == _WAITING:
+            core.event(_BS_PENDING, _BOOTSTRAP_ID)
+
+    def _close(self):
+        # The end of a session: what it has changed, and no Finish made last, is undone.
+        for obj in self._backup:
+            obj.instances = self._backup[obj]
+        self._backup.clear()
+        self._covered = 0
+        self._close_due = -1
+        if self.account:
+            self.core.disconnect(self.account)
+            self.account = None
+
+    # --- The transaction
+
+    def _put(self, changes):
+        # Put new dicts of instances in place: (object, instances) each; the last step of an
+        # operation, and the only one that has effect.
+        for obj, _ in changes:
+            if obj not in self._backup:
+                self._backup[obj] = obj.instances
+        for obj, instances in changes:
+            obj.instances = instances
+
+    # --- Operations
+
+    def handle(self, account, m, payload, reply):
+        """Serve a request of the bootstrap server. Returns the response code; raises Error."""
+        if account is not self.account or not _REQUESTED <= self.state <= _RUNNING:
+            raise Error(_UNAUTHORIZED, "no bootstrap session")
+        self._enter(_RUNNING, _EXCHANGE_LIFETIME)
+        code = m.code
+        if code == POST and m.strings(11) == ["bs"]:
+            return self._finish()
+        path = model.path_of(m)
+        obj = None
+        if path:
+            obj = self.core.objects.get(path[0])
+            if not obj:
+                raise Error(_NOT_FOUND if code == GET else _BAD_REQUEST, "no such object")
+        accept = m.uint(ACCEPT)
+        if code == GET and accept == model.LINK:
+            return self._discover(path, obj, reply)
+        if code == GET and self.core.version != "1.0":
+            return self._read(path, obj, accept, reply)
+        if code == DELETE:
+            return self._delete(path, obj)
+        if code == PUT:
+            return self._write(path, obj, m, payload)
+        raise Error(_NOT_ALLOWED)
+
+    def _discover(self, path, obj, reply):
+        # LwM2M 1.1 6.1.7.3.
+        if len(path) > 1:
+            raise Error(_BAD_REQUEST)
+        objects = self.core.objects if obj is None else {obj.id: obj}
+        root = 'lwm2m="1.0",' if self.core.version == "1.0" else "</>;lwm2m=1.1,"
+        reply.content_format = model.LINK
+        reply.payload = root + model.object_links(objects, self._attributes)
+        self._covered = min(self._covered, _REPLACEABLE)
+        return _CONTENT
+
+    def _attributes(self, obj, iid):
+        text = ""
+        if obj.id < 2:
+            short_id = server_id(obj, iid)
+            if short_id != _BOOTSTRAP_ID and short_id is not None:
+                text = ";ssid=%d" % short_id
+            if obj.id == 0 and self.core.version != "1.0":
+                text += ';uri="%s"' % obj.instances[iid].get(0, "")
+        return text
+
+    def _read(self, path, obj, accept, reply):
+        # LwM2M 1.1 6.1.7.4.
+        if len(path) > 2:
+            raise Error(_BAD_REQUEST)
+        if not path or path[0] not in (1, 2):
+            raise Error(_UNAUTHORIZED if path and path[0] == 0 else _NOT_ALLOWED)
+        if len(path) == 2 and path[1] not in obj.instances:
+            raise Error(_NOT_FOUND)
+        return model.read(obj, path, accept, reply, 0x0F)
+
+    def _delete(self, path, obj):
+        # LwM2M 1.1 6.1.7.6.
+        if len(path) > 2:
+            raise Error(_BAD_REQUEST)
+        objects = self.core.objects
+        changes = []
+        for oid in objects if obj is None else path[:1]:
+            obj = objects[oid]
+            old = obj.instances
+            kept = self.account_iid() if oid == 0 else -1
+            if len(path) == 2:
+                if path[1] not in old or not obj.bootstrap or path[1] == kept:
+                    raise Error(_BAD_REQUEST, "not to be deleted")
+                new = dict(old)
+                new.pop(path[1])
+            elif obj.bootstrap:
+                new = {kept: old[kept]} if kept >= 0 else {}
+            else:
+                continue
+            changes.append((obj, new))
+        self._put(changes)
+        if not path or path == (0,):
+            self._covered = _HIDDEN
+        return _DELETED
+
+    def _write(self, path, obj, m, payload):
+        # LwM2M 1.1 6.1.7.5.
+        n = len(path)
+        if not 1 <= n <= 3 or not obj.bootstrap or (n == 3 and not obj.flags(path[2]) & 0x0F):
+            raise Error(_BAD_REQUEST, "not to be written")
+        instances = dict(obj.instances)
+        covered = self._covered
+        if n == 3:
+            value = model.decode_resource(obj, m, payload, path)
+            values = {}
+            if covered != _HIDDEN or obj.id or path[1] != _account_of(instances):
+                values.update(instances.get(path[1], values))
+            values[path[2]] = value
+            found = [(path[1], values)]
+        else:
+            found = model.decode_instances(obj, m, payload, True)
+            if n == 2 and (len(found) != 1 or found[0][0] not in (None, path[1])):
+                raise Error(_BAD_REQUEST, "not the instance of the path")
+        for iid, values in found:
+            if iid is None:
+                iid = path[1] if n == 2 else 0
+            text = model.missing(obj, values)
+            if text and n < 3:
+                raise Error(_BAD_REQUEST, "/%d/%d: %s" % (obj.id, iid, text))
+            if obj.id == 0:
+                covered = _make_room(instances, iid, values, covered)
+            instances[iid] = values
+        self._put(((obj, instances),))
+        self._covered = covered
+        return _CHANGED
+
+    def _finish(self):
+        # LwM2M 1.1 6.1.7.7.
+        core = self.core
+        text = inconsistency(core.objects, core.net.modes)
+        if text:
+            raise Error(_NOT_ACCEPTABLE, text)
+        seconds = core.objects[0].instances.get(self.account_iid(), {}).get(12) or 0
+        self.purge_due = core.after(seconds) if seconds > 0 else -1
+        self._backup.clear()
+        self._covered = 0
+        self.state = _FINISHED
+        self.vain += 1
+        return _CHANGED
+
+
+def _account_of(instances):
+    for iid in instances:
+        if instances[iid].get(1):
+            return iid
+    return -1
+
+
+def _make_room(instances, iid, values, covered):
+    # There is one bootstrap server account. It cannot be overwritten or doubled, but it gives
+    # way to what a server writes that has deleted it. Returns the new `covered`.
+    old = _account_of(instances)
+    new = values.get(1)
+    if old < 0 or (old == iid) == bool(new):
+        return 0 if new else covered
+    if covered < (_REPLACEABLE if new else _HIDDEN):
+        raise Error(_BAD_REQUEST, "/0/%d is the bootstrap server account" % old)
+    if new:
+        instances.pop(old)
+        return 0
+    free = 0
+    while free in instances:
+        free += 1
+    instances[free] = instances[old]
+    return covered
+
+
+def inconsistency(objects, modes):
+    """What is wrong with the accounts of {0: Security, 1: Server}: a str, or None.
+
+    modes: tuple of the Security Modes that this device can do. Checked at Finish, and on what
+    the factory has written.
+    """
+    security, server = objects[0], objects[1]
+    bootstrap = 0
+    ids = {}
+    for iid in sorted(security.instances):
+        values = security.instances[iid]
+        text = model.missing(security, values) or security_fault(values, modes)
+        if text:
+            return "/%d/%d: %s" % (0, iid, text)
+        if values[1]:
+            bootstrap += 1
+            continue
+        short_id = values.get(10)
+        if short_id is None or not 0 < short_id < _BOOTSTRAP_ID:
+            return "/0/%d/10 must be from 1 to 65534" % iid
+        if short_id in ids:
+            return "/%d/%d: short server id %d is there twice" % (0, iid, short_id)
+        ids[short_id] = iid
+    if bootstrap > 1:
+        return "two bootstrap server accounts"
+    if not ids and not server.instances:
+        return "only a bootstrap server account" if bootstrap else "no server account"
+    for iid in sorted(server.instances):
+        values = server.instances[iid]
+        text = model.missing(server, values)
+        if text:
+            return "/%d/%d: %s" % (1, iid, text)
+        short_id = values[0]
+        if short_id not in ids:
+            return "/%d/%d: short server id %d has no pair" % (1, iid, short_id)
+        if ids[short_id] < 0:
+            return "/%d/%d: short server id %d is there twice" % (1, iid, short_id)
+        ids[short_id] = -1
+        if "U" not in values[7]:
+            return "/1/%d/7: the server's URI asks for U, not %s" % (iid, values[7])
+        if values[1] < 0:
+            return "/1/%d/1 is negative" % iid
+    for short_id in ids:
+        if ids[short_id] >= 0:
+            return "/%d/%d: short server id %d has no pair" % (0, ids[short_id], short_id)

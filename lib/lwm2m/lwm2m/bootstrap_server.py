@@ -1,0 +1,796 @@
+# The Bootstrap Server (LwM2M 1.1 6.1): sessions with clients, and a table of their accounts.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# The table is JSON: an object whose names are endpoint names, "*" being every other one.
+#
+# {
+#   "sensor-1": {
+#     "servers": [
+#       {
+#         "short_id": 1,                    from 1 to 65534
+#         "uri": "coap://192.0.2.1:5683",   coap:// or coaps://
+#         "lifetime": 300,                  s, 0 for ever; 86400 where it is left out
+#         "binding": "U",                   or "UQ", for a client that sleeps; "U"
+#         "security": {"mode": "psk", "identity": "sensor-1", "key": "3031…"}    or left out
+#       }
+#     ],
+#     "bootstrap": {                        left out: the client keeps the account it has
+#       "uri": "coap://192.0.2.1:5783",
+#       "hold_off": 0,                      s, from reset to the Bootstrap-Request; 0
+#       "account_timeout": 0,               s, from Finish to the end of this account; 0 for never
+#       "security": …
+#     }
+#   }
+# }
+#
+# Of what stands there only "servers", "short_id" and "uri" are needed. A key is hexadecimal.
+
+from micropython import const
+from ucoap import (
+    ACCEPT,
+    CONTENT_FORMAT,
+    DELETE,
+    GET,
+    POST,
+    PUT,
+    URI_PATH,
+    Error,
+    code_text,
+    path_options,
+)
+import lwm2m.tlv as tlv
+from .model import LINK, TLV
+from .objects import SECURITY, SERVER, security_fault, split_uri
+from .server_core import Port, check_path, encode, endpoint_of, links, queries
+
+# What on_event() is told.
+STARTED = const(1)
+FINISHED = const(2)
+FAILED = const(3)
+
+_EXCHANGE_LIFETIME = const(247)  # s, RFC 7252 4.8.2: how long a client waits for an operation
+
+_PSK = const(0)  # Security Modes (/0/x/2)
+_NO_SEC = const(3)
+
+_DELETED = const(0x42)
+_CHANGED = const(0x44)
+_CONTENT = const(0x45)
+_BAD_REQUEST = const(0x80)
+_NOT_FOUND = const(0x84)
+_NOT_ALLOWED = const(0x85)
+_NOT_ACCEPTABLE = const(0x86)
+_UNSUPPORTED = const(0x8F)
+_INTERNAL = const(0xA0)
+_UNAVAILABLE = const(0xA3)
+
+_DISCOVER = (GET, "/", LINK, b"", None)
+_FINISH = (POST, "/bs", None, b"", None)
+
+
+class Session:
+    """One client being bootstrapped. on_request(session) and callbacks call its operations.
+
+    Each operation is queued and carried out when those before it are through: one confirmable
+    request at a time. Its callback(session, code, text) gets the client's answer: code as CoAP
+    has it (2.04 is 0x44), text the words of a refusal, such as those of 4.06 to Finish, or ""; of
+    discover() and read(), text is the payload, as bytes. Other operations, and finish() again,
+    may be called in there. 5.03 is our own: the client did not answer, which ends the session;
+    4.04 and 4.06 of the high-level operations may be our own too, and say so in words. With
+    callback None anything but success ends the session. Wrong arguments are ValueError, and so
+    is an operation in a session that has ended.
+
+    The high-level operations first Discover what the client has, once a session, and keep count
+    of what is written and deleted after that (other than by write() with bytes on /0 or /1: then
+    they Discover anew). A client that refuses to tell has to be deleted first: delete("/").
+
+    add_server() writes, under the ids that the server's accounts have, or the lowest free ones:
+        /0/x/0 Server URI: uri               /0/x/1 Bootstrap-Server: false
+        /0/x/2 Security Mode: 3, NoSec       /0/x/3, 4, 5 identity and keys: empty
+        /0/x/10 Short Server ID: short_id
+        /1/y/0 Short Server ID: short_id     /1/y/1 Lifetime: 86400 s
+        /1/y/6 Notification Storing: true    /1/y/7 Binding: U
+    remove_server() deletes the /0 and the /1 instance with that Short Server ID.
+    add_bootstrap_server() writes, over the account the client has (the /0 instance that Discover
+    lists without Short Server ID), or where it has none under the lowest free id:
+        /0/x/0 Server URI: uri               /0/x/1 Bootstrap-Server: true
+        /0/x/2 Security Mode: 3, NoSec       /0/x/3, 4, 5 identity and keys: empty
+        /0/x/11 Client Hold Off Time: 0 s    /0/x/12 Account Timeout: only if it is not 0
+    remove_bootstrap_server() writes /0/x/12 Account Timeout: 1 s, as the account cannot be
+    deleted; it goes one second after Finish.
+    With security={"mode": "psk", "identity": …, "key": …} /0/x/2 is 0, /0/x/3 the identity and
+    /0/x/5 the key, given as bytes or hexadecimal.
+    """
+
+    def __init__(self, server, endpoint, peer, mid):
+        self.endpoint = endpoint
+        self.peer = peer  # its address, as net has them
+        self.version = None  # of LwM2M, as Discover tells it: "1.0" or "1.1"
+        self.code = 0  # why the session has ended
+        self.text = ""
+        self.mid = mid  # of its Bootstrap-Request
+        self.due = -1  # s, when it has been idle for too long
+        self.queue = []  # (generator, callback) of each operation, the first one under way
+        self.exchange = None  # its request
+        self.live = True
+        self.started = False  # its request has been answered
+        self.finished = False  # and so has its Finish
+        self._server = server
+        self._busy = False  # an operation, or its callback, is under way
+        # What the client has: {instance id: Short Server ID, 0 for the bootstrap account} of
+        # object 0 and of 1. None where it is yet to be discovered.
+        self._ids = None
+        self._cleared = False  # all of it but the bootstrap account was deleted
+        self._request = None  # as operations make them; the one under way
+
+    # --- High-level operations
+
+    def add_server(self, short_id, uri, lifetime=86400, security=None, callback=None, binding="U"):
+        """Add a server account, or replace the one with this short_id."""
+        account = _server_account("", short_id, uri, lifetime, security, binding)
+        self._add(self._add_server(*account), callback)
+
+    def remove_server(self, short_id, callback=None):
+        """Remove a server account."""
+        _check_short_id("", short_id)
+        self._add(self._remove_server(short_id), callback)
+
+    def add_bootstrap_server(
+        self, uri, hold_off=0, account_timeout=0, security=None, callback=None
+    ):
+        """Add the account of the bootstrap server, or replace it: a client has one."""
+        values = _bootstrap_account("", uri, hold_off, account_timeout, security)
+        self._add(self._add_bootstrap_server(values), callback)
+
+    def remove_bootstrap_server(self, callback=None):
+        """Let the account of the bootstrap server end after Finish."""
+        self._add(self._remove_bootstrap_server(), callback)
+
+    def apply(self, account, callback=None):
+        """Give the client an account as the table has it, and Finish.
+
+        Server accounts that do not stand there are removed; what is not a server account is let
+        be. Takes the fewest datagrams that are safe with any client: one Discover, a Delete of
+        an instance, or of /0 or /1 where several are to go, a Write each of /0 and /1, Finish.
+        A new account takes the place of one that would go, so that mostly none is deleted.
+        """
+        _plan("", account)
+        self._add(self._apply(account), callback)
+
+    # --- Low-level operations
+
+    def discover(self, path="/", callback=None):
+        """Bootstrap-Discover / or /o."""
+        check_path(path, 0, 1)
+        self._add(_one((GET, path, LINK, b"", None)), callback)
+
+    def read(self, path, callback=None):
+        """Bootstrap-Read /1 or /2, or an instance of them, in TLV."""
+        check_path(path, 1, 2)
+        self._add(_one((GET, path, TLV, b"", None)), callback)
+
+    def write(self, path, value, callback=None, format=TLV):
+        """Bootstrap-Write /o, /o/i or /o/i/r.
+
+        value: bytes in that Content-Format; or of an instance of /0 or /1 {resource id: value}.
+        """
+        numbers = check_path(path, 1, 3)
+        if isinstance(value, dict):
+            if len(numbers) != 2 or numbers[0] > 1:
+                raise ValueError("give %s as bytes: a dict is for /0/x and /1/x" % path)
+            request = _put(numbers[0], numbers[1], value)
+        else:
+            request = PUT, path, format, value, None
+        self._add(_one(request), callback)
+
+    def delete(self, path="/", callback=None):
+        """Bootstrap-Delete /, /o or /o/i."""
+        check_path(path, 0, 2)
+        self._add(_one((DELETE, path, None, b"", None)), callback)
+
+    def finish(self, callback=None):
+        """Bootstrap-Finish: the client checks what it has got. 2.04 ends the session."""
+        self._add(_one(_FINISH), callback)
+
+    # --- How they are carried out
+    #
+    # An operation is a generator of requests that is sent the answers to them, (code, payload),
+    # and returns the last of them, or words of our own in place of the payload. A request is
+    # (method, path, Accept or Content-Format, payload, what it writes to /0 or /1 as {instance
+    # id: Short Server ID}, None if that is not known).
+
+    def _add(self, operation, callback):
+        if not self.live:
+            raise ValueError("the session with %s has ended" % self.endpoint)
+        self.queue.append((operation, callback))
+        if self.started and not self._busy:
+            self._advance(None)
+
+    def start(self):
+        """The request has been answered: operations may begin."""
+        self.started = True
+        self._advance(None)
+
+    def answered(self, x, code, m, payload):
+        """Engine's word on the request under way."""
+        self.exchange = None
+        self._advance(self._count(code, payload))
+
+    def _advance(self, answer):
+        # Let the operation under way have its answer, and go on until a request is on its way.
+        server = self._server
+        self._busy = True
+        self.due = -1
+        while self.queue and self.live:
+            operation, callback = self.queue[0]
+            lost = answer is not None and answer[0] < 0x40
+            try:
+                if lost:
+                    code, text = _UNAVAILABLE, "no answer"
+                else:
+                    self._request = operation.send(answer)
+                    self.exchange = server.request(self, self._request)
+                    return
+            except StopIteration as e:
+                code, text = e.value
+            except Exception as e:
+                server.report(e)
+                code, text = _INTERNAL, "%s" % e
+            answer = None
+            self.queue.pop(0)
+            if code >= _BAD_REQUEST and not isinstance(text, str):
+                text = _words(text)
+            elif code < _BAD_REQUEST and code != _CONTENT:
+                text = ""
+            server.call(callback, self, code, text)
+            if self.finished:
+                server.end(self, FINISHED, code, text)
+            elif lost or (code >= _BAD_REQUEST and callback is None):
+                server.end(self, FAILED, code, text)
+        self._busy = False
+        if self.live:
+            server.idle(self)
+
+    def _count(self, code, payload):
+        # Keep count of what the request under way has changed. A success by another name, such
+        # as a Write that is answered 2.01, is one.
+        method, path, _, _, written = self._request
+        if code >> 5 != 2:
+            return code, payload
+        if method == GET:
+            return _CONTENT, payload
+        if method == POST:
+            self.finished = True
+            return _CHANGED, payload
+        numbers = check_path(path, 0, 3)
+        if method == PUT:
+            if numbers[0] < 2:
+                if self._ids and written:
+                    self._ids[numbers[0]].update(written)
+                elif len(numbers) < 3 or numbers[2] in ((1, 10), (0,))[numbers[0]]:
+                    self._ids = None
+                    self._cleared = False
+            return _CHANGED, payload
+        if not numbers:
+            self._cleared = True
+        for oid in (0, 1) if self._ids else ():
+            ids = self._ids[oid]
+            if not numbers or numbers == [oid]:
+                for iid in list(ids):
+                    if ids[iid]:  # the bootstrap account stays
+                        ids.pop(iid)
+            elif numbers[0] == oid:
+                ids.pop(numbers[1], None)
+        return _DELETED, payload
+
+    def _know(self):
+        # Let _ids be what the client has. Returns None, or what is to be said.
+        if self._ids:
+            return None
+        code, payload = yield _DISCOVER
+        if code == _CONTENT:
+            try:
+                self.version, self._ids = _discovered(payload)
+            except ValueError as e:
+                return _NOT_ACCEPTABLE, "the answer to Discover is malformed: %s" % e
+            return None
+        if self._cleared:
+            self._ids = {}, {}
+            return None
+        text = 'the client does not tell what it has (Discover: %s): delete("/") first'
+        return code, text % (_words(payload) or code_text(code))
+
+    def _add_server(self, short_id, security, server):
+        result = yield from self._know()
+        if not result:
+            result = yield _put(0, _place(self._ids[0], short_id), security)
+            if result[0] == _CHANGED:
+                result = yield _put(1, _place(self._ids[1], short_id), server)
+        return result
+
+    def _remove_server(self, short_id):
+        result = yield from self._know()
+        if result:
+            return result
+        result = _NOT_FOUND, "the client has no server with Short Server ID %d" % short_id
+        for oid in (0, 1):
+            iid = _find(self._ids[oid], short_id)
+            if iid >= 0:
+                result = yield DELETE, "/%d/%d" % (oid, iid), None, b"", None
+                if result[0] != _DELETED:
+                    break
+        return result
+
+    def _add_bootstrap_server(self, values):
+        result = yield from self._know()
+        if not result:
+            result = yield _put(0, _place(self._ids[0], 0), values)
+        return result
+
+    def _remove_bootstrap_server(self):
+        result = yield from self._know()
+        if result:
+            return result
+        iid = _find(self._ids[0], 0)
+        if iid < 0:
+            return _NOT_FOUND, "the client has no bootstrap server account"
+        return (yield PUT, "/0/%d/12" % iid, TLV, encode(SECURITY, {12: 1}), None)
+
+    def _apply(self, account):
+        result = yield from self._know()
+        if result:
+            result = yield DELETE, "/", None, b"", None
+            if result[0] != _DELETED:
+                return result
+            self._ids = {}, {}
+        for oid in (0, 1):
+            wanted, stale = _choose(oid, self._ids[oid], account)
+            if stale:
+                path = "/%d/%d" % (oid, stale[0]) if len(stale) == 1 else "/%d" % oid
+                result = yield DELETE, path, None, b"", None
+                if result[0] != _DELETED:
+                    return result
+            requests = _put_all(oid, wanted, self._server.room)
+            while requests:
+                request = requests.pop(0)
+                result = yield request
+                if result[0] in (_BAD_REQUEST, _NOT_ALLOWED) and request[1].count("/") == 1:
+                    # Not several instances at once, then.
+                    requests = _put_all(oid, wanted, 0)
+                elif result[0] != _CHANGED:
+                    return result
+        return (yield _FINISH)
+
+
+class BootstrapServer:
+    """A Bootstrap Server, driven by step(); for clients of LwM2M 1.0 and 1.1.
+
+    port, host: where it listens; OSError where it cannot. "::" is IPv6.
+    on_request(session) -> True where it has called the session's operations, or will do so
+        before 247 s have passed; False refuses the client, with 4.00; None leaves it to accounts
+        unless operations were called.
+    accounts: the table, see above and load_accounts(); who does not stand in it is refused.
+    on_event(event, session): STARTED, FINISHED or FAILED, which session.code and session.text
+        explain. All three functions may be None.
+    net: shared by roles that are to run in one loop; a Net by default.
+    max_sessions: at once; others get 5.03. size: bytes of the largest datagram sent. body: of the
+        largest value in blocks, either way.
+
+    sessions is {endpoint: Session}: one a client, as a client that asks again has restarted.
+    Nothing is kept of a client that is refused. engine.settings are CoAP's times,
+    engine.on_exception gets what the application's functions raise; it prints it by default.
+    """
+
+    def __init__(
+        self,
+        port=5683,
+        host="0.0.0.0",
+        on_request=None,
+        on_event=None,
+        accounts=None,
+        net=None,
+        max_sessions=32,
+        size=1152,
+        body=4096,
+    ):
+        if accounts is not None:
+            check_accounts(accounts)
+        self.on_request = on_request
+        self.on_event = on_event
+        self.accounts = accounts
+        self.status = 0  # net's own
+        self.sessions = {}
+        self.room = size - 16  # for the payload of a Write, in one datagram
+        self._max_sessions = max_sessions
+        self._asked = []  # sessions whose request is being answered
+        self._port = Port(
+            self, self._handle, net, host, port, size=size, body=body, seen=max_sessions
+        )
+        self.engine = self._port.engine
+        self.net = self._port.net
+        self.call = self._port.call
+        self.report = self._port.report
+
+    # --- The loop
+
+    def step(self, seconds=0):
+        """Run for that many seconds; one pass where 0, for ever where negative. Returns 0."""
+        return self.net.step(self, seconds)
+
+    def stop(self):
+        """Let the step() under way return; for a callback to call."""
+        self.net.stop()
+
+    def close(self):
+        """Close the socket; sessions end without a word."""
+        self._port.close(self)
+        for session in self.sessions.values():
+            session.live = False
+        self.sessions = {}
+
+    def next_ms(self, now=None):
+        """Milliseconds until step() has something to do if nothing comes from the network."""
+        return self._port.next_ms(self.net.now() if now is None else now)
+
+    def poll(self, now):
+        """Do what is due."""
+        port = self._port
+        if port.poll(now):
+            for session in list(self.sessions.values()):
+                if 0 <= session.due <= port.seconds:
+                    self.end(session, FAILED, _UNAVAILABLE, "no operation in time")
+                elif session.due >= 0:
+                    port.alarm(session.due)
+        return 0
+
+    def receive(self, peer, data, now):
+        """Take a datagram."""
+        self._port.tick(now)
+        self.engine.receive(peer, data, now)
+        while self._asked:
+            session = self._asked.pop(0)
+            self.call(self.on_event, STARTED, session)
+            session.start()
+
+    # --- Bootstrap-Request (LwM2M 1.1 6.1.7.1)
+
+    def _handle(self, peer, m, payload, reply, now):
+        if m.strings(URI_PATH) != ["bs"]:
+            raise Error(_NOT_FOUND)
+        if m.code != POST:
+            raise Error(_NOT_ALLOWED)
+        found = queries(m)
+        endpoint = endpoint_of(found)
+        format = found.get("pct", str(TLV))
+        if not format.isdigit():
+            raise Error(_BAD_REQUEST, "pct must be a number")
+        if int(format) != TLV:
+            # LwM2M 1.1 6.1.7.1: the client may ask again without.
+            raise Error(_UNSUPPORTED, "%d, TLV, is what is written here" % TLV)
+        old = self.sessions.get(endpoint)
+        if old is None:
+            if len(self.sessions) >= self._max_sessions:
+                raise Error(_UNAVAILABLE, "too many sessions")
+        elif old.peer == peer and old.mid == m.mid:
+            return _CHANGED  # the same request: others have pushed it out of the engine's memory
+        session = Session(self, endpoint, peer, m.mid)
+        if not self._accept(session):
+            raise Error(_BAD_REQUEST, "unknown endpoint")
+        if old:
+            # None of its operations may get into the new session: it would be taken for one.
+            self.end(old, FAILED, _UNAVAILABLE, "the client has started again")
+        self.sessions[endpoint] = session
+        self._asked.append(session)
+        return _CHANGED
+
+    def _accept(self, session):
+        answer = None
+        if self.on_request:
+            answer = self.on_request(session)
+        if answer is None and self.accounts and not session.queue:
+            account = self.accounts.get(session.endpoint) or self.accounts.get("*")
+            if account:
+                session.apply(account)
+        return session.queue if answer is None else answer
+
+    # --- What sessions call
+
+    def request(self, session, request):
+        method, path, format, payload, _ = request
+        options = path_options(path)
+        if format is not None:
+            options.append((ACCEPT if method == GET else CONTENT_FORMAT, format))
+        return self.engine.request(
+            self.net.now(), session.peer, method, options, payload, session.answered
+        )
+
+    def idle(self, session):
+        """A session waits for the application."""
+        session.due = self._port.after(_EXCHANGE_LIFETIME)
+        self._port.alarm(session.due)
+
+    def end(self, session, event, code, text):
+        session.live = False
+        session.code = code
+        session.text = text
+        if session.exchange:
+            self.engine.abandon(session.exchange, self.net.now())
+        if self.sessions.get(session.endpoint) is session:
+            self.sessions.pop(session.endpoint)
+        self.call(self.on_event, event, session)
+
+
+def load_accounts(source):
+    """The table out of a JSON file, given as its path or open, for BootstrapServer's accounts.
+
+    Raises OSError, or ValueError with the line, or the endpoint and field, that is wrong.
+    """
+    import json
+
+    if isinstance(source, str):
+        try:
+            file = open(source)
+        except OSError as e:
+            raise OSError(e.errno, "cannot read " + source)
+        with file:
+            return load_accounts(file)
+    try:
+        table = json.load(source)
+    except ValueError:
+        end = source.tell()
+        source.seek(0)
+        line = source.read(end).count("\n") + 1
+        raise ValueError("the table of accounts is not JSON: look at line %d" % line)
+    check_accounts(table)
+    return table
+
+
+def check_accounts(table):
+    """Raise ValueError, with the endpoint and field, where a table is wrong."""
+    if not isinstance(table, dict):
+        raise ValueError("the table of accounts must be an object: endpoint names and accounts")
+    for endpoint in table:
+        if not isinstance(endpoint, str) or not endpoint:
+            raise ValueError("the table of accounts has an endpoint without a name")
+        _plan('endpoint "%s"' % endpoint, table[endpoint])
+
+
+# --- Accounts as they are given, and as they are written. `where` is what a sentence about
+# something wrong starts with.
+
+
+def _plan(where, entry):
+    # The bootstrap account's values, or None, and [short id, /0 values, /1 values] of servers.
+    _check_fields(where, entry, ("servers", "bootstrap"))
+    servers = entry.get("servers")
+    if not isinstance(servers, list) or not servers:
+        raise ValueError("%sservers must be a list of one or more" % _lead(where, ": "))
+    found = []
+    for i in range(len(servers)):
+        at = "%sservers[%d]" % (_lead(where, ": "), i)
+        given = servers[i]
+        _check_fields(at, given, ("short_id", "uri", "lifetime", "security", "binding"))
+        account = _server_account(
+            at,
+            given.get("short_id"),
+            given.get("uri"),
+            given.get("lifetime", 86400),
+            given.get("security"),
+            given.get("binding", "U"),
+        )
+        for other in found:
+            if other[0] == account[0]:
+                raise ValueError("%s.short_id %d is there twice" % (at, account[0]))
+        found.append(account)
+    given = entry.get("bootstrap")
+    if given is None:
+        return None, found
+    at = _lead(where, ": ") + "bootstrap"
+    _check_fields(at, given, ("uri", "hold_off", "account_timeout", "security"))
+    values = _bootstrap_account(
+        at,
+        given.get("uri"),
+        given.get("hold_off", 0),
+        given.get("account_timeout", 0),
+        given.get("security"),
+    )
+    return values, found
+
+
+def _server_account(where, short_id, uri, lifetime, security, binding):
+    lead = _lead(where, ".")
+    _check_short_id(lead, short_id)
+    values = _security(where, uri, security)
+    _check_seconds(lead + "lifetime", lifetime)
+    if binding not in ("U", "UQ"):
+        raise ValueError('%sbinding must be "U" or "UQ"' % lead)
+    values[1] = False
+    values[10] = short_id
+    return short_id, values, {0: short_id, 1: lifetime, 6: True, 7: binding}
+
+
+def _bootstrap_account(where, uri, hold_off, account_timeout, security):
+    lead = _lead(where, ".")
+    values = _security(where, uri, security)
+    _check_seconds(lead + "hold_off", hold_off)
+    _check_seconds(lead + "account_timeout", account_timeout)
+    values[1] = True
+    values[11] = hold_off
+    if account_timeout:
+        values[12] = account_timeout
+    return values
+
+
+def _security(where, uri, security):
+    # /0/x/0 and 2 to 5.
+    lead = _lead(where, ".")
+    if not isinstance(uri, str) or not split_uri(uri):
+        raise ValueError("%suri must be coap://host[:port] or coaps://host[:port]" % lead)
+    mode = _NO_SEC
+    identity = key = b""
+    if security is not None:
+        _check_fields(lead + "security", security, ("mode", "identity", "key"))
+        lead += "security."
+        name = security.get("mode")
+        if name not in ("none", "psk"):
+            raise ValueError('%smode must be "none" or "psk"' % lead)
+        if name == "psk":
+            mode = _PSK
+            identity = security.get("identity")
+            if isinstance(identity, str):
+                identity = identity.encode()
+            if not isinstance(identity, bytes) or not identity:
+                raise ValueError("%sidentity must be a string that is not empty" % lead)
+            key = _key(lead, security.get("key"))
+        elif len(security) > 1:
+            raise ValueError('%smode "none" has no identity and no key' % lead)
+    values = {0: uri, 2: mode, 3: identity, 4: b"", 5: key}
+    fault = security_fault(values, (_PSK, _NO_SEC))
+    if fault:
+        raise ValueError(_lead(where, ": ") + fault)
+    return values
+
+
+def _key(lead, key):
+    # No word of the key itself gets into an error.
+    if isinstance(key, str):
+        from binascii import unhexlify
+
+        try:
+            key = unhexlify(key)
+        except ValueError:
+            key = None
+    if not isinstance(key, bytes) or not key:
+        raise ValueError("%skey must be hexadecimal digits, two a byte" % lead)
+    return key
+
+
+def _check_short_id(lead, value):
+    if type(value) is not int or not 0 < value < 65535:
+        raise ValueError("%sshort_id must be a whole number from 1 to 65534" % lead)
+
+
+def _check_seconds(name, value):
+    if type(value) is not int or not 0 <= value < 1 << 31:
+        raise ValueError("%s must be a whole number of seconds" % name)
+
+
+def _check_fields(where, value, names):
+    if not isinstance(value, dict):
+        raise ValueError("%s must be an object" % (where or "the account"))
+    for name in value:
+        if name not in names:
+            raise ValueError('%s: there is no field "%s"' % (where or "the account", name))
+
+
+def _lead(where, mark):
+    return where and where + mark
+
+
+# --- What a client has
+
+
+def _discovered(payload):
+    # The answer to Discover /: (version of LwM2M, Session._ids). Raises ValueError.
+    version = None
+    ids = {}, {}
+    for path, attributes in links(payload):
+        version = version or attributes.get("lwm2m")
+        numbers = (path or "").split("/")[1:]
+        if len(numbers) == 2 and numbers[0] in ("0", "1"):
+            oid = int(numbers[0])
+            short_id = attributes.get("ssid", "0")
+            for number in (numbers[1], short_id):
+                if not number.isdigit() or len(number) > 5 or int(number) > 65535:
+                    raise ValueError("</%s>;ssid=%s" % ("/".join(numbers), short_id))
+            short_id = int(short_id)
+            if short_id in (0, 65535):  # none: of object 0 the bootstrap account
+                short_id = 65535 if oid else 0
+            ids[oid][int(numbers[1])] = short_id
+    return version, ids
+
+
+def _id_of(oid, values):
+    # Short Server ID of an instance's values; 0 for the bootstrap account, 65535 for none.
+    if oid:
+        return values.get(0, 65535)
+    return 0 if values.get(1) else values.get(10, 65535)
+
+
+def _find(ids, short_id):
+    # The lowest instance with that Short Server ID, or -1.
+    for iid in sorted(ids):
+        if ids[iid] == short_id:
+            return iid
+    return -1
+
+
+def _free(ids, taken=()):
+    iid = 0
+    while iid in ids or iid in taken:
+        iid += 1
+    return iid
+
+
+def _place(ids, short_id):
+    # Where an instance with that Short Server ID goes: over the old one, or to a free id.
+    iid = _find(ids, short_id)
+    return _free(ids) if iid < 0 else iid
+
+
+def _choose(oid, ids, account):
+    # Where the accounts of a table's entry go: {instance id: (Short Server ID, TLV)}, and the
+    # instances that are left and belong to none of them.
+    bootstrap, servers = _plan("", account)
+    wanted = {}
+    if bootstrap and not oid:
+        wanted[_place(ids, 0)] = 0, bytes(encode(SECURITY, bootstrap))
+    new = []
+    for short_id, security, server in servers:
+        iid = _find(ids, short_id)
+        found = short_id, bytes(encode(SERVER, server) if oid else encode(SECURITY, security))
+        if iid < 0:
+            new.append(found)
+        else:
+            wanted[iid] = found
+    stale = [iid for iid in sorted(ids) if ids[iid] and iid not in wanted]
+    for found in new:
+        wanted[stale.pop(0) if stale else _free(ids, wanted)] = found
+    return wanted, stale
+
+
+# --- Requests
+
+
+def _one(request):
+    # The operation that is one request.
+    return (yield request)
+
+
+def _put(oid, iid, values):
+    written = {iid: _id_of(oid, values)}
+    return PUT, "/%d/%d" % (oid, iid), TLV, encode(SERVER if oid else SECURITY, values), written
+
+
+def _put_all(oid, wanted, room):
+    # Write instances: at once where that takes up to so many bytes, otherwise one by one.
+    if len(wanted) > 1:
+        payload = bytearray()
+        written = {}
+        for iid in wanted:
+            written[iid] = wanted[iid][0]
+            tlv.write(payload, tlv.INSTANCE, iid, wanted[iid][1])
+        if len(payload) <= room:
+            return [(PUT, "/%d" % oid, TLV, payload, written)]
+    return [
+        (PUT, "/%d/%d" % (oid, iid), TLV, wanted[iid][1], {iid: wanted[iid][0]})
+        for iid in sorted(wanted)
+    ]
+
+
+def _words(payload):
+    # A diagnostic payload as str.
+    try:
+        return str(payload, "utf-8")
+    except ValueError:
+        return ""

@@ -1,0 +1,255 @@
+# The client as applications hold it: the core with a clock, sockets and what the board knows.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+
+import gc
+import sys
+import time
+from micropython import const
+from .core import Core
+from .objects import security_fault, server_id, split_uri
+
+_BOOTSTRAP_ID = const(65535)
+_MAX_ENDPOINT = const(252)  # with "ep=" it is one Uri-Query option of up to 255 bytes
+
+
+class Client:
+    """A LwM2M client, driven by step().
+
+    endpoint: str, the Endpoint Client Name. on_event(event): core.Event; or None.
+    net: what opens connections, shared by roles that are to run in one loop; a Net by default.
+    device: {resource id: value} of /3/0, over what the board knows by itself; the functions of
+        4 (Reboot) and 5 (Factory Reset) are called, without arguments, after the answer is sent.
+    version: "1.0" or "1.1", of LwM2M.
+
+    Wrong arguments of any call are ValueError, whose text starts with the code that the
+    reference's call returns for it. What servers and the network do never raises.
+    """
+
+    def __init__(self, endpoint, on_event=None, net=None, device=None, version="1.1"):
+        good = isinstance(endpoint, str) and 0 < len(endpoint.encode()) <= _MAX_ENDPOINT
+        for c in endpoint if good else ():
+            good = good and ord(c) > 32 and ord(c) != 127
+        if not good:
+            raise ValueError("4.00 the endpoint name must be a str of 1 to 252 bytes, no spaces")
+        if version not in ("1.0", "1.1"):
+            raise ValueError("4.00 version must be 1.0 or 1.1")
+        if net is None:
+            from .net import Net
+
+            net = Net()
+        self.net = net
+        self._clock = 0  # s, Current Time (/3/0/13) as a server set it, less the board's
+        self._later = None  # executed by a server, to be done after the answer
+        self.core = Core(endpoint, net, on_event, net.rng, self._device(device or {}), version)
+        self.core.engine.on_exception = sys.print_exception
+        self.core.objects[3].on_write = self._write_device
+        self.net.add(self.core)
+
+    # --- The loop
+
+    def step(self, seconds=0):
+        """Run for that many seconds; one pass where 0, for ever where negative.
+
+        Returns NO_ERROR, or SERVICE_UNAVAILABLE as soon as every server has failed and no
+        bootstrap server can take over; called again it starts afresh.
+        """
+        status = self.net.step(self.core, seconds)
+        if self._later:
+            later = self._later
+            self._later = None
+            later()
+        return status
+
+    def next_ms(self):
+        """Milliseconds until step() has something to do if nothing comes from the network."""
+        return self.core.next_ms(self.net.now())
+
+    def stop(self):
+        """Let the step() under way return; for a callback to call."""
+        self.net.stop()
+
+    def close(self):
+        """De-register from every server and close the connections."""
+        self.core.close(self.net.now())
+        self.net.remove(self.core)
+
+    # --- Accounts
+
+    def add_server(self, short_id, uri, mode, lifetime=0, queue=False):
+        """Add a server account: factory bootstrap.
+
+        short_id: Short Server ID, 1 to 65534. uri: coap:// or coaps://. mode: SEC_….
+        lifetime: s, 0 for 86400. queue: tell the server that this client sleeps.
+        """
+        if not 0 < short_id < _BOOTSTRAP_ID:
+            raise ValueError("4.03 a Short Server ID is from 1 to 65534")
+        self.core.settle()
+        if self._find(1, short_id) is not None:
+            raise ValueError("4.03 there is a server %d" % short_id)
+        if lifetime < 0:
+            raise ValueError("4.00 a negative lifetime")
+        self._add_security(uri, mode, {1: False, 10: short_id})
+        server = self.core.objects[1]
+        iid = _free(server)
+        server.instances[iid] = {
+            0: short_id,
+            1: lifetime or 86400,
+            6: True,
+            7: "UQ" if queue else "U",
+        }
+        self.core.account_changed(iid)
+
+    def remove_server(self, short_id):
+        """De-register from a server and forget it; 65535 stands for all of them."""
+        if short_id == 0:
+            raise ValueError("4.03 server 0 is reserved")
+        self.core.settle()
+        ids = [short_id]
+        if short_id == _BOOTSTRAP_ID:
+            server = self.core.objects[1]
+            ids = [server_id(server, iid) for iid in server.instances]
+        else:
+            self._iid(1, short_id)
+        for id in ids:
+            self.core.account_removed(id, self.net.now())
+            for oid in (0, 1):
+                iid = self._find(oid, id)
+                if iid is not None:
+                    self.core.objects[oid].instances.pop(iid)
+
+    def add_bootstrap_server(self, uri, mode):
+        """Add the account of the bootstrap server; there is one."""
+        if not self.core.bootstrap:
+            raise ValueError("5.01 this build lacks package lwm2m-bootstrap")
+        if self.core.bootstrap.account_iid() >= 0:
+            raise ValueError("4.03 there is a bootstrap server: remove it first")
+        self._add_security(uri, mode, {1: True})
+        self.core.account_changed(None)
+
+    def remove_bootstrap_server(self):
+        """Forget the bootstrap server; a session with it is undone."""
+        self._iid(0, _BOOTSTRAP_ID)
+        self.core.account_removed(_BOOTSTRAP_ID, self.net.now())
+        # Looked for again, as it is where it was before the session.
+        self.core.objects[0].instances.pop(self._iid(0, _BOOTSTRAP_ID))
+
+    def set_hold_off(self, seconds):
+        """Client Hold Off Time (/0/x/11): how long to wait before the Bootstrap-Request."""
+        iid = self._iid(0, _BOOTSTRAP_ID)
+        if seconds < 0:
+            raise ValueError("4.00 a negative hold-off")
+        self.core.objects[0].instances[iid][11] = seconds
+
+    def set_server(self, short_id, values):
+        """How to register with a server: {resource id: value} of /1/x/13 to 20.
+
+        13 Registration Priority Order, none by default. 14 Initial Registration Delay Timer, s, 0.
+        15 Registration Failure Block, False: whether a failure bars the servers behind it.
+        16 Bootstrap on Registration Failure, True. 17 Communication Retry Count, 5.
+        18 Communication Retry Timer, s, 60. 19 Communication Sequence Delay Timer, s, 86400.
+        20 Communication Sequence Retry Count, 1.
+        """
+        iid = self._iid(1, short_id)
+        for rid in values:
+            if not 13 <= rid <= 20 or values[rid] < (rid == 17 or rid == 20):
+                raise ValueError("4.00 /1/x/%d cannot be set to %s" % (rid, values[rid]))
+        self.core.objects[1].instances[iid].update(values)
+        self.core.account_changed(iid)
+
+    def set_coap(self, short_id, ack_timeout_ms=2000, random_percent=150, retransmit=4):
+        """ACK_TIMEOUT, ACK_RANDOM_FACTOR in percent and MAX_RETRANSMIT (RFC 7252 4.8) with a
+        server; 65535 is the bootstrap server."""
+        if ack_timeout_ms < 1 or random_percent < 100 or not 0 <= retransmit <= 10:
+            raise ValueError("4.00 1 ms, 100 % and 0 retries are the least, 10 retries the most")
+        self._iid(0, short_id)
+        settings = ack_timeout_ms, random_percent, retransmit
+        self.core.coap[short_id] = settings
+        for account in self.core.accounts:
+            if account.short_id == short_id:
+                account.settings = settings
+
+    def _find(self, oid, short_id):
+        obj = self.core.objects[oid]
+        for iid in obj.instances:
+            if server_id(obj, iid) == short_id:
+                return iid
+
+    def _iid(self, oid, short_id):
+        iid = self._find(oid, short_id)
+        if iid is None:
+            raise ValueError("4.04 there is no server %d" % short_id)
+        return iid
+
+    def _add_security(self, uri, mode, values):
+        if not isinstance(uri, str) or not split_uri(uri):
+            raise ValueError("4.06 the URI must be coap[s]://host[:port]")
+        values.update({0: uri, 2: mode, 3: b"", 4: b"", 5: b""})
+        fault = security_fault(values, self.net.modes)
+        if fault:
+            raise ValueError("4.06 " + fault)
+        security = self.core.objects[0]
+        security.instances[_free(security)] = values
+
+    # --- Objects
+
+    def add_object(self, obj):
+        """Let servers see an Object."""
+        if obj.id in self.core.objects:
+            raise ValueError("4.06 there is an object %d" % obj.id)
+        self.core.objects[obj.id] = obj
+        obj.on_change = self.core.changed
+        self.core.changed(obj.id, 0, -1)
+
+    def remove_object(self, oid):
+        """Hide an object that add_object() has added."""
+        if oid in (0, 1, 3) or oid not in self.core.objects:
+            raise ValueError("4.04 there is no object %d of yours" % oid)
+        self.core.objects.pop(oid).on_change = None
+        self.core.changed(oid, 0, -1)
+
+    def _device(self, given):
+        # What the board knows by itself; given values go before.
+        implementation = sys.implementation
+        values = {
+            0: "MicroPython",
+            1: getattr(implementation, "_machine", sys.platform),
+            3: "%d.%d.%d" % implementation.version[:3],
+            10: lambda: gc.mem_free() // 1024,
+            12: lambda argument: self.core.objects[3].set(0, 11, {0: 0}),
+            13: lambda: int(time.time()) + _EPOCH + self._clock,
+            17: sys.platform,
+            21: (gc.mem_free() + gc.mem_alloc()) // 1024,
+        }
+        try:
+            from machine import reset
+
+            values[4] = reset
+        except ImportError:  # a host has no reset: Reboot answers 4.04, unless it is given
+            pass
+        values.update(given)
+        for rid in (4, 5):
+            if rid in values:
+                values[rid] = self._deferred(values[rid])
+        return values
+
+    def _deferred(self, function):
+        def execute(argument):
+            self._later = function
+            self.net.stop()
+
+        return execute
+
+    def _write_device(self, iid, rid, value):
+        if rid == 13:
+            self._clock = value - int(time.time()) - _EPOCH
+
+
+# Seconds from 1970, where LwM2M counts from, to the port's own epoch.
+_EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
+
+
+def _free(obj):
+    iid = 0
+    while iid in obj.instances:
+        iid += 1
+    return iid

@@ -1,0 +1,667 @@
+# The client as a state machine: registrations (LwM2M 1.1 6.2) and what servers ask for.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# No socket and no clock: receive() takes a datagram and a time, poll() does what is due,
+# next_ms() says when that is. Connections are opened, closed and written to through `net`.
+
+from micropython import const
+from ucoap import (
+    CONTENT_FORMAT,
+    DELETE,
+    LOCATION_PATH,
+    POST,
+    URI_PATH,
+    URI_QUERY,
+    Error,
+    path_options,
+)
+from ucoap.engine import Engine, diff
+import lwm2m.model as model
+from .model import LINK
+from .objects import base_objects, server_id, split_uri
+
+_MASK = const(0x3FFFFFFF)
+_MAX_SLEEP_MS = const(86400000)  # far below the six days that a difference of times can tell
+
+_MAX_SECONDS = const(0x0FFFFFFF)  # eight years, which leaves room in a small int
+
+_MAX_TRANSMIT_WAIT = const(93)  # s, RFC 7252 4.8.2
+
+_NO_ERROR = const(0)
+_BAD_REQUEST = const(0x80)
+_UNAUTHORIZED = const(0x81)
+_NOT_FOUND = const(0x84)
+_NOT_ALLOWED = const(0x85)
+_NOT_ACCEPTABLE = const(0x86)
+_INTERNAL = const(0xA0)
+_UNAVAILABLE = const(0xA3)
+
+BOOTSTRAP_ID = const(65535)  # stands for the bootstrap server in events
+
+# States of the client.
+_INITIAL = const(0)
+_BOOTSTRAP = const(1)
+_MANAGEMENT = const(2)
+
+# States of an account.
+DISCONNECTED = const(0)  # waits for `due`, then connects
+CONNECTING = const(1)
+CONNECTED = const(2)
+REGISTERING = const(3)
+REGISTERED = const(4)
+UPDATING = const(5)
+DEREGISTERING = const(6)  # a server has executed Disable
+FAILED = const(7)
+
+# Events; the same numbers in the package's __init__.
+_REG_UNREGISTERED = const(1)
+_REG_REGISTERING = const(2)
+_REG_REGISTERED = const(3)
+_REG_UPDATING = const(4)
+_REG_FAILED = const(5)
+_REG_UPDATE_FAILED = const(6)
+_READ = const(12)
+_SERVER_SETTING_CHANGED = const(13)
+
+
+class Event:
+    """What has happened; an attribute that does not belong to the type is None.
+
+    type: EVENT_…. short_id: the Short Server ID; 65535 is the bootstrap server.
+    lifetime: s, 0 for infinite (REG_…). code: a CoAP code and internal: True where this client
+    made it up (5.03 no answer, 4.06 a malformed one, 5.00 out of memory), False where the peer
+    sent it (REG_FAILED, REG_UPDATE_FAILED, BS_FAILED). path: a tuple of ints. value: of a
+    setting (SERVER_SETTING_CHANGED). text: the reason in words, where there is one. counter: of
+    notifications, min_period and max_period: s (OBSERVATION_…).
+    """
+
+    # Core.event() makes them.
+
+
+class Account:
+    """A server of the Security object as the client deals with it, and its connection."""
+
+    def __init__(self, security, short_id, server_iid=None, settings=None):
+        self.security = security  # the /0 instance's {resource id: value}; not changed in place
+        self.short_id = short_id
+        self.server_iid = server_iid  # the /1 instance; None for a bootstrap server
+        self.uri = security[0]
+        self.state = DISCONNECTED
+        self.due = 0  # s, Core.seconds at which the state's time is over; -1 for never
+        self.connection = None  # net's own
+        self.location = None  # list of options: where the server keeps the registration
+        self.attempts = 0  # failed ones in this sequence (/1/x/17)
+        self.sequences = 0  # failed ones (/1/x/20)
+        self.lifetime = self.binding = self.links = None  # as the server knows them
+        self.action = 0  # /1/x/4, 8 or 9, executed and yet to be done
+        self.settings = settings  # CoAP's, as Engine.settings; None for the default
+        self.code = 0  # of the last failure
+
+
+class Core:
+    """The client without its clock and sockets.
+
+    net: open(core, account, now) -> True when connected, False when connected() will be called;
+        sets account.connection; raises OSError. close(account). send(account, datagram). modes: tuple of the Security
+        Modes (/0/x/2) that it can do.
+    on_event(event) or None. rng() -> 30 random bits. device: {resource id: value} of /3/0.
+    """
+
+    def __init__(self, endpoint, net, on_event, rng, device=None, version="1.1"):
+        self.endpoint = endpoint
+        self.version = version
+        self.net = net
+        self.on_event = on_event
+        self.engine = Engine(net.send, self._handle, rng)
+        self.objects = base_objects(device)  # {object id: Object}
+        self.objects[1].on_execute = self._execute
+        self.accounts = []
+        self.coap = {}  # {short id: CoAP settings other than the default}
+        self.state = _INITIAL
+        self._lost = False  # whether the clock cannot be told
+        self.status = _NO_ERROR  # net's own: what poll() has returned and step() is to
+        self.seconds = 0  # since the start
+        self._ms = 0  # and the rest of it
+        self.now = None  # ms, of the last call
+        self._fresh = True  # whether to look for accounts
+        self._stale = False  # whether a server may have to be told of a change
+        self._from = None  # the account whose request is being served
+        try:
+            from .bootstrap import Bootstrap
+
+            self.bootstrap = Bootstrap(self)
+        except ImportError:  # a client without lwm2m-bootstrap has factory accounts only
+            self.bootstrap = None
+        try:
+            from .observe import Observe
+
+            self.observe = Observe(self)
+        except ImportError:
+            self.observe = None
+        for oid in self.objects:
+            self.objects[oid].on_change = self.changed
+
+    # --- Time
+
+    def tick(self, now):
+        """Let the time in seconds keep up with now (ms, masked to 30 bits)."""
+        ms = 0 if self.now is None else diff(now, self.now)
+        self.now = now
+        if ms < 0:  # it went backwards, or it is six days since the last call
+            self._lost = True
+            return
+        self._ms += ms
+        if self._ms >= 1000:
+            self.seconds += self._ms // 1000
+            self._ms %= 1000
+
+    def after(self, seconds):
+        """The time in seconds, that many from now, rounded up to a whole one."""
+        if not seconds:
+            return self.seconds
+        return self.seconds + min(seconds, _MAX_SECONDS) + (self._ms > 0)
+
+    def until(self, due, least):
+        """The less of least and the ms until `due` (s); of either, -1 is never."""
+        if due < 0:
+            return least
+        # Capped in seconds first, as ms of a long lifetime would not fit in a small int.
+        ms = max(min(due - self.seconds, _MAX_SLEEP_MS // 1000) * 1000 - self._ms, 0)
+        return ms if least < 0 or ms < least else least
+
+    # --- What the owner calls
+
+    def receive(self, account, data, now):
+        """Take a datagram that came over an account's connection."""
+        self.tick(now)
+        self.engine.receive(account, data, now)
+
+    def poll(self, now):
+        """Do what is due. Returns NO_ERROR, 5.03 when no server can be reached any more, or 5.00
+        when the clock went backwards. After an error the next call starts afresh."""
+        self.tick(now)
+        if self._lost:
+            self._lost = False
+            self.restart()
+            return _INTERNAL
+        self.engine.poll(now)
+        if self.bootstrap and self.bootstrap.poll(now):
+            self.restart()
+            return _UNAVAILABLE
+        if self._fresh:
+            self._begin()
+        if self.state != _MANAGEMENT:
+            return _NO_ERROR
+        if self._stale:
+            self._find_stale()
+        failed = 0
+        fallback = False
+        for account in self.accounts:
+            try:
+                self._poll(account, now)
+            except MemoryError:
+                self._refused(account, _INTERNAL, True, "out of memory")
+            if account.state == FAILED:
+                failed += 1
+                fallback = fallback or (account.code and self._setting(account, 16, True))
+            if self.state != _MANAGEMENT:  # a bootstrap was triggered
+                return _NO_ERROR
+        if self.observe:
+            self.observe.poll(now)
+        if self.accounts and failed == len(self.accounts):
+            if not (fallback and self.bootstrap and self.bootstrap.start()):
+                self.restart()
+                return _UNAVAILABLE
+        return _NO_ERROR
+
+    def next_ms(self, now):
+        """Milliseconds until poll() has something to do; at most a day."""
+        self.tick(now)
+        least = self.engine.next_ms(now)
+        if self._fresh:
+            return 0
+        if self.bootstrap:
+            least = self.bootstrap.next_ms(least)
+        if self.state == _MANAGEMENT:
+            if self._stale:
+                return 0
+            for account in self.accounts:
+                if account.state == CONNECTED or (account.action and account.state != REGISTERING):
+                    return 0
+                if account.state == DISCONNECTED or account.state == REGISTERED:
+                    least = self.until(account.due, least)
+            if self.observe:
+                least = self.observe.next_ms(now, least)
+        return _MAX_SLEEP_MS if least < 0 else min(least, _MAX_SLEEP_MS)
+
+    def connected(self, account, now):
+        """Net's word that a connection it was opening is up."""
+        if account.state == CONNECTING:
+            account.state = CONNECTED
+
+    def disconnected(self, account, code, text, now):
+        """Net's word that a connection failed or was lost, and why."""
+        if account.short_id == BOOTSTRAP_ID:
+            self.bootstrap.disconnected(account, code, text)
+        elif account.state == REGISTERED:
+            self._again(account, 0)
+        elif account.state != FAILED:
+            self._refused(account, code, True, text)
+
+    def close(self, now):
+        """De-register everywhere, without waiting for the answers, and close."""
+        for account in self.accounts:
+            self.remove(account, now)
+        self.restart()
+
+    def event(
+        self,
+        type,
+        short_id,
+        account=None,
+        code=None,
+        internal=None,
+        text=None,
+        path=None,
+        value=None,
+        counter=None,
+        periods=(None, None),
+    ):
+        """Tell the application; account: whose lifetime to tell with it.
+
+        Raises nothing: what the application raises is reported, and without memory for it an
+        event is lost. (Hence no **details, whose dict is made before anything can be caught.)
+        """
+        if self.on_event:
+            try:
+                event = Event()
+                event.type = type
+                event.short_id = short_id
+                event.lifetime = self._setting(account, 1, 86400) if account else None
+                event.code = code
+                event.internal = internal
+                event.text = text
+                event.path = path
+                event.value = value
+                event.counter = counter
+                event.min_period, event.max_period = periods
+                self.on_event(event)
+            except Exception as e:
+                if self.engine.on_exception:
+                    self.engine.on_exception(e)
+
+    # --- Accounts
+
+    def _begin(self):
+        # Factory bootstrap first (LwM2M 1.1 6.1.2): servers, if there are any.
+        self._fresh = False
+        try:
+            for iid in sorted(self.objects[1].instances):
+                self.add_account(iid)
+        except MemoryError:
+            self.restart()
+            raise
+        if self.accounts:
+            self.state = _MANAGEMENT
+        elif self.bootstrap:
+            self.bootstrap.start()
+
+    def begin(self):
+        """Drop all servers; poll() makes the accounts anew, and registers or bootstraps."""
+        self.drop_accounts()
+        self.state = _INITIAL
+        self._fresh = True
+
+    def restart(self):
+        """Undo a bootstrap session too."""
+        if self.bootstrap:
+            self.bootstrap.stop()
+        self.begin()
+
+    def settle(self):
+        """The application is about to change accounts: a bootstrap session must not undo that."""
+        if self.state == _BOOTSTRAP:
+            self.restart()
+
+    def add_account(self, server_iid):
+        """Make the account of a /1 instance, where there is a /0 instance with its short id."""
+        short_id = server_id(self.objects[1], server_iid)
+        security = self.objects[0]
+        for iid in security.instances:
+            if server_id(security, iid) == short_id:
+                settings = self.coap.get(short_id)
+                account = Account(security.instances[iid], short_id, server_iid, settings)
+                account.due = self.after(self._setting(account, 14, 0))
+                self.accounts.append(account)
+                return
+
+    def account_removed(self, short_id, now):
+        """The application is about to remove a server's instances."""
+        if short_id == BOOTSTRAP_ID:
+            self.settle()
+            self.bootstrap.stop()
+            self.bootstrap.purge_due = -1
+        for account in self.accounts:
+            if account.short_id == short_id:
+                self.remove(account, now)
+                self.accounts.remove(account)
+                self._stale = True
+                break
+        if self.state == _MANAGEMENT and not self.accounts:
+            self.begin()
+
+    def account_changed(self, server_iid):
+        """The application has added a /1 instance or set resources of it, or with None has added
+        the bootstrap server account."""
+        self._stale = True
+        if self.state == _INITIAL:
+            self._fresh = True
+        elif self.state == _MANAGEMENT and server_iid is not None:
+            for account in self.accounts:
+                if account.server_iid == server_iid:
+                    if account.state == DISCONNECTED and not account.attempts:
+                        account.due = self.after(self._setting(account, 14, 0))
+                    break
+            else:
+                self.add_account(server_iid)
+            self._let_next()
+
+    def drop_accounts(self):
+        """Close all connections to regular servers, without a word to them."""
+        while self.accounts:
+            self.disconnect(self.accounts.pop())
+
+    def remove(self, account, now):
+        """De-register, non-confirmably, and close."""
+        if account.state == REGISTERED or account.state == UPDATING:
+            self.engine.drop(account)
+            try:
+                self.engine.request(now, account, DELETE, account.location, b"", None, None, False)
+            except Exception:  # Error, MemoryError: the server finds out when the lifetime is over
+                pass
+            self.event(_REG_UNREGISTERED, account.short_id, account)
+        self.disconnect(account)
+
+    def disconnect(self, account):
+        """Close an account's connection. Needs no memory."""
+        if self.observe:
+            self.observe.drop(account)
+        self.engine.drop(account)
+        if account.connection is not None:
+            self.net.close(account)
+            account.connection = None
+        account.location = None
+
+    def connect(self, account, now):
+        """Open an account's connection. Returns whether that can be; its state says if it is up."""
+        account.state = CONNECTING
+        try:
+            if self.net.open(self, account, now):
+                account.state = CONNECTED
+            return True
+        except Exception:  # OSError, MemoryError
+            return False
+
+    def keys(self, account):
+        """(mode, public, server's public, secret) of an account: /0/x/2 to 5, for net."""
+        security = account.security
+        return security[2], security.get(3), security.get(4), security.get(5)
+
+    def _setting(self, account, rid, default):
+        values = self.objects[1].instances.get(account.server_iid)
+        value = values.get(rid) if values else None
+        return default if value is None else value
+
+    # --- Registration (LwM2M 1.1 6.2)
+
+    def links(self):
+        """The object list of a registration."""
+        root = '</>;rt="oma.lwm2m"' + (";ct=%d," % model.TLV if self.version != "1.0" else ",")
+        return root + model.object_links(self.objects)
+
+    def _poll(self, account, now):
+        if account.action and account.state != REGISTERING:
+            self._act(account, now)
+        if account.state == DISCONNECTED and account.due <= self.seconds:
+            if self._in_turn(account) and not self.connect(account, now):
+                self._failed(account, _UNAVAILABLE, True, "no connection")
+        if account.state == CONNECTED:
+            self._register(account, now)
+        elif account.state == REGISTERED and 0 <= account.due <= self.seconds:
+            self._update(account, now)
+
+    def _in_turn(self, account):
+        # /1/x/13 and 15: servers with an order register one after another, the lowest first,
+        # and one that fails may bar those behind it.
+        order = self._setting(account, 13, -1)
+        if order < 0 or account.links:  # it has had its turn
+            return True
+        for other in self.accounts:
+            if 0 <= self._setting(other, 13, -1) < order:
+                if other.state != REGISTERED and other.state != UPDATING:
+                    if other.state != FAILED:
+                        account.due = -1
+                        return False
+                    if self._setting(other, 15, False):
+                        account.state = FAILED
+                        return False
+        return True
+
+    def _register(self, account, now):
+        account.state = REGISTERING
+        self.event(_REG_REGISTERING, account.short_id, account)
+        account.lifetime = self._setting(account, 1, 86400)
+        account.binding = self._setting(account, 7, "U")
+        account.links = self.links()
+        queries = ["ep=" + self.endpoint, "lt=%d" % account.lifetime, "lwm2m=" + self.version]
+        queries += self._binding(account).split("&")
+        options = uri_options(account.uri, "rd", queries, LINK)
+        self._request(account, POST, options, account.links, now)
+
+    def _binding(self, account):
+        binding = "b=" + account.binding
+        if self.version != "1.0" and "Q" in binding:
+            binding = binding.replace("Q", "") + "&Q"
+        return binding
+
+    def _request(self, account, code, options, payload, now):
+        try:
+            self.engine.request(
+                now, account, code, options, payload.encode(), self._answered, account.settings
+            )
+        except Error:
+            self._refused(account, _INTERNAL, True, "the request does not fit")
+
+    def _answered(self, x, code, m, payload):
+        # The answer to what _request() has sent.
+        account = x.peer
+        good = 0x41 if account.state == REGISTERING else 0x44
+        internal = False
+        text = None
+        try:
+            if code == good:
+                if code == 0x41:
+                    account.location = location = []
+                    for part in m.strings(LOCATION_PATH):
+                        location.append((URI_PATH, part))
+                if account.location:
+                    return self._registered(account)
+            code, internal, text = failure(code, payload)
+        except Exception as e:  # Error, MemoryError; a tuple of them would need memory itself
+            internal = True
+            code = _NOT_ACCEPTABLE if isinstance(e, Error) else _INTERNAL
+        self._refused(account, code, internal, text)
+
+    def _refused(self, account, code, internal, text):
+        # What _request() has sent, or was to send, has failed.
+        if account.state == DEREGISTERING:
+            self._disabled(account)
+        elif account.state == UPDATING:
+            self.event(_REG_UPDATE_FAILED, account.short_id, account, code, internal, text)
+            self._again(account, 0)
+        else:
+            self._failed(account, code, internal, text)
+
+    def _registered(self, account):
+        account.state = REGISTERED
+        account.attempts = account.sequences = 0
+        if self.bootstrap:
+            self.bootstrap.vain = 0
+        account.due = -1
+        if account.lifetime:
+            lead = min(account.lifetime // 2, _MAX_TRANSMIT_WAIT)
+            account.due = self.seconds + min(account.lifetime - lead, _MAX_SECONDS)
+        self._stale = True  # what changed meanwhile goes out with an update
+        self._let_next()
+        self.event(_REG_REGISTERED, account.short_id, account)
+
+    def _let_next(self):
+        # A server has registered or failed: those that waited for their turn look again.
+        for account in self.accounts:
+            if account.state == DISCONNECTED and account.due < 0:
+                account.due = self.seconds
+
+    def _failed(self, account, code, internal, text):
+        # An attempt to register has failed: /1/x/17 to 20 say what is next.
+        account.code = code
+        account.attempts += 1
+        wait = -1
+        if internal or code >> 5 != 4 or not self._setting(account, 16, True):
+            if account.attempts < self._setting(account, 17, 5):
+                wait = self._setting(account, 18, 60) << min(account.attempts - 1, 28)
+            else:
+                account.attempts = 0
+                account.sequences += 1
+                if account.sequences < self._setting(account, 20, 1):
+                    wait = self._setting(account, 19, 86400)
+        if wait >= 0:
+            self._again(account, wait)
+            return
+        account.state = FAILED
+        self.disconnect(account)
+        self._let_next()
+        self.event(_REG_FAILED, account.short_id, account, code, internal, text)
+
+    def _again(self, account, seconds):
+        # Register over a new connection in that time.
+        self.disconnect(account)
+        account.state = DISCONNECTED
+        account.due = self.after(seconds)
+
+    def _find_stale(self):
+        # Whose registration is not what it was told: LwM2M 1.1 6.2.2 wants an update.
+        links = self.links()
+        self._stale = False
+        for account in self.accounts:
+            if account.state == REGISTERED and (
+                account.links != links
+                or account.lifetime != self._setting(account, 1, 86400)
+                or account.binding != self._setting(account, 7, "U")
+            ):
+                account.due = self.seconds
+
+    def _update(self, account, now):
+        account.state = UPDATING
+        options = list(account.location)
+        lifetime = self._setting(account, 1, 86400)
+        if lifetime != account.lifetime:
+            options.append((URI_QUERY, "lt=%d" % lifetime))
+            account.lifetime = lifetime
+        binding = self._setting(account, 7, "U")
+        if binding != account.binding:
+            account.binding = binding
+            options += path_options(self._binding(account), URI_QUERY)
+        links = self.links()
+        payload = ""
+        if links != account.links:
+            account.links = payload = links
+            options.insert(len(account.location), (CONTENT_FORMAT, LINK))
+        self.event(_REG_UPDATING, account.short_id, account)
+        self._request(account, POST, options, payload, now)
+
+    def _act(self, account, now):
+        # What a server executed on /1, after it has had its answer.
+        action = account.action
+        account.action = 0
+        if action == 9:
+            self.bootstrap.start(True)
+        elif account.state == REGISTERED or account.state == UPDATING:
+            if action == 8:
+                account.due = self.seconds
+            else:
+                self.engine.drop(account)
+                account.state = DEREGISTERING
+                self._request(account, DELETE, account.location, "", now)
+
+    def _disabled(self, account):
+        self.event(_REG_UNREGISTERED, account.short_id, account)
+        self._again(account, self._setting(account, 5, 86400))
+
+    # --- Requests of servers
+
+    def _handle(self, account, m, payload, reply, now):
+        if account.short_id == BOOTSTRAP_ID:
+            return self.bootstrap.handle(account, m, payload, reply)
+        if not REGISTERING <= account.state <= UPDATING:
+            raise Error(_UNAUTHORIZED)
+        self._from = account
+        if self.observe:
+            code = self.observe.handle(account, m, payload, reply, now)
+            if code:
+                return code
+        return model.handle(self.objects, m, payload, reply, self._on_request)
+
+    def _on_request(self, what, path):
+        # model's word on what it has done.
+        if what != _READ:
+            self._stale = True
+        self.event(what, self._from.short_id, path=path)
+
+    def _execute(self, iid, rid, argument):
+        # /1/x/4, 8 and 9: done by poll(), when the answer has gone out.
+        if rid == 9 and not (self.bootstrap and self.bootstrap.account_iid() >= 0):
+            raise Error(_NOT_ALLOWED, "no bootstrap server account")
+        for account in self.accounts:
+            if account.server_iid == iid:
+                account.action = rid
+
+    def changed(self, oid, iid, rid):
+        """A value has changed, or with rid -1 the object's instances have."""
+        if self.observe:
+            self.observe.changed(oid, iid, rid)
+        if rid < 0:
+            self._stale = True
+        elif oid == 1 and self.state == _MANAGEMENT:
+            self._stale = True
+            for account in self.accounts:
+                if account.server_iid == iid:
+                    try:
+                        path = oid, iid, rid
+                    except MemoryError:  # the write has been done, and is not to fail any more
+                        return
+                    value = self.objects[1].instances[iid].get(rid)
+                    self.event(_SERVER_SETTING_CHANGED, account.short_id, path=path, value=value)
+
+
+def failure(code, payload):
+    """(code, whether it is our own, text) to report of an answer that is not the right one."""
+    if code < 0x40:
+        return _UNAVAILABLE, True, "no answer"
+    if code < 0x60:
+        return _NOT_ACCEPTABLE, True, "a malformed answer"
+    try:
+        return code, False, str(payload, "utf-8") or None
+    except ValueError:
+        return code, False, None
+
+
+def uri_options(uri, resource, queries, content_format=None):
+    """The options of a request to /rd or /bs of a server's URI: its own path and query first."""
+    path, _, query = split_uri(uri)[3].partition("?")
+    options = path_options(path) + path_options(resource)
+    if content_format is not None:
+        options.append((CONTENT_FORMAT, content_format))
+    options += path_options(query, URI_QUERY)
+    for query in queries:
+        options.append((URI_QUERY, query))
+    return options

@@ -1,0 +1,43 @@
+# A server's UDP socket on a Net, plain or with DTLS.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+
+import errno
+import socket
+
+from .net import address
+
+
+def bind(net, role, host, port):
+    """A socket for role.receive(address, …), which net then looks after. Raises OSError."""
+    sock = _bound(host, port)
+    net.register(sock, role, None)
+    return sock
+
+
+def bind_dtls(net, role, host, port, **options):
+    """As bind(), with DTLS: a dtls_server.Listener, which says what options are."""
+    from .dtls_server import Listener
+
+    sock = _bound(host, port)
+    try:
+        listener = Listener(sock, role, **options)
+    except Exception:
+        sock.close()
+        raise
+    net.add(listener)
+    net.register(sock, listener, None)
+    return listener
+
+
+def _bound(host, port):
+    family, here = address(host, port)
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.bind(here)
+    except OSError as e:
+        sock.close()
+        if e.errno == errno.EADDRINUSE:
+            raise OSError(e.errno, "UDP port %d is in use: choose another" % port)
+        raise
+    sock.setblocking(False)
+    return sock

@@ -1,0 +1,206 @@
+# UDP sockets, the clock, and the loop that runs clients and servers on them.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+
+import os
+import select
+import socket
+import time
+from micropython import const
+from .objects import split_uri
+from ucoap.engine import diff
+
+_MASK = const(0x3FFFFFFF)
+_MAX_DATAGRAM = const(1280)  # more than RFC 7252 4.6 lets a message have
+_SHORT_DATAGRAM = const(160)
+_INTERNAL = const(0xA0)
+_DAY_MS = const(86400000)
+
+
+def now():
+    """Milliseconds, masked to 30 bits, as every other module takes them."""
+    return time.ticks_ms() & _MASK
+
+
+def rng():
+    """30 random bits, as the engines want them."""
+    return int.from_bytes(os.urandom(4), "big") >> 2
+
+
+def address(host, port):
+    """(family, address) of a host. Blocks while a name is looked up. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return family, socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM)[0][-1]
+
+
+class Net:
+    """UDP, plain and with DTLS, for one or more roles: a client's core, a server.
+
+    A role has poll(now), next_ms(now), receive(peer, datagram, now) and an attribute status.
+    Its poll() returns a status; its next_ms() may be -1 for never.
+    """
+
+    modes = (3,)  # Security Modes: NoSec; more of them where lwm2m-dtls is
+    handshake_ms = 45000  # how long a DTLS handshake may take; dtls says why
+    trust = ()  # DER certificates of CAs, for Certificate Usage 0 and 1 (/0/x/15)
+    now = staticmethod(now)
+    rng = staticmethod(rng)
+
+    def __init__(self):
+        self._poller = select.poll()
+        self._entries = []  # (socket, role, account, or None for a server's socket)
+        self._roles = []  # and DTLS sessions, and Listeners
+        self._stopped = False
+        try:
+            import lwm2m.dtls as dtls
+
+            self._dtls = dtls
+            self.modes = dtls.MODES
+        except (ImportError, AttributeError):  # no lwm2m-dtls, or a tls that cannot do DTLS
+            pass
+
+    def add(self, role):
+        """Let step() run a role too."""
+        role.status = 0
+        self._roles.append(role)
+
+    def remove(self, role):
+        if role in self._roles:
+            self._roles.remove(role)
+
+    # --- A client's connections; core.Core says what these are for
+
+    def open(self, role, account, now):
+        scheme, host, port, path = split_uri(account.uri)
+        family, peer = address(host, port)
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        account.connection = sock
+        try:
+            sock.setblocking(False)
+            sock.connect(peer)  # so that datagrams of others do not get here
+            if scheme == "coaps":
+                account.connection = role = self._dtls.connect(
+                    role, account, sock, host, now, self.handshake_ms, self.trust
+                )
+                self.add(role)
+            self.register(sock, role, account)
+        except Exception:  # OSError, MemoryError; a tuple of them would need memory itself
+            self.close(account)
+            raise
+        return scheme == "coap"
+
+    def close(self, account):
+        self.unbind(account.connection)
+        account.connection = None
+
+    def send(self, account, datagram):
+        try:
+            account.connection.send(datagram)
+        except OSError:
+            pass  # it is lost, as others are on their way: the exchange sends it again
+
+    # --- A server's socket
+
+    def bind(self, role, host, port):
+        """A socket for role.receive(address, …). Returns it. Raises OSError."""
+        from .listen import bind
+
+        return bind(self, role, host, port)
+
+    def sendto(self, sock, peer, datagram):
+        try:
+            sock.sendto(datagram, peer)
+        except OSError:
+            pass  # as in send()
+
+    # --- The loop
+
+    def register(self, sock, role, account):
+        self._poller.register(sock, select.POLLIN)
+        self._entries.append((sock, role, account))
+
+    def unbind(self, sock):
+        """Close a socket, a DTLS session or a Listener."""
+        if sock in self._roles:  # a session or a Listener
+            self._roles.remove(sock)
+            sock.close()
+            sock = sock.sock
+        self._poller.unregister(sock)
+        for entry in self._entries:
+            if entry[0] is sock:
+                self._entries.remove(entry)
+                break
+        sock.close()
+
+    def stop(self):
+        """Let the step() under way return after this pass."""
+        self._stopped = True
+
+    def step(self, role, seconds):
+        """Run all roles: one pass for 0, that many seconds, or for ever where negative.
+
+        Returns role's status; one that is not NO_ERROR at once.
+        """
+        left = seconds * 1000
+        self._stopped = False
+        then = now()
+        self._pass(then)
+        while not (role.status or self._stopped):
+            wait = self.next_ms(then)
+            if seconds >= 0:
+                wait = min(wait, left)
+            for sock, flags in self._poller.ipoll(wait):
+                self._receive(sock)
+            t = now()
+            left -= diff(t, then)
+            then = t
+            self._pass(then)
+            if seconds >= 0 and left <= 0:
+                break
+        status = role.status
+        role.status = 0
+        return status
+
+    def next_ms(self, now):
+        """Milliseconds until step() has something to do if nothing comes from the network."""
+        wait = _DAY_MS
+        for role in self._roles:
+            ms = role.next_ms(now)
+            if 0 <= ms < wait:
+                wait = ms
+        return wait
+
+    def _pass(self, now):
+        for role in self._roles:
+            try:
+                status = role.poll(now)
+            except MemoryError:
+                status = _INTERNAL
+            if status:
+                role.status = status
+
+    def _receive(self, sock):
+        for entry in self._entries:
+            if entry[0] is sock:
+                break
+        else:
+            return  # closed by what came just before
+        most = size = getattr(entry[1], "datagram", _MAX_DATAGRAM)
+        while True:
+            try:
+                if entry[2] is None:
+                    data, peer = sock.recvfrom(size)
+                else:
+                    data = sock.recv(size)
+                    peer = entry[2]
+                if size == most or len(data) < size:  # else it may have been cut
+                    entry[1].receive(peer, data, now())
+                return
+            except OSError:
+                return  # an ICMP error: not to be believed, as anybody can send one
+            except MemoryError:
+                # The heap is in pieces: what is short can still get through.
+                size //= 2
+                if not size:
+                    return
+                if size < _SHORT_DATAGRAM:
+                    size = 1  # it is lost, or the poller would report it for ever

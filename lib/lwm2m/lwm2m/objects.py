@@ -1,0 +1,174 @@
+# The objects that every client has: Security, Server and Device (LwM2M 1.1 E.1, E.2, E.4).
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+
+from micropython import const
+from ucoap import Error
+from .model import Object
+
+# The values of tlv and model, again: only a module's own constants fold into a tuple in flash.
+_STR = const(1)
+_INT = const(2)
+_UINT = const(3)
+_BOOL = const(5)
+_OPAQUE = const(6)
+_TIME = const(7)
+_OBJLNK = const(8)
+_R = const(0x10)
+_W = const(0x20)
+_RW = const(0x30)
+_E = const(0x40)
+_MULTI = const(0x80)
+_M = const(0x100)
+
+# fmt: off
+# A regular server reads and writes nothing of it. 3 to 5 are mandatory there, yet with NoSec
+# some servers leave them out: who lacks a key is found at Finish instead.
+SECURITY = (
+    0, _STR | _M,  # LwM2M Server URI
+    1, _BOOL | _M,  # Bootstrap-Server
+    2, _INT | _M,  # Security Mode
+    3, _OPAQUE,  # Public Key or Identity
+    4, _OPAQUE,  # Server Public Key
+    5, _OPAQUE,  # Secret Key
+    10, _INT,  # Short Server ID
+    11, _INT,  # Client Hold Off Time, s
+    12, _INT,  # Bootstrap-Server Account Timeout, s
+    13, _UINT,  # Matching Type
+    14, _STR,  # SNI
+    15, _UINT,  # Certificate Usage
+    16, _UINT | _MULTI,  # DTLS/TLS Ciphersuite
+    17, _OBJLNK,  # OSCORE Security Mode
+)
+
+# 13 to 20 are not operable by a server in version 1.1 of the object.
+SERVER = (
+    0, _INT | _R | _M,  # Short Server ID
+    1, _INT | _RW | _M,  # Lifetime, s
+    2, _INT | _RW,  # Default Minimum Period, s
+    3, _INT | _RW,  # Default Maximum Period, s
+    4, _E,  # Disable
+    5, _INT | _RW,  # Disable Timeout, s
+    6, _BOOL | _RW | _M,  # Notification Storing When Disabled or Offline
+    7, _STR | _RW | _M,  # Binding
+    8, _E | _M,  # Registration Update Trigger
+    9, _E,  # Bootstrap-Request Trigger
+    13, _UINT,  # Registration Priority Order
+    14, _UINT,  # Initial Registration Delay Timer, s
+    15, _BOOL,  # Registration Failure Block
+    16, _BOOL,  # Bootstrap on Registration Failure
+    17, _UINT,  # Communication Retry Count
+    18, _UINT,  # Communication Retry Timer, s
+    19, _UINT,  # Communication Sequence Delay Timer, s
+    20, _UINT,  # Communication Sequence Retry Count
+)
+
+DEVICE = (
+    0, _STR | _R,  # Manufacturer
+    1, _STR | _R,  # Model Number
+    2, _STR | _R,  # Serial Number
+    3, _STR | _R,  # Firmware Version
+    4, _E | _M,  # Reboot
+    5, _E,  # Factory Reset
+    6, _INT | _R | _MULTI,  # Available Power Sources
+    7, _INT | _R | _MULTI,  # Power Source Voltage, mV
+    8, _INT | _R | _MULTI,  # Power Source Current, mA
+    9, _INT | _R,  # Battery Level, %
+    10, _INT | _R,  # Memory Free, KB
+    11, _INT | _R | _MULTI | _M,  # Error Code
+    12, _E,  # Reset Error Code
+    13, _TIME | _RW,  # Current Time, s since 1970
+    14, _STR | _RW,  # UTC Offset
+    15, _STR | _RW,  # Timezone
+    16, _STR | _R | _M,  # Supported Binding and Modes
+    17, _STR | _R,  # Device Type
+    18, _STR | _R,  # Hardware Version
+    19, _STR | _R,  # Software Version
+    20, _INT | _R,  # Battery Status
+    21, _INT | _R,  # Memory Total, KB
+)
+# fmt: on
+
+
+def base_objects(device):
+    """{0: Security, 1: Server, 3: Device}. device: {resource id: value} of /3/0, or None."""
+    instance = {11: {0: 0}, 16: "U"}
+    instance.update(device or {})
+    obj = Object(3, DEVICE, {0: instance})
+    for rid in instance:
+        if not obj.flags(rid):
+            raise ValueError("the Device object has no resource %r" % rid)
+    security = Object(0, SECURITY, bootstrap=True)
+    server = Object(1, SERVER, bootstrap=True)
+    server.on_write = _check_server
+    return {0: security, 1: server, 3: obj}
+
+
+def _check_server(iid, rid, value):
+    # What a server may not set its own account to: it would be lost with it.
+    if rid == 7:
+        if "U" not in value:
+            raise Error(0x80, "this device has binding U only")
+    elif rid != 6 and value < 0:
+        raise Error(0x80, "a negative time")
+
+
+def server_id(obj, iid):
+    """The short server id of an instance of object 0 or 1; 65535 for a bootstrap account."""
+    values = obj.instances[iid]
+    if obj.id == 0:
+        return 65535 if values.get(1) else values.get(10)
+    return values.get(0)
+
+
+def split_uri(uri):
+    """(scheme, host, port, path and query) of a coap or coaps URI (RFC 7252 6), or None."""
+    for c in uri:
+        if c <= " " or c in '"#<>@':  # no user, no fragment, and nothing to break link-format
+            return None
+    scheme, _, rest = uri.partition("://")
+    scheme = scheme.lower()
+    rest, mark, query = rest.partition("?")
+    host, _, path = rest.partition("/")
+    bracket = "]"
+    if host.startswith("["):  # an IPv6 address
+        host, bracket, port = host[1:].partition("]")
+        if port and port[0] != ":":
+            return None
+        port = port[1:]
+    else:
+        host, _, port = host.partition(":")
+    port = port or ("5684" if scheme == "coaps" else "5683")
+    if scheme not in ("coap", "coaps") or not host or not bracket or not port.isdigit():
+        return None
+    return (scheme, host, int(port), path + mark + query) if 0 < int(port) < 65536 else None
+
+
+def security_fault(values, modes):
+    """What is wrong with a /0 instance by itself: a str without any key in it, or None.
+
+    values: {resource id: value} with the mandatory ones. modes: tuple of the Security Modes
+    that this device can do.
+    """
+    parts = split_uri(values[0])
+    mode = values[2]
+    identity, server_key, key = values.get(3), values.get(4), values.get(5)
+    if not parts:
+        return "no coap:// or coaps:// URI"
+    if parts[0] == "coap":
+        if mode != 3:
+            return "coap:// without NoSec"
+        if identity or server_key or key:
+            return "coap:// with keys"
+        return None
+    if mode == 3:
+        return "coaps:// with NoSec"
+    if not identity or not key:
+        return "no Secret Key" if identity else "no Public Key or Identity"
+    if mode not in modes:
+        return "Security Mode %d is not supported" % mode
+    if mode == 0:
+        return "a Server Public Key with PSK" if server_key else None
+    for value in (identity, server_key, key):
+        if not value or value[0] != 0x30:  # a DER SEQUENCE
+            return "keys and certificates must be DER"
+    return None

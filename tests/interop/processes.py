@@ -1,0 +1,200 @@
+"""Starts device.py, our client under MicroPython, or servers.py, our servers, and says what happens there.
+
+with Device("dev", bootstrap_uri=…, objects=[…]) as device:   # the configuration of device.py
+    device.wait_event("REG_REGISTERED", short_id=1)
+    device.object(0)                                          # {"0": {"0": "coap://…", …}}
+    device.call("remove_server", 1)
+    device.set("/3303/0/5700", 22.5)
+device.events is what came, in order; to leave the block is to press Ctrl-C, and checks that it ends well.
+
+with Servers() as servers:
+    servers.accounts({"dev": …})                              # BootstrapServer's table
+    servers.wait_event("REGISTERED", endpoint="dev")
+    servers.call("read", "dev", "/3/0")["values"]
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import stage
+import steps
+
+_MICROPYTHON = steps.BUILD / "unix" / "micropython"
+_HEAP = "400K"  # an RP2040 has about 200 KB of heap, of 32-bit words; here they are 64-bit ones
+
+
+class Program:
+    """A program under MicroPython, as driven.py has it."""
+
+    def __init__(self, name, role, **config):
+        self._program = Path(__file__).with_name(name)
+        self._role = role  # firmware/manifests' name for the packages that it has
+        self._config = config
+        self._changed = threading.Condition()
+        self.events = []  # all of them, oldest first
+        self._taken = 0  # how many of them wait_event has gone past
+        self._ended = False
+
+    def __enter__(self):
+        self._control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._control.bind(("127.0.0.1", 0))
+        self._control.settimeout(10)
+        self._config["control"] = self._control.getsockname()[1]
+        path = [str(stage.stage(self._role)[1]), ".frozen"]
+        self._process = subprocess.Popen(
+            [_MICROPYTHON, "-X", "heapsize=" + _HEAP, self._program],
+            env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._other_lines = []  # tracebacks
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self._process.stdin.write(json.dumps(self._config) + "\n")
+        self._process.stdin.close()
+        end = time.monotonic() + 10
+        while not select.select([self._control], [], [], 0.05)[0]:
+            if self._ended or time.monotonic() > end:
+                self._end(signal.SIGKILL)
+                raise AssertionError("The program did not start:\n" + self._said())
+        self._address = self._control.recvfrom(100)[1]
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            self.end()
+        else:
+            self._end(signal.SIGINT)
+
+    def end(self):
+        """Press Ctrl-C, and see that the program ends well."""
+        assert self._end(signal.SIGINT) == 0, self._said()
+        assert not self._other_lines, self._said()
+
+    def _end(self, how):
+        self._process.send_signal(how)  # nothing where it has ended already
+        try:
+            returned = self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            returned = self._process.wait()
+        self._reader.join()
+        self._process.stdout.close()
+        self._control.close()
+        return returned
+
+    def _read(self):
+        for line in self._process.stdout:
+            with self._changed:
+                if line.startswith("{"):
+                    self.events.append(json.loads(line))
+                else:
+                    self._other_lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _said(self):
+        lines = [json.dumps(event) for event in self.events]
+        return "\n".join(lines + self._other_lines)
+
+    def wait_event(self, event, timeout=10, **details):
+        """The next such event with these details, after the one that was waited for before."""
+        end = time.monotonic() + timeout
+        wanted = dict(details, event=event)
+        with self._changed:
+            while True:
+                for i in range(self._taken, len(self.events)):
+                    if wanted.items() <= self.events[i].items():
+                        self._taken = i + 1
+                        return self.events[i]
+                left = end - time.monotonic()
+                if self._ended or left <= 0:
+                    raise AssertionError("No %s came:\n%s" % (wanted, self._said()))
+                self._changed.wait(left)
+
+    def names(self):
+        """Event after event, without its details."""
+        return [event["event"] for event in self.events]
+
+    def command(self, **message):
+        self._control.sendto(json.dumps(message).encode(), self._address)
+        answer = json.loads(self._control.recv(65535))
+        if "error" in answer:
+            raise AssertionError("%s: %s\n%s" % (message, answer["error"], self._said()))
+        return answer["answer"]
+
+
+class Device(Program):
+    def __init__(self, endpoint, **config):
+        super().__init__("device.py", "full", endpoint=endpoint, **config)
+        self.endpoint = endpoint
+
+    def call(self, method, *args):
+        """Call a method of lwm2m.Client."""
+        return self.command(call=method, args=args)
+
+    def object(self, oid):
+        """The instances of an object, as they are now."""
+        return self.command(object=oid)
+
+    def set(self, path, value):
+        oid, iid, rid = (int(part) for part in path[1:].split("/"))
+        self.command(object=oid, call="set", args=[iid, rid, value])
+
+    def add_instance(self, oid, iid, values):
+        self.command(object=oid, call="add", args=[iid, values])
+
+    def remove_instance(self, oid, iid):
+        self.command(object=oid, call="remove", args=[iid])
+
+
+class Servers(Program):
+    def __init__(self):
+        with ExitStack() as stack:
+            sockets = [
+                stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                for _ in range(2)
+            ]
+            for s in sockets:
+                s.bind(("127.0.0.1", 0))
+            ports = [s.getsockname()[1] for s in sockets]
+        super().__init__("servers.py", "station", bootstrap_port=ports[0], port=ports[1])
+        self.bootstrap_uri, self.uri = ("coap://127.0.0.1:%d" % port for port in ports)
+
+    def accounts(self, table):
+        self.command(accounts=table)
+
+    def operations(self, *operations):
+        """What is done in the next sessions: each a method of the session and its arguments."""
+        self.command(operations=operations)
+
+    def call(self, method, endpoint, path, *args, **options):
+        """Call a method of lwm2m.Server; the answer of the client."""
+        return self.command(call=method, endpoint=endpoint, path=path, args=args, options=options)
+
+
+class Managed:
+    """Our client, registered with Leshan's server."""
+
+    def __init__(self, device, server):
+        self.device = device
+        self.server = server
+
+    def __call__(self, command, path, **args):
+        """Let the server do that; its driver's answer."""
+        return self.server.call(command, endpoint=self.device.endpoint, path=path, **args)
+
+    def wait_event(self, kind, **details):
+        return self.server.wait_event(kind, endpoint=self.device.endpoint, **details)

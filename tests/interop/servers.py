@@ -1,0 +1,152 @@
+# Our two servers in one process under MicroPython, to be driven by a test. processes.py starts it,
+# driven.py says how it is driven.
+#
+# Configuration: {"bootstrap_port", "port", "control"}
+# Events: BS_STARTED, BS_FINISHED, BS_FAILED (endpoint, code, text), OPERATION (endpoint, operation, code, text),
+#   REGISTERED, UPDATED, DEREGISTERED, EXPIRED (endpoint, lifetime, version, binding, queue, links, formats),
+#   NOTIFICATION (endpoint, and an answer).
+# Commands:
+#   {"accounts": the bootstrap server's table}
+#   {"operations": [[method of a session, its arguments …], …]}: for the next sessions, in place of the table
+#   {"call": a method of the server, "endpoint", "path", "args": […], "options": {…}} → {"code", "format",
+#       "payload" in hex, "text", "values"}
+
+from binascii import hexlify
+
+import lwm2m.bootstrap_server as bs
+import lwm2m.objects as objects
+import lwm2m.server as server
+from driven import Control, code_text, configuration, plain, say, value_of, values_of
+from lwm2m.model import Object
+
+_RESOURCES = {"0": objects.SECURITY, "1": objects.SERVER, "3": objects.DEVICE}
+_SESSION_EVENTS = {bs.STARTED: "BS_STARTED", bs.FINISHED: "BS_FINISHED", bs.FAILED: "BS_FAILED"}
+_CLIENT_EVENTS = {
+    server.REGISTERED: "REGISTERED",
+    server.UPDATED: "UPDATED",
+    server.DEREGISTERED: "DEREGISTERED",
+    server.EXPIRED: "EXPIRED",
+}
+
+handles = {}  # (endpoint, path): an observation
+operations = []
+
+
+def resources_of(path):
+    return _RESOURCES[path.split("/")[1]]
+
+
+def encoded(path, values):
+    """The TLV of an instance, given as JSON."""
+    resources = resources_of(path)
+    return bytes(server.encode(resources, values_of(Object(0, resources).flags, values)))
+
+
+def words(payload):
+    try:
+        return payload if isinstance(payload, str) else str(payload, "utf-8")
+    except UnicodeError:
+        return None
+
+
+# --- The bootstrap server
+
+
+def on_session(event, session):
+    code = code_text(session.code) if session.code else None
+    message = {"endpoint": session.endpoint, "code": code, "text": words(session.text)}
+    message["event"] = _SESSION_EVENTS[event]
+    say(message)
+
+
+def on_request(session):
+    if not operations:
+        return None
+    for name, *args in operations:
+        if name == "write" and isinstance(args[1], dict):
+            args[1] = values_of(Object(0, resources_of(args[0])).flags, args[1])
+
+        def done(session, code, text, name=name):
+            message = {"event": "OPERATION", "endpoint": session.endpoint, "operation": name}
+            message["code"] = code_text(code)
+            message["text"] = words(text)
+            say(message)
+
+        getattr(session, name)(*args, callback=done)
+    return True
+
+
+# --- The LwM2M server
+
+
+def on_client(event, client):
+    say(
+        {
+            "event": _CLIENT_EVENTS[event],
+            "endpoint": client.endpoint,
+            "lifetime": client.lifetime,
+            "version": client.version,
+            "binding": client.binding,
+            "queue": client.queue,
+            "links": [path for path, attributes in client.links],
+            "formats": client.formats,
+        }
+    )
+
+
+def answer_of(path, code, format, payload):
+    message = {"code": code_text(code), "format": format, "text": words(payload)}
+    message["payload"] = hexlify(payload).decode()
+    if code == 0x45 and format != server.LINK and path.split("/")[1] in _RESOURCES:
+        message["values"] = plain(server.values(resources_of(path), path, format, payload))
+    return message
+
+
+def command(m, answer):
+    if "accounts" in m:
+        bs.check_accounts(m["accounts"])
+        bootstrap.accounts = m["accounts"]
+        return answer(None)
+    if "operations" in m:
+        operations[:] = m["operations"]
+        return answer(None)
+    call, path = m["call"], m["path"]
+    client = lwm2m_server.clients[m["endpoint"]]
+    first = [True]
+
+    def callback(client, code, format, payload):
+        message = answer_of(path, code, format, payload)
+        if first:
+            first.clear()
+            answer(message)
+        else:
+            message.update({"event": "NOTIFICATION", "endpoint": client.endpoint, "path": path})
+            say(message)
+
+    if call == "cancel":
+        return lwm2m_server.cancel(handles.pop((m["endpoint"], path)), callback)
+    args = m.get("args", [])
+    if call in ("write", "create") and isinstance(args[0], dict):
+        args[0] = value_of(0, args[0]) if "hex" in args[0] else encoded(path, args[0])
+    handle = getattr(lwm2m_server, call)(client, path, *args, callback=callback, **m["options"])
+    if call == "observe":
+        handles[m["endpoint"], path] = handle
+
+
+def main(config):
+    global bootstrap, lwm2m_server
+    bootstrap = bs.BootstrapServer(
+        config["bootstrap_port"], "127.0.0.1", on_request=on_request, on_event=on_session
+    )
+    net = bootstrap._port.net
+    lwm2m_server = server.Server(config["port"], "127.0.0.1", on_client=on_client, net=net)
+    Control(net, config["control"], command)
+    try:
+        bootstrap.step(-1)
+    except KeyboardInterrupt:
+        pass
+    bootstrap.close()
+    lwm2m_server.close()
+
+
+main(configuration())

@@ -1,0 +1,250 @@
+"""The build helpers in tools/, run as their user runs them."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+import pytest
+
+import build_unix
+import size
+import stage
+import steps
+
+ROOT = steps.ROOT
+PROGRAMS = (
+    "sh",
+    "make",
+    "git",
+    "gcc",
+    "as",
+    "ld",
+    "python3",
+)  # all that a build needs but apt-get
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The project as a fresh clone has it: without build/."""
+    for name in ("Makefile", "tools", "firmware", "lib"):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, tmp_path / name)
+    return tmp_path
+
+
+def programs(folder: Path, *names: str) -> Path:
+    """A folder for PATH that has these programs only."""
+    folder.mkdir()
+    for name in names:
+        # A pyenv shim is a script that needs more of PATH; what it stands for needs nothing.
+        real = sys.base_prefix + "/bin/python3" if name == "python3" else shutil.which(name)
+        (folder / name).symlink_to(os.path.realpath(real))
+    return folder
+
+
+def run(*command: object, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
+def make(clone: Path, *args: str, path: Optional[Path] = None) -> subprocess.CompletedProcess:
+    env = {key: value for key, value in os.environ.items() if key != "MICROPYTHON"}
+    for ours in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # this may run under make test
+        env.pop(ours, None)
+    if path:
+        env["PATH"] = str(path)
+    return run(shutil.which("make"), *args, cwd=clone, env=env, timeout=60)
+
+
+def test_help_names_every_job() -> None:
+    shown = make(ROOT, "help").stdout
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    assert re.findall(r"^make (\w+) ", shown, re.M) == phony
+
+
+@pytest.mark.parametrize(
+    ("absent", "sentence"),
+    [
+        ("gcc", "make run needs gcc: apt-get install gcc"),
+        ("git", "make run needs git: apt-get install git"),
+        ("python3", "make run needs python3: apt-get install python3"),
+    ],
+)
+def test_missing_program_is_named_before_anything_starts(clone, absent, sentence) -> None:
+    there = programs(clone / "bin", *PROGRAMS)
+    (there / absent).unlink()
+    done = make(clone, "run", path=there)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert done.stdout == ""
+
+
+def test_old_pip_is_named(clone: Path) -> None:
+    # A package called pip that says it is an old one, found before the system's.
+    (clone / "old/pip").mkdir(parents=True)
+    (clone / "old/pip/__init__.py").touch()
+    (clone / "old/pip/__main__.py").write_text("print('pip 20.3.4 from here (python 3.9)')\n")
+    env = {**os.environ, "PYTHONPATH": str(clone / "old")}
+    done = run(sys.executable, "tools/testenv.py", "--for", "make check", cwd=clone, env=env)
+    assert done.returncode != 0
+    assert "make check needs pip 22.3 or newer: python3 -m pip install --upgrade" in done.stderr
+    assert not (clone / "build/venv").exists()
+
+
+def test_micropython_variable_must_be_a_new_enough_checkout(clone: Path) -> None:
+    (clone / "empty").mkdir()
+    done = make(clone, "MICROPYTHON=empty", "test")
+    assert done.returncode != 0
+    assert "MICROPYTHON=empty is not a MicroPython checkout" in done.stderr
+
+    checkout = clone / "checkout"
+    for name in ("py/mpconfig.h", "ports/unix/Makefile"):
+        (checkout / name).parent.mkdir(parents=True)
+        shutil.copy(steps.SOURCE / name, checkout / name)
+    config = checkout / "py/mpconfig.h"
+
+    def claim(minor: int) -> None:
+        text = re.sub(r"(_VERSION_MINOR) \d+", rf"\1 {minor}", config.read_text())
+        config.write_text(text)
+
+    claim(28)
+    done = make(clone, f"MICROPYTHON={checkout}", "test")
+    assert done.returncode != 0
+    assert re.search(r"is MicroPython 1\.28\.\d, .* a checkout of 1\.29 or newer", done.stderr)
+
+    claim(29)
+    done = make(clone, f"MICROPYTHON={checkout}", "test")
+    assert done.returncode != 0
+    assert "lacks its submodules: run 'git -C" in done.stderr
+
+
+def test_damaged_archive_is_not_used(clone: Path) -> None:
+    names = [line.split()[1] for line in build_unix.CHECKSUMS.read_text().splitlines()]
+    cache = clone / "build/cache"
+    cache.mkdir(parents=True)
+    for name in names:
+        (cache / name).write_bytes(b"damaged")
+    # Without apt-get nothing can be fetched instead, so that it ends there.
+    done = make(clone, "build", path=programs(clone / "bin", *PROGRAMS))
+    assert done.returncode != 0
+    for name in names:
+        assert f"build/cache/{name} does not have the SHA-256 it should have" in done.stdout
+    assert not list(cache.glob("*.orig.tar.*"))
+    assert "make build needs apt-get" in done.stderr
+
+
+def test_failed_step_shows_the_end_of_its_log(clone: Path) -> None:
+    # A makefile of its own stands for MicroPython's; everything else is what runs in earnest.
+    source = clone / "build/src/micropython"
+    (source / "mpy-cross").mkdir(parents=True)
+    (source / "mpy-cross/Makefile").write_text("all:\n\t@seq 100\n\t@exit 7\n")
+    digest = "import build_unix as b; print(b._digest(b._PSK_PATCH, b.CHECKSUMS))"
+    (source / ".lwm2m-unpacked").write_text(
+        run(sys.executable, "-c", digest, cwd=clone / "tools").stdout
+    )
+    done = make(clone, "size")
+    assert done.returncode != 0
+    assert re.search(r"^\[1/2\] Compiling mpy-cross … failed$", done.stdout, re.M)
+    shown = done.stderr.splitlines()
+    assert "100" in shown
+    assert "50" not in shown
+    assert "The whole log is build/log/unix-mpy-cross.log" in done.stderr
+
+
+def test_what_is_up_to_date_is_left_alone() -> None:
+    before = steps.MICROPYTHON.stat().st_mtime_ns
+    done = run(sys.executable, "tools/build_unix.py", cwd=ROOT)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert steps.MICROPYTHON.stat().st_mtime_ns == before
+
+
+def test_unix_port_has_dtls_with_psk_and_ccm_8() -> None:
+    code = (
+        "import tls\n"
+        "for kind in (tls.PROTOCOL_DTLS_CLIENT, tls.PROTOCOL_DTLS_SERVER):\n"
+        "    context = tls.SSLContext(kind)\n"
+        "    print(hasattr(context, 'psk_key'), hasattr(context, 'server_psk_keys'),\n"
+        "        'TLS-PSK-WITH-AES-128-CCM-8' in context.get_ciphers())\n"
+        "import asyncio, ssl, ucoap\n"
+    )
+    done = run(steps.MICROPYTHON, "-c", code)
+    assert done.stdout == "True True True\n" * 2
+    assert "no module named 'ucoap'" in done.stderr  # nothing of ours is frozen
+
+
+def files(folder: Path) -> List[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_stage_has_what_the_manifest_lists_and_nothing_else() -> None:
+    src, mpy = stage.stage("minimal")
+    listed = stage.modules(stage.ROLES / "minimal.py")
+    targets = sorted(module.target for module in listed)
+    assert files(src) == targets
+    assert files(mpy) == [target[:-3] + ".mpy" for target in targets]
+    assert "lwm2m/core.py" in targets
+    assert "ucoap/engine.py" in targets
+    assert "lwm2m/bootstrap.py" not in targets
+    for module in listed:
+        staged = (src / module.target).read_text()
+        tag = f"\n\n__version__ = '{module.metadata.version}'\n"  # as mip and board builds add it
+        assert staged == module.source.read_text() + tag
+
+
+def test_every_package_is_compiled_at_o3() -> None:
+    for manifest in ROOT.glob("lib/*/manifest.py"):
+        assert {module.opt for module in stage.modules(manifest)} == {3}, manifest
+
+
+def test_stage_again_only_on_change() -> None:
+    first = stage.stage("minimal")
+    stamp = first[0].parent / "stamp"
+    before = stamp.stat().st_mtime_ns
+    assert stage.stage("minimal") == first
+    assert stamp.stat().st_mtime_ns == before
+    stamp.unlink()  # as an interrupted stage leaves it
+    (first[0] / "left_behind.py").touch()
+    stage.stage("minimal")
+    assert "left_behind.py" not in files(first[0])
+
+
+def test_stage_says_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(stage.StageError, match="There is no role toaster: choose from client, "):
+        stage.stage("toaster")
+    manifest = tmp_path / "manifest.py"
+    manifest.write_text('module("absent.py")\n')
+    with pytest.raises(stage.StageError, match=r"absent\.py, which does not exist"):
+        stage.modules(manifest)
+    (tmp_path / "absent.py").write_text("def f(:\n")
+    with pytest.raises(stage.StageError, match=r"absent\.py does not compile:(.*\n)*Syntax"):
+        stage.write(stage.modules(manifest), tmp_path / "src", tmp_path / "mpy")
+
+
+def test_size_fails_over_budget() -> None:
+    done = run(sys.executable, "tools/size.py", "--budget", "ucoap=1000", cwd=ROOT)
+    assert done.returncode == 1
+    sizes = json.loads((ROOT / "build/size.json").read_text())
+    taken = sizes["added"]["ucoap"]
+    assert f"ucoap adds {taken} bytes of flash, {taken - 1000} over its budget" in done.stderr
+    assert sizes["modules"]["ucoap/engine.py"] < taken < 20_000
+    # What it costs is counted without the names that the packages it requires have already.
+    assert sizes["added"]["lwm2m"] < sizes["packages"]["lwm2m"]
+
+    done = run(sys.executable, "tools/size.py", "--budget", "ucoap=much", cwd=ROOT)
+    assert done.returncode == 2
+    assert "ucoap=much: give NAME=BYTES, NAME one of ucoap, lwm2m" in done.stderr
+
+
+def test_packages_are_within_their_budgets() -> None:
+    sizes = {
+        name: size.measure(stage.modules(ROOT / "lib" / name / "manifest.py"))[1]
+        for name in size.BUDGET
+    }
+    assert size.over(sizes, size.BUDGET) == []

@@ -1,0 +1,1150 @@
+# The Bootstrap Server: sessions by hand-written datagrams, and with the real client.
+
+import gc
+import io
+
+import lwm2m
+import lwm2m.bootstrap_server as bs
+import lwm2m.server as server
+import micropython
+from lwm2m.bootstrap_server import FAILED, FINISHED, STARTED
+from servers import Peer, World, payload
+from ucoap import ACK, CON, DELETE, GET, POST, PUT, RST
+
+PORT = 5783
+URI = "coap://10.0.0.2:5683"
+BS_URI = "coap://10.0.0.2:%d" % PORT
+
+# What a client of LwM2M 1.1 that has nothing but its bootstrap account says to Discover (LwM2M
+# 1.1 6.1.7.3), and one of 1.0 (LwM2M 1.0 5.2.7.3).
+FRESH = b'</>;lwm2m=1.1,</0/0>;uri="coap://10.0.0.2:5783",</1>,</3/0>'
+FRESH_10 = b'lwm2m="1.0",</0/0>,</1>,</3/0>'
+
+# TLV by hand from LwM2M 1.1 7.4.3: type and length, id, value.
+URI_TLV = b"\xc8\x00\x14" + URI.encode()  # 20 bytes
+SECURITY_TLV = (
+    URI_TLV
+    + b"\xc1\x01\x00"  # Bootstrap-Server: false
+    + b"\xc1\x02\x03"  # Security Mode: NoSec
+    + b"\xc0\x03\xc0\x04\xc0\x05"  # empty
+    + b"\xc1\x0a\x01"  # Short Server ID 1
+)
+SERVER_TLV = (
+    b"\xc1\x00\x01"  # Short Server ID 1
+    b"\xc2\x01\x01\x2c"  # Lifetime 300 s
+    b"\xc1\x06\x01"  # Notification Storing
+    b"\xc1\x07U"  # Binding
+)
+ACCOUNT_TLV = (
+    b"\xc8\x00\x14"
+    + BS_URI.encode()
+    + b"\xc1\x01\x01"  # Bootstrap-Server: true
+    + b"\xc1\x02\x03\xc0\x03\xc0\x04\xc0\x05"
+    + b"\xc1\x0b\x0a"  # Client Hold Off Time 10 s
+    + b"\xc2\x0c\x0e\x10"  # Account Timeout 3600 s
+)
+
+
+class Log:
+    """A BootstrapServer in a World, and what it tells."""
+
+    def __init__(self, on_request=None, world=None, **settings):
+        self.world = world or World()
+        self.events = []
+        self.answers = []
+        self.raised = []
+        self.server = bs.BootstrapServer(
+            PORT,
+            on_request=on_request,
+            on_event=lambda event, session: self.events.append(
+                (event, session.endpoint, session.code, session.text)
+            ),
+            net=self.world,
+            **settings,
+        )
+        self.server.engine.on_exception = self.raised.append
+
+    def answered(self, session, code, text):
+        self.answers.append((code, text))
+
+
+def session(log, endpoint="dev", address=("10.0.0.9", 9)):
+    """Let a peer ask to be bootstrapped: (the peer, the Session)."""
+    peer = Peer(log.world, PORT, address)
+    m = peer.ask(POST, "bs", "ep=%s&pct=11542" % endpoint)
+    assert m.code == 0x44 and not payload(m)
+    peer.seen -= 1  # the first operation, if there is one, is yet to be got
+    found = log.server.sessions[endpoint]
+    if not found.exchange:
+        peer.got()
+    return peer, found
+
+
+def request(peer):
+    """The one request that has come: (method, path, Accept or Content-Format, payload), and it."""
+    found = peer.got()
+    assert len(found) == 1, len(found)
+    m = found[0]
+    assert m.type == CON
+    format = m.uint(17) if m.code == GET else m.uint(12)
+    return (m.code, "/" + "/".join(m.strings(11)), format, payload(m)), m
+
+
+def serve(peer, answers):
+    """Answer requests in turn: {(method, path): (code, payload, format)}; returns them."""
+    seen = []
+    while True:
+        found = peer.got()
+        if not found:
+            return seen
+        assert len(found) == 1  # one at a time
+        m = found[0]
+        what = m.code, "/" + "/".join(m.strings(11))
+        seen.append(what + (payload(m),))
+        default = {GET: (0x45, FRESH), PUT: (0x44, b""), POST: (0x44, b""), DELETE: (0x42, b"")}
+        answer = answers.get(what, default[m.code])
+        peer.answer(m, answer[0], answer[1])
+
+
+def accept(session):
+    return True
+
+
+# --- The request
+
+
+def test_request_bytes():
+    # Annotated by hand from RFC 7252 3 and LwM2M 1.1 6.1.7.1.
+    log = Log(accept)
+    peer = Peer(log.world, PORT)
+    peer.raw(b"\x41\x02\x00\x07\x99\xb2bs\x46ep=dev\x09pct=11542")
+    assert log.world.sent[0][2] == b"\x61\x44\x00\x07\x99"
+    assert log.events == [(STARTED, "dev", 0, "")]
+    # The same again gets the same answer, and no new session, even if the engine has forgotten it.
+    first = log.server.sessions["dev"]
+    peer.raw(b"\x41\x02\x00\x07\x99\xb2bs")
+    assert log.world.sent[1][2] == log.world.sent[0][2]
+    log.server.engine.drop(peer.address)
+    peer.raw(b"\x41\x02\x00\x07\x99\xb2bs\x46ep=dev\x09pct=11542")
+    assert log.world.sent[2][2] == log.world.sent[0][2]
+    assert log.server.sessions["dev"] is first and len(log.events) == 1
+
+
+def test_request_refused():
+    for code, method, path, query in (
+        (0x80, POST, "bs", ""),
+        (0x80, POST, "bs", "ep="),
+        (0x80, POST, "bs", "ep=\x07"),
+        (0x80, POST, "bs", "ep=unknown"),
+        (0x80, POST, "bs", "ep=dev&pct=tlv"),
+        (0x8F, POST, "bs", "ep=dev&pct=110"),
+        (0x8F, POST, "bs", "ep=dev&pct=112"),
+        (0x85, GET, "bs", "ep=dev"),
+        (0x85, PUT, "bs", "ep=dev"),
+        (0x84, GET, "bspack", "ep=dev"),
+        (0x84, POST, "rd", "ep=dev"),
+        (0x84, GET, "", ""),
+    ):
+        log = Log(lambda session: session.endpoint == "dev")
+        m = Peer(log.world, PORT).ask(method, path, query)
+        assert m.code == code, (method, path, query, m.code)
+        assert not log.server.sessions and not log.events
+    # Without a format, as LwM2M 1.0 does, and with one.
+    for query in ("ep=dev", "ep=dev&pct=11542"):
+        assert Peer(log.world, PORT).ask(POST, "bs", query).code == 0x44
+    assert not log.raised
+    # Nobody decides, so nobody is served.
+    assert Peer(Log().world, PORT).ask(POST, "bs", "ep=dev").code == 0x80
+
+
+def test_application_raises():
+    def fail(session):
+        session.finish()
+        raise KeyError("x")
+
+    log = Log(fail)
+    assert Peer(log.world, PORT).ask(POST, "bs", "ep=dev").code == 0xA0
+    assert not log.server.sessions and len(log.raised) == 1
+
+
+def test_who_decides():
+    # on_request first: True and False are final, None leaves it to the table.
+    table = {"a": ACCOUNT, "*": ACCOUNT}
+    answers = {"a": None, "b": False, "c": True, "d": None}
+    log = Log(lambda session: answers[session.endpoint], accounts=table)
+    for endpoint, code, busy in (("a", 0x44, 1), ("b", 0x80, 0), ("c", 0x44, 0), ("d", 0x44, 1)):
+        m = Peer(log.world, PORT, (endpoint, 1)).ask(POST, "bs", "ep=" + endpoint)
+        assert m.code == code
+        if code == 0x44:
+            assert len(log.server.sessions[endpoint].queue) == busy
+    # Operations that were called count as True.
+    log = Log(lambda session: session.discover(), accounts=table)
+    peer, found = session(log)
+    assert request(peer)[0][:3] == (GET, "/", 40) and len(found.queue) == 1
+
+
+def test_bounded():
+    log = Log(accept, max_sessions=2)
+    session(log, "a", ("10.0.0.1", 1))
+    session(log, "b", ("10.0.0.2", 1))
+    assert Peer(log.world, PORT).ask(POST, "bs", "ep=c").code == 0xA3
+    session(log, "a", ("10.0.0.1", 1))  # a known one may come again
+    assert sorted(log.server.sessions) == ["a", "b"]
+
+
+# --- Sessions
+
+
+def test_table_session():
+    # All datagrams of a session with a fresh client: the fewest there can be, by hand.
+    account = {
+        "servers": [{"short_id": 1, "uri": URI, "lifetime": 300}],
+        "bootstrap": {"uri": BS_URI, "hold_off": 10, "account_timeout": 3600},
+    }
+    for listed in (FRESH, FRESH_10):
+        log = Log(accounts={"dev": account})
+        peer, found = session(log)
+        got, m = request(peer)
+        assert got == (GET, "/", 40, b"")
+        peer.answer(m, 0x45, listed, 40)
+        assert found.version == ("1.1" if listed is FRESH else "1.0")
+        got, m = request(peer)
+        # Two instances: type 00, id of 8 bits, length of 8 bits; the account where it was.
+        account_entry = b"\x08\x00" + bytes([len(ACCOUNT_TLV)]) + ACCOUNT_TLV
+        server_entry = b"\x08\x01" + bytes([len(SECURITY_TLV)]) + SECURITY_TLV
+        assert got[:3] == (PUT, "/0", 11542)
+        assert got[3] in (account_entry + server_entry, server_entry + account_entry)
+        peer.answer(m, 0x44)
+        got, m = request(peer)
+        assert got == (PUT, "/1/0", 11542, SERVER_TLV)
+        peer.answer(m, 0x44)
+        got, m = request(peer)
+        assert got == (POST, "/bs", None, b"")
+        assert log.events == [(STARTED, "dev", 0, "")]
+        peer.answer(m, 0x44)
+        assert not peer.got()
+        assert log.events == [(STARTED, "dev", 0, ""), (FINISHED, "dev", 0x44, "")]
+        assert not log.server.sessions and not found.live
+        # 5 exchanges, and a doubled acknowledgement changes nothing.
+        assert len(log.world.sent) == 5
+        peer.answer(m, 0x44)
+        log.world.wait(300)
+        assert len(log.world.sent) == 5 and len(log.events) == 2
+
+
+ACCOUNT = {"servers": [{"short_id": 1, "uri": URI, "lifetime": 300}]}
+TWO = {"servers": [{"short_id": 1, "uri": URI}, {"short_id": 2, "uri": URI}]}
+
+
+def test_table_over_old_accounts():
+    # (what Discover lists, table entry, [methods and paths that follow]): accounts are replaced
+    # where they are, new ones take the places of old ones, and what is left over is deleted.
+    for listed, account, expected in (
+        (b"</0/0>,</0/1>;ssid=1,</1/0>;ssid=1", ACCOUNT, [(PUT, "/0/1"), (PUT, "/1/0")]),
+        (b"</0/5>,</0/7>;ssid=1,</1/3>;ssid=1", ACCOUNT, [(PUT, "/0/7"), (PUT, "/1/3")]),
+        (b"</0/1>,</0/0>;ssid=9,</1/4>;ssid=9", ACCOUNT, [(PUT, "/0/0"), (PUT, "/1/4")]),
+        (b"</0/0>,</1>", TWO, [(PUT, "/0"), (PUT, "/1")]),
+        (
+            b"</0/0>,</0/1>;ssid=8,</0/2>;ssid=1,</1/0>;ssid=8,</1/1>;ssid=1",
+            ACCOUNT,
+            [(DELETE, "/0/1"), (PUT, "/0/2"), (DELETE, "/1/0"), (PUT, "/1/1")],
+        ),
+        (
+            b"</0/0>,</0/1>;ssid=8,</0/2>;ssid=9,</0/3>;ssid=7,</1/0>;ssid=8",
+            ACCOUNT,
+            [(DELETE, "/0"), (PUT, "/0/1"), (PUT, "/1/0")],
+        ),
+        # An inconsistent client: a short id twice, a /1 instance without one.
+        (
+            b"</0/0>,</0/1>;ssid=1,</0/2>;ssid=1,</1/0>,</1/1>;ssid=1",
+            ACCOUNT,
+            [(DELETE, "/0/2"), (PUT, "/0/1"), (DELETE, "/1/0"), (PUT, "/1/1")],
+        ),
+        # No bootstrap account at all.
+        (b"</3/0>", ACCOUNT, [(PUT, "/0/0"), (PUT, "/1/0")]),
+    ):
+        log = Log(accounts={"*": account})
+        peer, found = session(log)
+        seen = serve(peer, {(GET, "/"): (0x45, b"</>;lwm2m=1.1," + listed)})
+        paths = [what[:2] for what in seen]
+        assert paths == [(GET, "/")] + expected + [(POST, "/bs")], (listed, paths)
+        assert log.events[-1][0] == FINISHED
+
+
+def test_several_instances_one_by_one():
+    # A client that does not take an object at once, and accounts too long for one datagram.
+    log = Log(accounts={"*": TWO})
+    peer, found = session(log)
+    seen = serve(peer, {(PUT, "/0"): (0x80, b"an instance, please"), (PUT, "/1"): (0x85, b"")})
+    assert [what[:2] for what in seen] == [
+        (GET, "/"),
+        (PUT, "/0"),
+        (PUT, "/0/1"),
+        (PUT, "/0/2"),
+        (PUT, "/1"),
+        (PUT, "/1/0"),
+        (PUT, "/1/1"),
+        (POST, "/bs"),
+    ]
+    assert log.events[-1][0] == FINISHED
+    # /0 takes 3 * 41 bytes, /1 3 * 18.
+    three = {"servers": TWO["servers"] + [{"short_id": 3, "uri": URI}]}
+    log = Log(accounts={"*": three}, size=128)
+    peer, found = session(log)
+    seen = serve(peer, {})
+    assert [what[:2] for what in seen] == [
+        (GET, "/"),
+        (PUT, "/0/1"),
+        (PUT, "/0/2"),
+        (PUT, "/0/3"),
+        (PUT, "/1"),
+        (POST, "/bs"),
+    ]
+
+
+def test_table_failures():
+    # The first refusal ends a session of the table, with the client's code and words.
+    for what in ((PUT, "/0/1"), (PUT, "/1/0"), (POST, "/bs")):
+        log = Log(accounts={"*": ACCOUNT})
+        peer, found = session(log)
+        seen = serve(peer, {what: (0x86, b"two bootstrap server accounts")})
+        assert seen[-1][:2] == what
+        assert log.events[1:] == [(FAILED, "dev", 0x86, "two bootstrap server accounts")]
+        assert not log.server.sessions
+    log = Log(accounts={"*": ACCOUNT})
+    peer, found = session(log)
+    listed = b"</0/0>,</0/1>;ssid=8,</0/2>;ssid=9"
+    seen = serve(peer, {(GET, "/"): (0x45, listed), (DELETE, "/0/2"): (0x80, b"keep")})
+    assert [what[:2] for what in seen] == [(GET, "/"), (DELETE, "/0/2")]
+    assert log.events[1:] == [(FAILED, "dev", 0x80, "keep")]
+    # Neither Discover nor Delete.
+    log = Log(accounts={"*": ACCOUNT})
+    peer, found = session(log)
+    serve(peer, {(GET, "/"): (0x85, b""), (DELETE, "/"): (0x85, b"never")})
+    assert log.events[1:] == [(FAILED, "dev", 0x85, "never")]
+
+
+def test_discover_refused():
+    # The table then deletes / and takes ids from 0.
+    for code in (0x80, 0x84, 0x85, 0xA1):
+        log = Log(accounts={"*": TWO})
+        peer, found = session(log)
+        seen = serve(peer, {(GET, "/"): (code, b"")})
+        assert [what[:2] for what in seen] == [
+            (GET, "/"),
+            (DELETE, "/"),
+            (PUT, "/0"),
+            (PUT, "/1"),
+            (POST, "/bs"),
+        ]
+        assert log.events[-1][0] == FINISHED
+    # An application is told to.
+    log = Log(accept)
+    peer, found = session(log)
+    found.add_server(1, URI, callback=log.answered)
+    serve(peer, {(GET, "/"): (0x85, b"not here")})
+    code, text = log.answers[0]
+    assert code == 0x85 and "not here" in text and 'delete("/")' in text
+    found.delete("/", log.answered)
+    found.add_server(1, URI, callback=log.answered)
+    found.add_server(2, URI, callback=log.answered)
+    found.remove_server(1, log.answered)
+    seen = serve(peer, {(GET, "/"): (0x85, b"")})
+    assert log.answers[1:] == [(0x42, ""), (0x44, ""), (0x44, ""), (0x42, "")]
+    assert [what[:2] for what in seen] == [
+        (DELETE, "/"),
+        (GET, "/"),
+        (PUT, "/0/0"),
+        (PUT, "/1/0"),
+        (PUT, "/0/1"),
+        (PUT, "/1/1"),
+        (DELETE, "/0/0"),
+        (DELETE, "/1/0"),
+    ]
+    # What is written in bytes cannot be told from what was there before.
+    found.write("/0/0", SECURITY_TLV, log.answered)
+    found.add_server(3, URI, callback=log.answered)
+    serve(peer, {(GET, "/"): (0x85, b"")})
+    assert log.answers[-1][0] == 0x85
+
+
+def test_discover_malformed():
+    for listed in (
+        b"</0/0",
+        b"</0/0>;ssid=x",
+        b"</0/0>;ssid=70000",
+        b"</0/99999>",
+        b"</0/->",
+        b"</1/>;ssid=1",
+        b"\xff\xfe",
+        b"<" * 500,
+        b'</0/0>;uri="',
+        b",",
+    ):
+        log = Log(accept)
+        peer, found = session(log)
+        found.add_server(1, URI, callback=log.answered)
+        serve(peer, {(GET, "/"): (0x45, listed)})
+        code, text = log.answers[0]
+        assert code == 0x86 and text.startswith("the answer to Discover is malformed"), text
+        assert found.live
+        # The table deletes instead.
+        log = Log(accounts={"*": ACCOUNT})
+        peer, found = session(log)
+        seen = serve(peer, {(GET, "/"): (0x45, listed)})
+        assert [what[:2] for what in seen][:2] == [(GET, "/"), (DELETE, "/")]
+        assert log.events[-1][0] == FINISHED
+        assert not log.raised
+    # Odd, but not malformed.
+    for listed in (b"", b"</>", b"</0>,</0/0/0>;ssid=1,</x>,</21/0>;ssid=5", b"</0/0>;ssid=65535"):
+        log = Log(accept)
+        peer, found = session(log)
+        found.add_server(1, URI, callback=log.answered)
+        serve(peer, {(GET, "/"): (0x45, listed)})
+        assert log.answers == [(0x44, "")]
+
+
+def test_high_level():
+    log = Log(accept)
+    peer, found = session(log)
+    listed = b'</>;lwm2m=1.1,</0/2>;uri="x",</0/0>;ssid=5,</1/1>;ssid=5'
+    answers = {(GET, "/"): (0x45, listed)}
+    found.add_server(1, URI, lifetime=300, callback=log.answered)
+    assert serve(peer, answers) == [
+        (GET, "/", b""),
+        (PUT, "/0/1", SECURITY_TLV),  # the lowest that is free: 0 is server 5, 2 the account
+        (PUT, "/1/0", SERVER_TLV),
+    ]
+    # Again: over what was written, without another Discover.
+    found.add_server(1, URI, lifetime=300, callback=log.answered)
+    assert serve(peer, answers) == [(PUT, "/0/1", SECURITY_TLV), (PUT, "/1/0", SERVER_TLV)]
+    found.remove_server(5, log.answered)
+    assert [what[:2] for what in serve(peer, answers)] == [(DELETE, "/0/0"), (DELETE, "/1/1")]
+    found.remove_server(5, log.answered)
+    assert not serve(peer, answers)
+    found.add_bootstrap_server(BS_URI, 10, 3600, callback=log.answered)
+    assert serve(peer, answers) == [(PUT, "/0/2", ACCOUNT_TLV)]
+    found.remove_bootstrap_server(log.answered)
+    assert serve(peer, answers) == [(PUT, "/0/2/12", b"\xc1\x0c\x01")]
+    found.add_server(2, URI, callback=log.answered, binding="UQ")
+    seen = serve(peer, answers)
+    assert [what[:2] for what in seen] == [(PUT, "/0/0"), (PUT, "/1/1")]
+    # Short Server ID 2, 86400 s in 4 bytes, true, "UQ"
+    assert seen[1][2] == b"\xc1\x00\x02\xc4\x01\x00\x01\x51\x80\xc1\x06\x01\xc2\x07UQ"
+    assert log.answers == [
+        (0x44, ""),
+        (0x44, ""),
+        (0x42, ""),
+        (0x84, "the client has no server with Short Server ID 5"),
+        (0x44, ""),
+        (0x44, ""),
+        (0x44, ""),
+    ]
+    # A client without a bootstrap account.
+    log.answers.clear()
+    peer, found = session(log)
+    answers = {(GET, "/"): (0x45, b"</>;lwm2m=1.1,</0/0>;ssid=5,</1/1>;ssid=5")}
+    found.remove_bootstrap_server(log.answered)
+    serve(peer, answers)
+    assert log.answers == [(0x84, "the client has no bootstrap server account")]
+    found.add_bootstrap_server(BS_URI, 10, 3600, callback=log.answered)
+    assert serve(peer, answers) == [(PUT, "/0/1", ACCOUNT_TLV)]
+    found.add_bootstrap_server(BS_URI, 10, callback=log.answered)
+    assert serve(peer, answers) == [(PUT, "/0/1", ACCOUNT_TLV[:-4])]  # without 12
+
+
+def test_security():
+    log = Log(accept)
+    peer, found = session(log)
+    uri = "coaps://10.0.0.2:5684"
+    for key in ("00ff10", b"\x00\xff\x10"):
+        security = {"mode": "psk", "identity": "dev", "key": key}
+        found.add_server(1, uri, security=security)
+        seen = serve(peer, {})
+        assert seen[-2][2] == (
+            b"\xc8\x00\x15"
+            + uri.encode()
+            + b"\xc1\x01\x00\xc1\x02\x00\xc3\x03dev\xc0\x04\xc3\x05\x00\xff\x10\xc1\x0a\x01"
+        )
+    found.add_server(1, URI, security={"mode": "none"})
+    assert len(serve(peer, {})) == 2
+
+
+def test_refusal_in_the_middle():
+    # With a callback the application decides, without one the session ends.
+    log = Log(accept)
+    peer, found = session(log)
+    found.add_server(1, URI, callback=log.answered)
+    found.finish(log.answered)
+    seen = serve(peer, {(PUT, "/0/1"): (0x80, b"no \xff"), (POST, "/bs"): (0x86, b"nothing")})
+    assert [what[:2] for what in seen] == [(GET, "/"), (PUT, "/0/1"), (POST, "/bs")]
+    assert log.answers == [(0x80, ""), (0x86, "nothing")] and found.live
+    found.delete("/3")
+    found.finish(log.answered)
+    serve(peer, {(DELETE, "/3"): (0x85, "not my 3°".encode())})
+    assert log.events[1:] == [(FAILED, "dev", 0x85, "not my 3°")]
+    assert not found.live and len(log.answers) == 2
+    for call in (found.finish, found.discover, lambda: found.remove_server(1)):
+        try:
+            call()
+            raise AssertionError
+        except ValueError as e:
+            assert "the session with dev has ended" in str(e)
+
+
+def test_mended_in_the_callback():
+    # 4.06 to Finish, another operation and Finish again, all from its callback.
+    log = Log(accept)
+    peer, found = session(log)
+
+    def finished(session, code, text):
+        log.answers.append((code, text))
+        if code == 0x86:
+            session.add_server(1, URI, callback=log.answered)
+            session.finish(finished)
+
+    found.add_bootstrap_server(BS_URI, callback=log.answered)
+    found.finish(finished)
+    turn = [0]
+    while True:
+        got = peer.got()
+        if not got:
+            break
+        m = got[0]
+        if m.code == POST:
+            turn[0] += 1
+            if turn[0] == 1:
+                peer.answer(m, 0x86, b"only a bootstrap server account")
+                continue
+        peer.answer(m, 0x45 if m.code == GET else 0x44, FRESH if m.code == GET else b"")
+    assert turn == [2]
+    assert log.answers == [
+        (0x44, ""),
+        (0x86, "only a bootstrap server account"),
+        (0x44, ""),
+        (0x44, ""),
+    ]
+    assert log.events[1:] == [(FINISHED, "dev", 0x44, "")]
+
+
+def test_low_level():
+    log = Log(accept)
+    peer, found = session(log)
+    for call, expected, answer in (
+        (lambda: found.discover("/", log.answered), (GET, "/", 40, b""), (0x45, b"</0>")),
+        (lambda: found.discover("/3", log.answered), (GET, "/3", 40, b""), (0x45, b"</3/0>")),
+        (lambda: found.read("/1", log.answered), (GET, "/1", 11542, b""), (0x45, b"\x00\x00")),
+        (lambda: found.read("/2/0", log.answered), (GET, "/2/0", 11542, b""), (0x85, b"")),
+        (
+            lambda: found.write("/3/0/15", b"CET", log.answered, format=0),
+            (PUT, "/3/0/15", 0, b"CET"),
+            (0x44, b""),
+        ),
+        (
+            lambda: found.write("/1/0", {0: 1, 1: 300, 6: True, 7: "U"}, log.answered),
+            (PUT, "/1/0", 11542, SERVER_TLV),
+            (0x41, b""),  # not what LwM2M says, but a success
+        ),
+        (lambda: found.write("/0", b"", log.answered), (PUT, "/0", 11542, b""), (0x80, b"no")),
+        (lambda: found.delete("/", log.answered), (DELETE, "/", None, b""), (0x42, b"")),
+        (lambda: found.delete("/1", log.answered), (DELETE, "/1", None, b""), (0x42, b"")),
+        (lambda: found.delete("/0/5", log.answered), (DELETE, "/0/5", None, b""), (0x84, b"")),
+        (lambda: found.finish(log.answered), (POST, "/bs", None, b""), (0x44, b"")),
+    ):
+        call()
+        got, m = request(peer)
+        assert got == expected
+        peer.answer(m, answer[0], answer[1])
+    assert log.answers == [
+        (0x45, b"</0>"),
+        (0x45, b"</3/0>"),
+        (0x45, b"\x00\x00"),
+        (0x85, ""),
+        (0x44, ""),
+        (0x44, ""),
+        (0x80, "no"),
+        (0x42, ""),
+        (0x42, ""),
+        (0x84, ""),
+        (0x44, ""),
+    ]
+    assert log.events[-1] == (FINISHED, "dev", 0x44, "")
+
+
+def test_low_level_is_counted():
+    # What is written and deleted by hand between high-level operations.
+    listed = {
+        (GET, "/"): (0x45, b"</>;lwm2m=1.1,</0/0>,</0/1>;ssid=1,</1/1>;ssid=1,</1/2>;ssid=2")
+    }
+
+    def paths(*calls):
+        log = Log(accept)
+        peer, found = session(log)
+        found.add_bootstrap_server(BS_URI)  # which discovers
+        serve(peer, listed)
+        for call in calls:
+            call(found)
+        found.add_server(3, URI)
+        return [what[:2] for what in serve(peer, listed)]
+
+    assert paths() == [(PUT, "/0/2"), (PUT, "/1/0")]
+    values = {0: URI, 1: False, 2: 3, 10: 3}
+    assert paths(lambda s: s.write("/0/7", values), lambda s: s.write("/1/9", {0: 3})) == [
+        (PUT, "/0/7"),
+        (PUT, "/1/9"),
+        (PUT, "/0/7"),
+        (PUT, "/1/9"),
+    ]
+    assert paths(lambda s: s.delete("/")) == [(DELETE, "/"), (PUT, "/0/1"), (PUT, "/1/0")]
+    assert paths(lambda s: s.delete("/0"), lambda s: s.delete("/3")) == [
+        (DELETE, "/0"),
+        (DELETE, "/3"),
+        (PUT, "/0/1"),
+        (PUT, "/1/0"),
+    ]
+    assert paths(lambda s: s.delete("/0/1"), lambda s: s.delete("/0/9")) == [
+        (DELETE, "/0/1"),
+        (DELETE, "/0/9"),
+        (PUT, "/0/1"),
+        (PUT, "/1/0"),
+    ]
+    # Bytes, and resources that tell whose an instance is: it is discovered anew.
+    again = [(GET, "/"), (PUT, "/0/2"), (PUT, "/1/0")]
+    assert paths(lambda s: s.write("/0/7", SECURITY_TLV)) == [(PUT, "/0/7")] + again
+    assert paths(lambda s: s.write("/1/2/0", b"3", format=0)) == [(PUT, "/1/2/0")] + again
+    assert paths(lambda s: s.write("/1/2/1", b"60", format=0)) == [(PUT, "/1/2/1")] + again[1:]
+    assert paths(lambda s: s.write("/3/0/15", b"x", format=0)) == [(PUT, "/3/0/15")] + again[1:]
+
+
+def test_wrong_arguments():
+    log = Log(accept)
+    peer, found = session(log)
+    psk = {"mode": "psk", "identity": "x", "key": "00"}
+    for call, text in (
+        (lambda: found.add_server(0, URI), "short_id must be a whole number from 1 to 65534"),
+        (lambda: found.add_server(65535, URI), "short_id must be a whole number from 1 to 65534"),
+        (lambda: found.add_server("1", URI), "short_id must be a whole number from 1 to 65534"),
+        (lambda: found.remove_server(0), "short_id must be a whole number from 1 to 65534"),
+        (lambda: found.add_server(1, "http://x"), "uri must be coap://host"),
+        (lambda: found.add_server(1, None), "uri must be coap://host"),
+        (lambda: found.add_server(1, URI, -1), "lifetime must be a whole number of seconds"),
+        (lambda: found.add_server(1, URI, 1.5), "lifetime must be a whole number of seconds"),
+        (lambda: found.add_server(1, URI, True), "lifetime must be a whole number of seconds"),
+        (lambda: found.add_server(1, URI, binding="S"), 'binding must be "U" or "UQ"'),
+        (
+            lambda: found.add_server(1, URI, security=psk),
+            "coap:// without NoSec",
+        ),
+        (lambda: found.add_server(1, "coaps://x"), "coaps:// with NoSec"),
+        (lambda: found.add_server(1, URI, security="psk"), "security must be an object"),
+        (lambda: found.add_bootstrap_server(URI, -1), "hold_off must be a whole number"),
+        (lambda: found.add_bootstrap_server(URI, 0, -1), "account_timeout must be a whole number"),
+        (lambda: found.apply({}), "servers must be a list of one or more"),
+        (lambda: found.apply(None), "the account must be an object"),
+        (lambda: found.discover("/1/0"), "must have 0 to 1 numbers"),
+        (lambda: found.discover("1"), "must have 0 to 1 numbers"),
+        (lambda: found.read("/"), "must have 1 to 2 numbers"),
+        (lambda: found.write("/", b""), "must have 1 to 3 numbers"),
+        (lambda: found.write("/0/x", b""), "must be of numbers from 0 to 65535"),
+        (lambda: found.write("/3/0", {0: 1}), "as bytes"),
+        (lambda: found.write("/1", {0: 1}), "as bytes"),
+        (lambda: found.write("/1/0", {99: 1}), "no resource 99"),
+        (lambda: found.delete("/0/0/1"), "must have 0 to 2 numbers"),
+    ):
+        try:
+            call()
+        except ValueError as e:
+            assert text in str(e), (text, str(e))
+        else:
+            raise AssertionError(text)
+    assert not peer.got() and not found.queue
+
+
+# --- Time
+
+
+def test_client_stops_answering():
+    log = Log(accounts={"*": ACCOUNT})
+    peer, found = session(log)
+    m = request(peer)[1]
+    peer.answer(m, 0x45, FRESH)
+    log.world.wait(31)  # 2 to 3 s, doubled four times: the last of 5 is sent by then or soon
+    assert log.server.sessions
+    log.world.wait(62)  # MAX_TRANSMIT_WAIT is 93 s
+    assert log.events[1:] == [(FAILED, "dev", 0xA3, "no answer")]
+    assert not log.server.sessions
+    assert len(peer.got()) == 5
+    # A callback is told too, what was queued behind it is not sent; a reset is no answer either.
+    log = Log(accept)
+    peer, found = session(log)
+    found.delete("/", log.answered)
+    found.finish(log.answered)
+    peer.empty(RST, peer.got()[0].mid)
+    assert log.answers == [(0xA3, "no answer")]
+    assert log.events[1:] == [(FAILED, "dev", 0xA3, "no answer")]
+    assert not peer.got()
+
+
+def test_idle_session():
+    # LwM2M 1.1 6.1.7: a client waits EXCHANGE_LIFETIME, 247 s, and so does the server.
+    log = Log(accept)
+    log.world.time = 0x3FFFFFFF - 100000
+    peer, found = session(log)
+    log.world.wait(240)
+    assert found.live
+    found.discover("/", log.answered)
+    peer.answer(peer.got()[0], 0x45, FRESH)
+    log.world.wait(246)
+    assert found.live
+    log.world.wait(2)
+    assert log.events[1:] == [(FAILED, "dev", 0xA3, "no operation in time")]
+    assert not log.server.sessions and not found.live
+    # Not while an operation is under way.
+    log = Log(accept)
+    peer, found = session(log)
+    log.world.wait(240)
+    found.finish()
+    log.world.wait(93)
+    assert log.events[1:] == [(FAILED, "dev", 0xA3, "no answer")]
+
+
+def test_client_restarts():
+    # A new message id: what was under way ends, and nothing of it is sent again.
+    for address in (("10.0.0.9", 9), ("10.0.0.9", 10)):
+        log = Log(accept)
+        peer, old = session(log)
+        old.delete("/", log.answered)
+        old.finish(log.answered)
+        m = peer.got()[0]
+        log.world.time += 5000
+        again = Peer(log.world, PORT, address)
+        assert again.ask(POST, "bs", "ep=dev").code == 0x44
+        new = log.server.sessions["dev"]
+        assert new is not old and not old.live and new.live
+        assert log.events == [
+            (STARTED, "dev", 0, ""),
+            (FAILED, "dev", 0xA3, "the client has started again"),
+            (STARTED, "dev", 0, ""),
+        ]
+        n = len(log.world.sent)
+        new.finish(log.answered)
+        assert len(log.world.sent) == n + 1
+        log.world.wait(3)
+        for source, target, data in log.world.sent[n:]:
+            assert target == address and data[1] == POST
+        peer.answer(m, 0x42)  # late
+        assert not log.answers and new.live
+
+
+def test_many_at_once():
+    log = Log(accounts={"*": ACCOUNT}, max_sessions=40)
+    peers = [session(log, "dev%d" % i, ("10.0.0.%d" % i, 1))[0] for i in range(40)]
+    assert len(log.server.sessions) == 40
+    for step in range(4):
+        for peer in peers:
+            peer.seen = 0
+            mine = peer.got()
+            m = mine[-1]
+            peer.answer(m, 0x45 if m.code == GET else 0x44, FRESH if m.code == GET else b"")
+    assert not log.server.sessions
+    assert [event[0] for event in log.events].count(FINISHED) == 40
+
+
+def test_callbacks_that_raise():
+    def fail(*args):
+        raise KeyError("x")
+
+    log = Log(accept)
+    log.server.on_event = fail
+    peer, found = session(log)
+    found.delete("/", fail)
+    found.finish(fail)
+    serve(peer, {})
+    assert not log.server.sessions and not found.live
+    assert len(log.raised) == 4  # STARTED, two callbacks, FINISHED
+
+
+def test_idle_step_allocates_nothing():
+    log = Log(accept)
+    peer, found = session(log)
+    now = log.world.now()
+    for _ in range(2):
+        micropython.heap_lock()
+        try:
+            log.server.poll(now)
+            wait = log.server.next_ms(now)
+        finally:
+            micropython.heap_unlock()
+    assert wait == 247000
+
+
+def test_hostile():
+    # Unknown peers leave nothing behind, nor push out a session that lives.
+    log = Log(lambda session: session.endpoint == "dev", max_sessions=8)
+    peer, found = session(log)
+    world = log.world
+
+    def flood(n):
+        for i in range(n):
+            address = ("10.%d.%d.%d" % (i >> 16, i >> 8 & 255, i & 255), 1 + i % 60000)
+            data = b"\x41\x02" + (i & 0xFFFF).to_bytes(2, "big") + b"\x01\xb2bs\x48ep=x%05d" % i
+            log.server.receive(address, data, world.now())
+            world.sent.clear()
+            world.left.clear()
+        gc.collect()
+        return gc.mem_alloc()
+
+    used = flood(100)  # what the engine remembers, bounded, is full now
+    assert flood(10000) - used < 256
+    assert list(log.server.sessions) == ["dev"] and found.live and len(log.events) == 1
+    peer.seen = 0
+    found.finish(log.answered)
+    peer.answer(peer.got()[0], 0x44)
+    assert log.answers == [(0x44, "")] and not log.raised
+
+
+def test_noise():
+    # Nothing that comes raises, and nothing is kept of it.
+    log = Log(accounts={"dev": TWO}, max_sessions=4)
+    world = log.world
+    start = b"\x41\x02\x00\x07\x99\xb2bs\x46ep=dev\x09pct=11542"
+    for turn in range(400):
+        peer = Peer(world, PORT)
+        peer.raw(start[:2] + turn.to_bytes(2, "big") + start[4:])
+        for _ in range(6):
+            got = peer.got()
+            m = got[-1] if got else None
+            if m is None or m.type == ACK or m.type == RST:
+                continue
+            good = bytes([0x60 | len(m.token), 0x45 if m.code == GET else 0x44])
+            good += m.mid.to_bytes(2, "big") + m.token
+            if m.code == GET:
+                good += b"\xff" + FRESH
+            for _ in range(10):
+                bad = bytearray(good)
+                for _ in range(1 + world.rng() % 3):
+                    bad[world.rng() % len(bad)] = world.rng() >> 8 & 0xFF
+                peer.raw(bytes(bad[: len(bad) - (world.rng() >> 8) % 8]))
+            peer.raw(good)
+        world.time += 250000
+        log.server.poll(world.now())
+        world.sent.clear()
+        world.left.clear()
+        log.events.clear()
+        if turn % 50 == 49:
+            world.time += 400000
+            log.server.poll(world.now())
+            log.server.poll(world.now())
+            log.events.clear()
+            assert not log.server.sessions
+            gc.collect()
+            if turn == 99:  # what grows once has grown: tables, names
+                used = gc.mem_alloc()
+    assert not log.raised
+    assert gc.mem_alloc() - used < 1000
+
+
+# --- The table
+
+
+def test_table_errors():
+    good = {"short_id": 1, "uri": URI, "lifetime": 60}
+
+    def servers(**changes):
+        entry = dict(good)
+        entry.update(changes)
+        return {"dev-1": {"servers": [entry]}}
+
+    def secure(**security):
+        return servers(uri="coaps://x", security=security)
+
+    for table, text in (
+        ([], "the table of accounts must be an object: endpoint names and accounts"),
+        ({"": ACCOUNT}, "the table of accounts has an endpoint without a name"),
+        ({1: ACCOUNT}, "the table of accounts has an endpoint without a name"),
+        ({"dev-1": 5}, 'endpoint "dev-1" must be an object'),
+        ({"dev-1": {}}, 'endpoint "dev-1": servers must be a list of one or more'),
+        ({"dev-1": {"servers": []}}, 'endpoint "dev-1": servers must be a list of one or more'),
+        ({"dev-1": {"servers": {}}}, 'endpoint "dev-1": servers must be a list of one or more'),
+        ({"dev-1": {"server": []}}, 'endpoint "dev-1": there is no field "server"'),
+        ({"dev-1": {"servers": [1]}}, 'endpoint "dev-1": servers[0] must be an object'),
+        (
+            servers(lifetime="60"),
+            'endpoint "dev-1": servers[0].lifetime must be a whole number of seconds',
+        ),
+        (
+            servers(short_id=None),
+            'endpoint "dev-1": servers[0].short_id must be a whole number from 1 to 65534',
+        ),
+        (
+            servers(uri="10.0.0.1"),
+            'endpoint "dev-1": servers[0].uri must be coap://host[:port] or coaps://host[:port]',
+        ),
+        (servers(binding="T"), 'endpoint "dev-1": servers[0].binding must be "U" or "UQ"'),
+        (servers(life=1), 'endpoint "dev-1": servers[0]: there is no field "life"'),
+        (servers(security="psk"), 'endpoint "dev-1": servers[0].security must be an object'),
+        (
+            servers(uri="coaps://x"),
+            'endpoint "dev-1": servers[0]: coaps:// with NoSec',
+        ),
+        (
+            secure(mode="rpk"),
+            'endpoint "dev-1": servers[0].security.mode must be "none" or "psk"',
+        ),
+        (
+            secure(mode="none", key="00"),
+            'endpoint "dev-1": servers[0].security.mode "none" has no identity and no key',
+        ),
+        (
+            secure(mode="psk", key="00"),
+            'endpoint "dev-1": servers[0].security.identity must be a string that is not empty',
+        ),
+        (
+            secure(mode="psk", identity="a", psk="00"),
+            'endpoint "dev-1": servers[0].security: there is no field "psk"',
+        ),
+        (
+            {"dev-1": {"servers": [good, good]}},
+            'endpoint "dev-1": servers[1].short_id 1 is there twice',
+        ),
+        (
+            {"dev-1": {"servers": [good], "bootstrap": {"uri": URI, "hold_off": "1"}}},
+            'endpoint "dev-1": bootstrap.hold_off must be a whole number of seconds',
+        ),
+        (
+            {"dev-1": {"servers": [good], "bootstrap": {"hold_off": 1}}},
+            'endpoint "dev-1": bootstrap.uri must be coap://host[:port] or coaps://host[:port]',
+        ),
+        (
+            {"*": {"servers": [good], "bootstrap": {"uri": URI, "short_id": 1}}},
+            'endpoint "*": bootstrap: there is no field "short_id"',
+        ),
+    ):
+        for use in (
+            bs.check_accounts,
+            lambda table: bs.BootstrapServer(accounts=table, net=World()),
+        ):
+            try:
+                use(table)
+            except ValueError as e:
+                assert str(e) == text, str(e)
+            else:
+                raise AssertionError(text)
+    # A key is in no error.
+    for key in ("5e", "5ecret", "5ec", "", 5, None):
+        try:
+            bs.check_accounts(secure(mode="psk", identity="a", key=key))
+        except ValueError as e:
+            text = (
+                'endpoint "dev-1": servers[0].security.key must be hexadecimal digits, two a byte'
+            )
+            assert key != "5e" and str(e) == text
+        else:
+            assert key == "5e"
+
+
+def test_load_accounts():
+    text = """{
+  "dev-1": {"servers": [{"short_id": 1, "uri": "coap://h"}]},
+  "*": {
+    "servers": [{"short_id": 9, "uri": "coaps://h", "lifetime": 0, "binding": "UQ",
+                 "security": {"mode": "psk", "identity": "i", "key": "3031"}}],
+    "bootstrap": {"uri": "coap://b", "hold_off": 1, "account_timeout": 2, "security": null}
+  }
+}"""
+    table = bs.load_accounts(io.StringIO(text))
+    assert sorted(table) == ["*", "dev-1"]
+    log = Log(accounts=table)
+    peer, found = session(log, "other")
+    seen = serve(peer, {})
+    # TLV by hand: 9, no lifetime, true, UQ
+    assert (PUT, "/1/0", b"\xc1\x00\x09\xc1\x01\x00\xc1\x06\x01\xc2\x07UQ") in seen
+    for bad, line in (
+        (text.replace('"*"', "*"), 3),
+        ("", 1),
+        ('{"a":\n\ntru}', 3),
+        (text[:-3], 7),
+    ):
+        try:
+            bs.load_accounts(io.StringIO(bad))
+        except ValueError as e:
+            assert str(e) == "the table of accounts is not JSON: look at line %d" % line, str(e)
+        else:
+            raise AssertionError(bad)
+    try:
+        bs.load_accounts("/no/such/accounts.json")
+        raise AssertionError
+    except OSError as e:
+        assert "cannot read /no/such/accounts.json" in str(e)
+
+
+# --- With the real client, and the real server
+
+
+class Story:
+    """A client that knows the Bootstrap Server, which sends it to the LwM2M Server."""
+
+    def __init__(self, on_request=None, drop=(), account=ACCOUNT, version="1.1"):
+        self.world = World(drop)
+        self.client_events = []
+        self.sessions = []
+        accounts = None if on_request else {"*": account}
+        self.bs = bs.BootstrapServer(
+            PORT,
+            on_request=on_request,
+            on_event=lambda event, session: self.sessions.append(
+                (event, session.code, session.text)
+            ),
+            accounts=accounts,
+            net=self.world,
+        )
+        self.registrations = []
+        self.server = server.Server(
+            5683, on_client=lambda event, client: self.registrations.append(event), net=self.world
+        )
+        self.client = lwm2m.Client(
+            "dev",
+            on_event=lambda event: self.client_events.append(event.type),
+            net=self.world,
+            version=version,
+        )
+        self.client.add_bootstrap_server(BS_URI, lwm2m.SEC_NONE)
+
+    def registered(self):
+        return (
+            "dev" in self.server.clients and self.client_events[-1] == lwm2m.EVENT_REG_REGISTERED
+        )
+
+
+def test_story():
+    for version in ("1.0", "1.1"):
+        story = Story(version=version)
+        assert story.world.run(story.registered, 1)
+        assert story.sessions == [(STARTED, 0, ""), (FINISHED, 0x44, "")]
+        assert story.registrations == [server.REGISTERED]
+        assert story.server.clients["dev"].lifetime == 300
+        assert story.client_events == [
+            lwm2m.EVENT_BS_PENDING,
+            lwm2m.EVENT_BS_FINISHED,
+            lwm2m.EVENT_REG_REGISTERING,
+            lwm2m.EVENT_REG_REGISTERED,
+        ]
+        # 5 exchanges to be bootstrapped, and one to register.
+        assert len(story.world.sent) == 12, len(story.world.sent)
+
+
+def test_story_with_each_datagram_lost():
+    # Whichever is lost, once: all ends well, nothing happens twice, and within the time that one
+    # retransmission takes (ACK_TIMEOUT is 2 to 3 s).
+    for lost in range(12):
+        story = Story(drop=(lost,))
+        over = [(STARTED, 0, ""), (FINISHED, 0x44, "")]
+        assert story.world.run(lambda: story.registered() and len(story.sessions) > 1, 4), lost
+        assert story.sessions == over, (lost, story.sessions)
+        assert story.registrations == [server.REGISTERED], lost
+        assert story.client_events.count(lwm2m.EVENT_BS_FINISHED) == 1
+
+
+def test_story_again_with_old_accounts():
+    # A second bootstrap, triggered by the server, of a client that has accounts.
+    story = Story()
+    assert story.world.run(story.registered, 1)
+    n = len(story.world.sent)
+    story.bs.accounts = {"*": {"servers": [{"short_id": 7, "uri": URI, "lifetime": 60}]}}
+    client = story.server.clients["dev"]
+    story.server.execute(client, "/1/0/9")
+    assert story.world.run(lambda: client.lifetime == 60 and story.registered(), 5)
+    assert story.sessions[2:] == [(STARTED, 0, ""), (FINISHED, 0x44, "")]
+    # Execute, the session (7 takes the place of 1) and the registration.
+    assert len(story.world.sent) - n == 14
+    objects = story.client.core.objects
+    assert sorted(objects[0].instances) == [0, 1] and sorted(objects[1].instances) == [0]
+    assert objects[1].get(0, 0) == 7
+
+
+def test_story_of_the_document():
+    # Delete everything, write a new bootstrap account, then a server; Finish (the project's
+    # document), from a client whose old account has instance id 0, and one where it has 5.
+    for iid in (0, 5):
+        codes = []
+
+        def on_request(session):
+            def log(session, code, text):
+                codes.append((code, text))
+
+            session.delete("/", log)
+            session.add_bootstrap_server(BS_URI, 1, callback=log)
+            session.add_server(1, URI, 300, callback=log)
+            session.finish(log)
+            return True
+
+        story = Story(on_request)
+        security = story.client.core.objects[0]
+        security.instances = {iid: security.instances[0]}
+        assert story.world.run(story.registered, 1)
+        assert codes == [(0x42, ""), (0x44, ""), (0x44, ""), (0x44, "")]
+        assert sorted(security.instances) == ([0, 1] if iid == 0 else [0, 5])
+        assert security.get(iid, 11) == 1
+
+
+def test_story_mended():
+    # The client's own 4.06 and its words, mended in the callback.
+    heard = []
+
+    def finished(session, code, text):
+        heard.append((code, text))
+        if code == 0x86:
+            session.add_server(1, URI, 300)
+            session.finish(finished)
+
+    def on_request(session):
+        session.add_bootstrap_server(BS_URI)
+        session.finish(finished)
+
+    story = Story(on_request)
+    assert story.world.run(story.registered, 1)
+    assert heard[0][0] == 0x86 and "bootstrap server account" in heard[0][1]
+    assert heard[1:] == [(0x44, "")]
+    assert story.sessions == [(STARTED, 0, ""), (FINISHED, 0x44, "")]
+
+
+def test_story_account_removed():
+    # The bootstrap account is purged one second after Finish.
+    def on_request(session):
+        session.add_server(1, URI, 300)
+        session.remove_bootstrap_server()
+        session.finish()
+
+    story = Story(on_request)
+    assert story.world.run(story.registered, 1)
+    story.world.wait(3)
+    assert [s[1] for s in story.client.core.objects[0].instances.values()] == [False]
+
+
+def test_story_server_removed():
+    def on_request(session):
+        session.add_server(1, URI, 300)
+        session.add_server(2, "coap://10.0.0.2:9999", 300)
+        session.remove_server(2)
+        session.finish()
+
+    story = Story(on_request)
+    assert story.world.run(story.registered, 1)
+    objects = story.client.core.objects
+    assert len(objects[0].instances) == 2 and len(objects[1].instances) == 1
+
+
+def test_story_with_two_servers():
+    # Several at once in one Write.
+    account = {
+        "servers": [
+            {"short_id": 1, "uri": URI, "lifetime": 300},
+            {"short_id": 2, "uri": URI, "lifetime": 300},
+        ],
+        "bootstrap": {"uri": BS_URI, "hold_off": 2},
+    }
+    story = Story(account=account)
+    registered = lwm2m.EVENT_REG_REGISTERED
+    assert story.world.run(lambda: story.client_events.count(registered) == 2, 1)
+    assert len(story.world.sent) == 14  # the second registration
+    assert story.client.core.objects[0].get(0, 11) == 2

@@ -1,0 +1,213 @@
+# Observations: a server's GETs with Observe, the notifications, and the events of both.
+
+import lwm2m
+import lwm2m.observe as observe
+from lwm2m.model import FLOAT, STR, Object, R
+from ucoap import GET
+from world import Registrar, World, account, server
+
+_OBSERVE = 6
+
+
+class _Case:
+    """A client with a sensor, registered with a server that observes."""
+
+    def __init__(self, **settings):
+        self.sensor = Object(
+            3303, (5700, R | FLOAT, 5701, R | STR), {0: {5700: 1.0, 5701: "Cel"}}, multiple=True
+        )
+        self.world = World()
+        self.server = Registrar(self.world)
+        self.client = self.world.client()
+        self.client.add_object(self.sensor)
+        self.client.core.objects[0].instances[0] = account(1)
+        self.client.core.objects[1].instances[0] = server(1)
+        for rid in settings:
+            self.client.core.objects[1].instances[0][int(rid[1:])] = settings[rid]
+        assert self.world.run(5, lambda: self.server.location)
+        self.world.run(1)
+        self.world.events.clear()
+        self.answers = []
+
+    def observe(self, path, value=0):
+        more = ((_OBSERVE, value),)
+        x = self.server.start(GET, path, callback=self.answers.append, more=more)
+        assert self.world.run(5, lambda: self.answers)
+        return x
+
+    def events(self):
+        """[(type, path, counter)] so far; they are forgotten. Reads are not of interest."""
+        found = [(e.type, e.path, e.counter) for _, e in self.world.events]
+        self.world.events.clear()
+        return found
+
+
+_PATH = (3303, 0, 5700)
+
+
+def test_the_package_has_its_events():
+    assert lwm2m.EVENT_OBSERVATION_STARTED is observe.EVENT_OBSERVATION_STARTED
+    assert lwm2m.EVENT_OBSERVATION_CANCELED == 18
+
+
+def test_a_change_is_notified():
+    case = _Case()
+    case.observe("/3303/0/5700")
+    first = case.answers[0]
+    assert (first.code, first.format, first.text, first.observe) == (0x45, 0, "1.0", 0)
+    assert case.events() == [(lwm2m.EVENT_OBSERVATION_STARTED, _PATH, 0)]
+    case.sensor.set(0, 5700, 2.5)
+    case.world.run(1)
+    assert [a.text for a in case.answers] == ["1.0", "2.5"]
+    assert case.answers[1].observe == 1  # a greater one is newer (RFC 7641 3.4)
+    assert case.events() == [
+        (lwm2m.EVENT_OBSERVATION_NOTIFICATION, _PATH, 1),
+        (lwm2m.EVENT_OBSERVATION_NOTIFICATION_ACKED, _PATH, 1),
+    ]
+    case.sensor.set(0, 5701, "K")  # another resource
+    case.world.run(1)
+    assert len(case.answers) == 2
+
+
+def test_an_instance_and_an_object():
+    case = _Case()
+    case.observe("/3303/0")
+    case.observe("/3303")
+    case.answers.clear()
+    case.sensor.set(0, 5701, "K")
+    case.world.run(1)
+    assert len(case.answers) == 2
+    case.sensor.add(1, {5700: 3.0, 5701: "K"})  # is of the object alone
+    case.world.run(1)
+    assert len(case.answers) == 3
+
+
+def test_the_minimum_period_gathers_changes():
+    # /1/x/2, Default Minimum Period: 10 s.
+    case = _Case(_2=10)
+    case.observe("/3303/0/5700")
+    start = case.world.time
+    for value in (2.0, 3.0, 4.0):
+        case.sensor.set(0, 5700, value)
+        case.world.run(2)
+    assert len(case.answers) == 1
+    assert case.world.run(10, lambda: len(case.answers) == 2)
+    assert 9000 <= case.world.time - start <= 12000
+    assert case.answers[1].text == "4.0"
+    event = case.world.last(lwm2m.EVENT_OBSERVATION_NOTIFICATION)
+    assert (event.min_period, event.max_period) == (10, 0)
+
+
+def test_the_maximum_period_notifies_without_a_change():
+    # /1/x/3, Default Maximum Period: 60 s.
+    case = _Case(_3=60)
+    case.observe("/3303/0/5700")
+    case.world.run(200)
+    assert len(case.answers) == 4
+    assert case.world.last(lwm2m.EVENT_OBSERVATION_NOTIFICATION).max_period == 60
+
+
+def test_cancelled_by_a_get():
+    # RFC 7641 3.6: Observe 1 with the token of the observation.
+    case = _Case()
+    x = case.observe("/3303/0/5700")
+    case.events()
+    more = [(_OBSERVE, 1), (11, "3303"), (11, "0"), (11, "5700")]
+    answers = []
+
+    def answered(x, code, m, payload):
+        answers.append((code, m.uint(_OBSERVE)))
+
+    case.server.engine.cancel(x)
+    case.server.engine.request(
+        case.world.now(), case.server.connection, GET, more, b"", answered, token=x.token
+    )
+    assert case.world.run(5, lambda: answers)
+    assert answers == [(0x45, None)]
+    assert case.events() == [(lwm2m.EVENT_OBSERVATION_CANCELED, _PATH, 0)]
+    case.sensor.set(0, 5700, 2.0)
+    case.world.run(2)
+    assert case.events() == []
+
+
+def test_cancelled_by_a_reset():
+    case = _Case()
+    x = case.observe("/3303/0/5700")
+    case.events()
+    case.server.engine.cancel(x)  # the next notification is of an unknown token
+    case.sensor.set(0, 5700, 2.0)
+    case.world.run(2)
+    assert case.events() == [
+        (lwm2m.EVENT_OBSERVATION_NOTIFICATION, _PATH, 1),
+        (lwm2m.EVENT_OBSERVATION_CANCELED, _PATH, 1),
+    ]
+    case.sensor.set(0, 5700, 3.0)
+    case.world.run(2)
+    assert case.events() == []
+
+
+def test_nobody_there_any_more():
+    # RFC 7641 4.5: a confirmable notification that times out ends the observation.
+    case = _Case()
+    case.observe("/3303/0/5700")
+    case.events()
+    case.server.silent = True
+    case.sensor.set(0, 5700, 2.0)
+    case.world.run(94)  # MAX_TRANSMIT_WAIT
+    assert case.events() == [
+        (lwm2m.EVENT_OBSERVATION_NOTIFICATION, _PATH, 1),
+        (lwm2m.EVENT_OBSERVATION_NOTIFICATION_FAILED, _PATH, 1),
+    ]
+    assert case.client.core.observe.observations == []
+
+
+def test_what_is_observed_goes():
+    # RFC 7641 4.2: the last notification says why, and has no Observe option.
+    case = _Case()
+    case.observe("/3303/0/5700")
+    case.events()
+    case.sensor.remove(0)
+    case.world.run(2)
+    assert (case.answers[-1].code, case.answers[-1].observe) == (0x84, None)
+    assert (lwm2m.EVENT_OBSERVATION_CANCELED, _PATH, 1) in case.events()
+    assert case.client.core.observe.observations == []
+
+
+def test_asked_again():
+    # RFC 7641 4.1: a second observation of a target replaces the first.
+    case = _Case()
+    case.observe("/3303/0/5700")
+    case.observe("/3303/0/5700")
+    case.world.run(1)
+    assert len(case.client.core.observe.observations) == 1
+
+
+def test_a_refused_one_is_none():
+    case = _Case()
+    case.observe("/3303/0/1")
+    assert (case.answers[0].code, case.answers[0].observe) == (0x84, None)
+    assert case.client.core.observe.observations == []
+    assert case.events() == []
+
+
+def test_no_more_than_sixteen():
+    case = _Case()
+    for iid in range(1, 20):
+        case.sensor.add(iid, {5700: 0.0, 5701: "Cel"})
+    case.world.run(5)
+    for iid in range(20):
+        case.answers.clear()
+        case.observe("/3303/%d" % iid)
+    # The seventeenth and later are plain reads.
+    assert (case.answers[0].code, case.answers[0].observe) == (0x45, None)
+    assert len(case.client.core.observe.observations) == 16
+
+
+def test_a_new_registration_drops_them():
+    case = _Case()
+    case.observe("/3303/0/5700")
+    case.server.updated = 0x84  # the server has forgotten the client
+    case.server.execute("/1/0/8")
+    case.world.run(5)
+    assert case.server.count == 2
+    assert case.client.core.observe.observations == []

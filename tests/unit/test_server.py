@@ -1,0 +1,827 @@
+# The LwM2M Server: registrations by hand-written datagrams, and with the real client.
+# heapsize: 800K
+
+import gc
+
+import lwm2m
+import micropython
+import lwm2m.server as server
+from lwm2m.model import FLOAT, INT, MULTI, OBJLNK, OPAQUE, STR, Object, R, W
+from lwm2m.objects import DEVICE
+from lwm2m.server_core import endpoint_of, links
+from servers import Peer, World, payload
+from ucoap import ACK, CON, DELETE, GET, NON, POST, PUT, RST, Error
+
+PORT = 5683
+LIST = b'</>;rt="oma.lwm2m";ct=11542,</1/0>,</3/0>'
+
+
+class Log:
+    """A Server in a World, and what it tells."""
+
+    def __init__(self, **settings):
+        self.world = World()
+        self.events = []
+        self.answers = []
+        self.server = server.Server(
+            PORT,
+            on_client=lambda event, client: self.events.append((event, client)),
+            net=self.world,
+            **settings,
+        )
+
+    def answered(self, client, code, format, payload):
+        self.answers.append((client, code, format, bytes(payload)))
+
+    def register(self, endpoint="dev", address=("10.0.0.9", 9), query="&lt=60&lwm2m=1.1&b=U"):
+        peer = Peer(self.world, PORT, address)
+        m = peer.ask(POST, "rd", "ep=" + endpoint + query, LIST, 40)
+        assert m.code == 0x41, hex(m.code)
+        return peer, "rd/" + self.server.clients[endpoint].location
+
+
+def test_register_bytes():
+    # Annotated by hand from RFC 7252 3 and LwM2M 1.1 6.2.1.
+    log = Log()
+    peer = Peer(log.world, PORT)
+    peer.raw(
+        b"\x42\x02\x12\x34\xaa\xbb"  # version 1, CON, token of 2; POST; message id; token
+        b"\xb2rd"  # 11 Uri-Path
+        b"\x11\x28"  # 12 Content-Format 40
+        b"\x36ep=dev"  # 15 Uri-Query
+        b"\x06lt=300"
+        b"\x09lwm2m=1.1"
+        b"\x03b=U"
+        b"\x01Q"
+        b"\xff"
+        b"</1/0>"
+    )
+    client = log.server.clients["dev"]
+    name = client.location.encode()
+    # ACK, token of 2; 2.01; the message id; token; 8 Location-Path, twice.
+    assert log.world.sent[0][2] == b"\x62\x41\x12\x34\xaa\xbb\x82rd" + bytes([len(name)]) + name
+    assert (client.lifetime, client.version, client.binding, client.queue) == (
+        300,
+        "1.1",
+        "U",
+        True,
+    )
+    assert client.peer == peer.address
+    assert client.links == [("/1/0", {})]
+    assert log.events == [(server.REGISTERED, client)]
+    # The same datagram again gets the same answer, and is no second registration (RFC 7252 4.5).
+    peer.raw(b"\x42\x02\x12\x34\xaa\xbb\xb2rd")
+    assert log.world.sent[1][2] == log.world.sent[0][2]
+    assert len(log.events) == 1
+
+
+def test_register_accepted():
+    # (query, lifetime, version, binding, queue): LwM2M 1.1 6.2.1 and 1.0 5.3.1 with their
+    # defaults.
+    for query, lifetime, version, binding, queue in (
+        ("lwm2m=1.1", 86400, "1.1", "U", False),
+        ("lt=0&lwm2m=1.1", 0, "1.1", "U", False),
+        ("lt=4294967295&lwm2m=1.1&b=U", 4294967295, "1.1", "U", False),
+        ("lwm2m=1.1&b=UT&Q", 86400, "1.1", "UT", True),
+        ("lwm2m=1.0&b=UQ&lt=20", 20, "1.0", "U", True),
+        ("lwm2m=1.1&b=UQ", 86400, "1.1", "U", True),
+        ("lt=5", 5, "1.0", "U", False),
+        ("lwm2m=1.1&sms=1&vendor=x", 86400, "1.1", "U", False),
+    ):
+        log = Log()
+        log.register(query="&" + query)
+        client = log.server.clients["dev"]
+        got = client.lifetime, client.version, client.binding, client.queue
+        assert got == (lifetime, version, binding, queue), query
+
+
+def test_register_refused():
+    for code, query, format, body in (
+        (0x80, "lwm2m=1.1", 40, LIST),  # no ep
+        (0x80, "ep=&lwm2m=1.1", 40, LIST),
+        (0x80, "ep&lwm2m=1.1", 40, LIST),
+        (0x80, "ep=a\x1b[2Jb&lwm2m=1.1", 40, LIST),
+        (0x80, "ep=dev&lt=-1&lwm2m=1.1", 40, LIST),
+        (0x80, "ep=dev&lt=1.5&lwm2m=1.1", 40, LIST),
+        (0x80, "ep=dev&lt=&lwm2m=1.1", 40, LIST),
+        (0x80, "ep=dev&lt=12345678901&lwm2m=1.1", 40, LIST),
+        (0x80, "ep=dev&b=X&lwm2m=1.1", 40, LIST),
+        (0x80, "ep=dev&lwm2m=1.1", 40, b""),
+        (0x80, "ep=dev&lwm2m=1.1", 40, b"</1/0>,"[:-2]),  # </1/0
+        (0x80, "ep=dev&lwm2m=1.1", 40, b"1/0"),
+        (0x8C, "ep=dev&lwm2m=1.2", 40, LIST),
+        (0x8C, "ep=dev&lwm2m=2.0", 40, LIST),
+        (0x8C, "ep=dev&lwm2m=", 40, LIST),
+        (0x8F, "ep=dev&lwm2m=1.1", 0, LIST),
+        (0x8D, "ep=dev&lwm2m=1.1", 40, b"</1/0>," * 20 + b"</1>"),
+    ):
+        log = Log(max_links=128)
+        m = Peer(log.world, PORT).ask(POST, "rd", query, body, format)
+        assert m.code == code, (query, body, m.code)
+        assert not log.server.clients and not log.events
+    log = Log(max_links=128)
+    log.server.engine.on_exception = None
+    m = Peer(log.world, PORT).ask(POST, "rd", "ep=dev", b"</>" + b"," * 10)
+    assert m.code == 0x80 and payload(m).startswith(b"object list: ")
+
+
+def test_other_requests():
+    log = Log()
+    peer, location = log.register()
+    for code, method, path in (
+        (0x84, GET, ""),
+        (0x84, POST, "bs"),
+        (0x84, GET, ".well-known/core"),
+        (0x85, GET, "rd"),
+        (0x85, DELETE, "rd"),
+        (0x84, POST, "rd/none"),
+        (0x84, DELETE, "rd/none"),
+        (0x85, GET, location),
+        (0x85, PUT, location),
+        (0x84, POST, location + "/x"),
+    ):
+        assert peer.ask(method, path).code == code, (method, path)
+    assert len(log.server.clients) == 1
+
+
+def test_application_refuses():
+    asked = []
+
+    def allow(endpoint, peer):
+        asked.append((endpoint, peer))
+        return endpoint == "good"
+
+    log = Log(allow=allow)
+    peer = Peer(log.world, PORT)
+    assert peer.ask(POST, "rd", "ep=bad", LIST, 40).code == 0x83
+    assert peer.ask(POST, "rd", "ep=good", LIST, 40).code == 0x41
+    assert asked == [("bad", peer.address), ("good", peer.address)]
+    assert list(log.server.clients) == ["good"]
+
+
+def test_bounded():
+    log = Log(max_clients=2)
+    log.register("a", ("10.0.0.1", 1))
+    log.register("b", ("10.0.0.2", 1))
+    peer = Peer(log.world, PORT, ("10.0.0.3", 1))
+    assert peer.ask(POST, "rd", "ep=c&lwm2m=1.1", LIST, 40).code == 0xA3
+    log.register("a", ("10.0.0.1", 1))  # a known one may come again
+    assert sorted(log.server.clients) == ["a", "b"]
+    log.server.close()
+    assert not log.world.servers and not log.world.roles
+
+
+def test_update():
+    log = Log()
+    peer, location = log.register()
+    client = log.server.clients["dev"]
+    m = peer.ask(POST, location)
+    assert m.code == 0x44 and not payload(m)
+    assert (client.lifetime, client.queue) == (60, False)
+    assert peer.ask(POST, location, "lt=90&b=UQ").code == 0x44
+    assert (client.lifetime, client.binding, client.queue) == (90, "U", True)
+    assert peer.ask(POST, location, "b=U").code == 0x44
+    assert (client.lifetime, client.queue) == (90, False)
+    assert peer.ask(POST, location, "", b"</>;ct=110,</5>;ver=1.1", 40).code == 0x44
+    assert client.links == [("/5", {"ver": "1.1"})]
+    # A bad one changes nothing.
+    for query, body in (("lt=x", b"</6>"), ("b=?", b"</6>"), ("lt=1", b"<")):
+        assert peer.ask(POST, location, query, body, 40).code == 0x80
+        assert client.lifetime == 90 and client.links == [("/5", {"ver": "1.1"})]
+    assert log.events == [(server.REGISTERED, client)] + [(server.UPDATED, client)] * 4
+
+
+def test_deregister():
+    log = Log()
+    peer, location = log.register()
+    client = log.server.clients["dev"]
+    log.server.read(client, "/3/0", log.answered)
+    request = peer.got()[-1]
+    assert peer.ask(DELETE, location).code == 0x42
+    assert log.answers == [(client, 0xA3, None, b"")]
+    assert log.events[1:] == [(server.DEREGISTERED, client)]
+    assert not log.server.clients
+    assert peer.ask(DELETE, location).code == 0x84
+    assert peer.ask(POST, location).code == 0x84
+    peer.answer(request, 0x45, b"late")
+    log.world.wait(120)  # nothing is sent any more
+    assert not peer.got() and len(log.answers) == 1
+    try:
+        log.server.read(client, "/3/0", log.answered)
+        raise AssertionError
+    except ValueError as e:
+        assert "dev is not registered" in str(e)
+
+
+def test_registers_again():
+    log = Log()
+    peer, old = log.register(query="&lt=60&lwm2m=1.1&b=UT")
+    client = log.server.clients["dev"]
+    log.server.read(client, "/3/0", log.answered)
+    log.server.read(client, "/3/1", log.answered)
+    other, new = log.register(address=("10.0.0.8", 8), query="&lwm2m=1.0&lt=10")
+    assert new != old and log.server.clients["dev"] is client
+    assert len(log.server.clients) == 1
+    assert (client.lifetime, client.version, client.peer) == (10, "1.0", other.address)
+    assert client.binding == "U"  # nothing of the old one stays
+    # What was asked of it before has no answer any more.
+    assert [answer[1] for answer in log.answers] == [0xA3, 0xA3]
+    assert other.ask(POST, old).code == 0x84
+    assert other.ask(POST, new).code == 0x44
+    peer.got()
+    log.world.wait(9)
+    assert not peer.got()
+    assert [event for event, c in log.events] == [1, 1, 2]
+    # One that is refused leaves the old one as it is.
+    assert other.ask(POST, "rd", "ep=dev&lt=x", LIST, 40).code == 0x80
+    assert other.ask(POST, new).code == 0x44
+
+
+def test_lifetime():
+    # Days of fake time, in which the clock of 2 ** 30 ms (12.4 days) wraps, twice.
+    day = 86400
+    log = Log()
+    log.world.time = 0x3FFFFFFF - 5000
+    peer, location = log.register("a", ("10.0.0.1", 1), "&lt=%d" % (30 * day))
+    log.register("b", ("10.0.0.2", 1), "&lt=0")
+    log.register("c", ("10.0.0.3", 1), "&lt=60")
+    log.register("d", ("10.0.0.4", 1), "&lt=4000000000")
+    keeper, kept = log.register("e", ("10.0.0.5", 1), "&lt=10")
+    assert log.server.next_ms() == 10000
+    log.world.wait(8)
+    assert keeper.ask(POST, kept).code == 0x44  # which begins its lifetime anew
+    log.world.wait(9)
+    assert "e" in log.server.clients
+    log.world.wait(3)
+    assert "e" not in log.server.clients and keeper.ask(POST, kept).code == 0x84
+    # Not a millisecond too early, when it has not begun with a whole second.
+    log.world.time += 999
+    log.server.poll(log.world.now())
+    log.register("f", ("10.0.0.6", 1), "&lt=2")
+    log.world.time += 1999
+    log.server.poll(log.world.now())
+    assert "f" in log.server.clients
+    log.world.wait(1)
+    assert "f" not in log.server.clients
+    log.world.wait(34)
+    assert "c" in log.server.clients  # 57.998 s
+    log.world.wait(4)
+    assert "c" not in log.server.clients
+    log.world.wait(30 * day - 120)
+    assert "a" in log.server.clients
+    log.world.wait(120)
+    assert "a" not in log.server.clients
+    assert [(e, c.endpoint) for e, c in log.events if e == server.EXPIRED] == [
+        (server.EXPIRED, "e"),
+        (server.EXPIRED, "f"),
+        (server.EXPIRED, "c"),
+        (server.EXPIRED, "a"),
+    ]
+    log.world.wait(1000 * day)
+    assert sorted(log.server.clients) == ["b", "d"]
+
+
+def test_clients_address_is_followed():
+    log = Log()
+    peer, location = log.register()
+    client = log.server.clients["dev"]
+    handle = log.server.observe(client, "/3/0/9", log.answered)
+    peer.answer(peer.got()[-1], 0x45, b"1", 0, observe=1)
+    log.server.read(client, "/3/0/1", log.answered)  # is under way
+    token = peer.got()[-1].token
+    moved = Peer(log.world, PORT, ("10.0.0.99", 7))
+    assert moved.ask(POST, location).code == 0x44
+    assert client.peer == moved.address
+    moved.got()
+    log.world.wait(3)  # the read is sent again, to the new address
+    request = moved.got()[0]
+    assert request.token == token and not peer.got()
+    moved.answer(request, 0x45, b"x", 0)
+    request.token = handle.exchange.token
+    moved.answer(request, 0x45, b"2", 0, observe=2, type=NON)
+    assert [answer[3] for answer in log.answers] == [b"1", b"x", b"2"]
+
+
+def test_requests():
+    # What each call sends: code, and options by LwM2M 1.1 6.3 and RFC 7252 5.10.
+    log = Log()
+    peer, location = log.register()
+    s = log.server
+    c = s.clients["dev"]
+    cb = log.answered
+    path3 = [(11, b"3"), (11, b"0"), (11, b"13")]
+    for call, code, options, body in (
+        (lambda: s.read(c, "/3/0/13", cb), GET, path3, b""),
+        (lambda: s.read(c, "/3", cb, accept=11542), GET, [(11, b"3"), (17, b"\x2d\x16")], b""),
+        (lambda: s.write(c, "/3/0/13", 42), PUT, path3 + [(12, b"")], b"42"),
+        (lambda: s.write(c, "/3/0/13", True), PUT, path3 + [(12, b"")], b"1"),
+        (lambda: s.write(c, "/3/0/13", "a b"), PUT, path3 + [(12, b"")], b"a b"),
+        (lambda: s.write(c, "/3/0/13", b"\x00\x01"), PUT, path3 + [(12, b"\x2a")], b"\x00\x01"),
+        (
+            lambda: s.write(c, "/3/0", b"\xc1\x01a", replace=False),
+            POST,
+            path3[:2] + [(12, b"\x2d\x16")],
+            b"\xc1\x01a",
+        ),
+        (lambda: s.execute(c, "/3/0/13"), POST, path3, b""),
+        (lambda: s.execute(c, "/3/0/13", cb, "0='x'"), POST, path3 + [(12, b"")], b"0='x'"),
+        (lambda: s.discover(c, "/3/0", cb), GET, path3[:2] + [(17, b"\x28")], b""),
+        (
+            lambda: s.create(c, "/3", b"\xc1\x01a"),
+            POST,
+            [(11, b"3"), (12, b"\x2d\x16")],
+            b"\xc1\x01a",
+        ),
+        (lambda: s.delete(c, "/3/0"), DELETE, path3[:2], b""),
+        (
+            lambda: s.write_attributes(c, "/3/0", {"pmin": 10}),
+            PUT,
+            path3[:2] + [(15, b"pmin=10")],
+            b"",
+        ),
+        (lambda: s.write_attributes(c, "/3/0", {"gt": None}), PUT, path3[:2] + [(15, b"gt")], b""),
+        (lambda: s.observe(c, "/3/0/13", cb), GET, [(6, b"")] + path3, b""),
+    ):
+        call()
+        m = peer.got()[-1]
+        o = m.options
+        sent = [(o[n], m.data[o[n + 1] : o[n + 1] + o[n + 2]]) for n in range(0, m.count, 3)]
+        assert (m.type, m.code, sent, payload(m)) == (CON, code, options, body)
+        peer.answer(m, 0x84)
+    assert not c.operations
+
+
+def test_wrong_arguments():
+    log = Log()
+    log.register()
+    s = log.server
+    c = s.clients["dev"]
+    for call in (
+        lambda: s.read(c, "3/0", None),
+        lambda: s.read(c, "/", None),
+        lambda: s.read(c, "", None),
+        lambda: s.read(c, "/3//1", None),
+        lambda: s.read(c, "/3/x", None),
+        lambda: s.read(c, "/3/-1", None),
+        lambda: s.read(c, "/65536", None),
+        lambda: s.read(c, "/1/2/3/4/5", None),
+        lambda: s.write(c, "/3", b""),
+        lambda: s.write(c, "/3/0/1", "x", format=42),
+        lambda: s.write(c, "/3/0", {0: 1}),
+        lambda: s.write(c, "/3/0/1", None),
+        lambda: s.execute(c, "/3/0"),
+        lambda: s.create(c, "/3/0", b""),
+        lambda: s.delete(c, "/3"),
+    ):
+        try:
+            call()
+        except ValueError as e:
+            assert str(e)
+        else:
+            raise AssertionError
+    assert not c.operations
+    try:
+        server.Server(PORT, net=World(), size=64)
+        raise AssertionError
+    except ValueError:
+        pass
+
+
+def test_answers():
+    log = Log()
+    peer, location = log.register()
+    s = log.server
+    c = s.clients["dev"]
+    s.read(c, "/3/0/1", log.answered)
+    s.create(c, "/3", b"", log.answered)
+    s.execute(c, "/3/0/4", log.answered)
+    first = peer.got()
+    assert len(first) == 1  # one at a time (RFC 7252 4.7)
+    peer.answer(first[0], 0x45, b"hello", 0)
+    second = peer.got()
+    assert len(second) == 1
+    # 2.01, Location-Path 3 and 7, by hand.
+    head = bytes([0x60 | len(second[0].token), 0x41]) + second[0].mid.to_bytes(2, "big")
+    peer.raw(head + second[0].token + b"\x813\x017")
+    third = peer.got()[0]
+    peer.empty(ACK, third.mid)  # a separate response (RFC 7252 5.2.2)
+    peer.answer(third, 0x85, b"not allowed", type=CON)
+    assert [m.type for m in peer.got()] == [ACK]
+    assert log.answers == [
+        (c, 0x45, 0, b"hello"),
+        (c, 0x41, None, b"/3/7"),
+        (c, 0x85, None, b"not allowed"),
+    ]
+    assert not c.operations
+
+
+def test_no_answer():
+    log = Log()
+    peer, location = log.register(query="&lt=1000")
+    s = log.server
+    c = s.clients["dev"]
+    s.read(c, "/3/0/1", log.answered)
+    s.read(c, "/3/0/2", log.answered)
+    log.world.wait(93)  # MAX_TRANSMIT_WAIT, RFC 7252 4.8.2
+    assert log.answers == [(c, 0xA3, None, b"")]
+    sent = peer.got()
+    assert [payload(m) for m in sent[:5]] == [b""] * 5  # once, and MAX_RETRANSMIT times again
+    assert len({m.mid for m in sent[:5]}) == 1
+    peer.empty(RST, sent[-1].mid)
+    assert log.answers[1:] == [(c, 0xA3, None, b"")]
+    assert not c.operations and c.endpoint in s.clients
+
+
+def test_observe():
+    log = Log()
+    peer, location = log.register()
+    s = log.server
+    c = s.clients["dev"]
+    handle = s.observe(c, "/3303/0/5700", log.answered, accept=0)
+    m = peer.got()[0]
+    token = m.token
+    assert m.uint(6) == 0 and not handle.active
+    peer.answer(m, 0x45, b"20", 0, observe=5)
+    assert handle.active and c.operations == [handle]
+    peer.answer(m, 0x45, b"21", 0, observe=6, type=NON)
+    peer.answer(m, 0x45, b"22", 0, observe=7, type=CON)
+    assert [m.type for m in peer.got()] == [ACK]
+    peer.answer(m, 0x45, b"19", 0, observe=4, type=NON)  # overtaken (RFC 7641 3.4)
+    assert [a[3] for a in log.answers] == [b"20", b"21", b"22"]
+    # Other operations do not wait for an observation.
+    s.read(c, "/3/0/1", log.answered)
+    peer.answer(peer.got()[0], 0x45, b"x", 0)
+    # It is ended actively: same token, same options but Observe 1 (RFC 7641 3.6).
+    s.cancel(handle, log.answered)
+    end = peer.got()[0]
+    assert not handle.active and handle not in c.operations
+    assert (end.code, end.uint(6), end.token, end.uint(17)) == (GET, 1, token, 0)
+    assert end.strings(11) == ["3303", "0", "5700"]
+    peer.answer(end, 0x45, b"23", 0)
+    assert log.answers[-1] == (c, 0x45, 0, b"23") and not c.operations
+    # Another notification is one that nobody asked for.
+    n = len(log.answers)
+    peer.answer(m, 0x45, b"24", 0, observe=9, type=CON)
+    assert [m.type for m in peer.got()] == [RST] and len(log.answers) == n
+    s.cancel(handle)  # over already
+    assert not peer.got()
+
+
+def test_observe_ends():
+    log = Log()
+    peer, location = log.register()
+    s = log.server
+    c = s.clients["dev"]
+    # Refused: a plain answer.
+    handle = s.observe(c, "/3/0/1", log.answered)
+    peer.answer(peer.got()[0], 0x45, b"1", 0)
+    assert not handle.active and not c.operations
+    # Refused with an error.
+    handle = s.observe(c, "/3/0/1", log.answered)
+    peer.answer(peer.got()[0], 0x84)
+    assert not handle.active and not c.operations
+    # Ended by the client, with an error (RFC 7641 4.2).
+    handle = s.observe(c, "/3/0/1", log.answered)
+    m = peer.got()[0]
+    peer.answer(m, 0x45, b"2", 0, observe=1)
+    peer.answer(m, 0x84, type=CON)
+    assert not handle.active and not c.operations
+    assert [a[1:] for a in log.answers] == [
+        (0x45, 0, b"1"),
+        (0x84, None, b""),
+        (0x45, 0, b"2"),
+        (0x84, None, b""),
+    ]
+    # Cancelled before the first value: that is not told, and what follows is reset.
+    peer.got()
+    handle = s.observe(c, "/3/0/1", log.answered)
+    m = peer.got()[0]
+    s.cancel(handle)
+    peer.answer(m, 0x45, b"3", 0, observe=1)
+    peer.answer(m, 0x45, b"4", 0, observe=2, type=CON)
+    assert [m.type for m in peer.got()] == [RST]
+    assert len(log.answers) == 4 and not c.operations
+    # To observe a path again ends what was there.
+    first = s.observe(c, "/3/0/1", log.answered)
+    peer.answer(peer.got()[0], 0x45, b"5", 0, observe=1)
+    second = s.observe(c, "/3/0/1", log.answered)
+    peer.answer(peer.got()[0], 0x45, b"6", 0, observe=1)
+    assert not first.active and second.active and c.operations == [second]
+    # The client goes: the observation has its last word.
+    assert peer.ask(DELETE, location).code == 0x42
+    assert log.answers[-1] == (c, 0xA3, None, b"") and not second.active
+
+
+def test_long_notification():
+    # RFC 7959 2.6: the first block comes by itself, the rest is fetched, without Observe.
+    log = Log()
+    peer, location = log.register()
+    c = log.server.clients["dev"]
+    log.server.observe(c, "/3", log.answered)
+    m = peer.got()[0]
+    peer.answer(m, 0x45, b"short", 42, observe=1)
+    w = b"\x54\x45\x20\x01" + m.token  # NON, 2.05
+    # 6 Observe 2; 12 Content-Format 42; 23 Block2 number 0, more, 16 bytes
+    peer.raw(w + b"\x61\x02\x61\x2a\xb1\x08\xff" + b"0123456789abcdef")
+    follow = peer.got()[0]
+    assert follow.code == GET and follow.uint(23) == 0x10 and follow.uint(6) is None
+    head = bytes([0x60 | len(follow.token), 0x45]) + follow.mid.to_bytes(2, "big")
+    peer.raw(head + follow.token + b"\xc1\x2a\xb1\x10\xff" + b"ghi")
+    assert [a[1:] for a in log.answers] == [
+        (0x45, 42, b"short"),
+        (0x45, 42, b"0123456789abcdefghi"),
+    ]
+    assert c.operations[0].active
+
+
+def test_callbacks_that_raise():
+    raised = []
+    world = World()
+
+    def fail(*args):
+        raise KeyError(args[0])
+
+    s = server.Server(PORT, on_client=fail, net=world)
+    s.engine.on_exception = raised.append
+    peer = Peer(world, PORT)
+    assert peer.ask(POST, "rd", "ep=dev", LIST, 40).code == 0x41
+    assert len(raised) == 1
+    s.engine.on_exception = None  # nobody wants to know
+    assert peer.ask(POST, "rd", "ep=dev", LIST, 40).code == 0x41
+    assert len(raised) == 1
+    s.engine.on_exception = raised.append
+    s.read(s.clients["dev"], "/3", fail)
+    s.read(s.clients["dev"], "/3", fail)
+    peer.answer(peer.got()[0], 0x45)
+    assert len(raised) == 2
+    assert peer.ask(DELETE, "rd/" + s.clients["dev"].location).code == 0x42
+    assert len(raised) == 4  # the second read, and DEREGISTERED
+    s.allow = fail
+    assert peer.ask(POST, "rd", "ep=dev", LIST, 40).code == 0xA0 and not s.clients
+
+
+def test_idle_step_allocates_nothing():
+    log = Log()
+    peer, location = log.register()
+    handle = log.server.observe(log.server.clients["dev"], "/3/0/1", log.answered)
+    peer.answer(peer.got()[0], 0x45, b"1", 0, observe=1)
+    assert handle.active
+    now = log.world.now()
+    for _ in range(2):
+        micropython.heap_lock()
+        try:
+            log.server.poll(now)
+            wait = log.server.next_ms(now)
+        finally:
+            micropython.heap_unlock()
+    assert wait == 60000
+
+
+def test_links():
+    def read(data):
+        return list(links(data))
+
+    assert read(b"") == []
+    assert read(b"</1/0>") == [("/1/0", {})]
+    assert read(b'</>;rt="oma.lwm2m";ct="60 110";x,</1>,\r\n </2/0>;ssid=3') == [
+        ("/", {"rt": "oma.lwm2m", "ct": "60 110", "x": ""}),
+        ("/1", {}),
+        ("/2/0", {"ssid": "3"}),
+    ]
+    # Within quotes anything may stand.
+    assert read(b'</0/1>;uri="coap://a,b;c=<d>"') == [("/0/1", {"uri": "coap://a,b;c=<d>"})]
+    assert read(b'lwm2m="1.0",</0>') == [(None, {"lwm2m": "1.0"}), ("/0", {})]
+    for bad in (
+        b"<",
+        b"</1",
+        b"</1>x",
+        b"</1>;;",
+        b"</1>;=1",
+        b"</1>,x=1",
+        b",</1>",
+        b'</1>;a="b',
+        b'</1>;a="b"c',
+        b"</1>;a=b=c"[:-2] + b"<",
+        b"\xff",
+        b"<\xff>",
+    ):
+        try:
+            got = read(bad)
+        except ValueError:
+            continue
+        raise AssertionError((bad, got))
+
+
+def test_object_list():
+    log = Log()
+    peer = Peer(log.world, PORT)
+    for body, root, formats, found in (
+        (b"</1/0>,</5>", "", (), [("/1/0", {}), ("/5", {})]),
+        (b'</>;rt="oma.lwm2m";ct=11542,</1/0>', "", (11542,), [("/1/0", {})]),
+        (b'</>;ct="60 110";rt="oma.lwm2m",</1/0>', "", (60, 110), [("/1/0", {})]),
+        # An alternate path (LwM2M 1.0 5.3.1).
+        (b'</lwm2m>;rt="oma.lwm2m",</lwm2m/1/0>,</x>', "/lwm2m", (), [("/1/0", {})]),
+    ):
+        assert peer.ask(POST, "rd", "ep=dev", body, 40).code == 0x41
+        c = log.server.clients["dev"]
+        assert (c.root, c.formats, c.links) == (root, formats, found)
+    log.server.read(c, "/3/0", None)
+    assert peer.got()[-1].strings(11) == ["lwm2m", "3", "0"]
+
+
+# The Device object of the example in LwM2M 1.1 7.4.3.2.
+DEVICE_TLV = (
+    b"\xc8\x00\x14Open Mobile Alliance"
+    b"\xc8\x01\x16Lightweight M2M Client"
+    b"\xc8\x02\x09345000123"
+    b"\xc3\x031.0"
+    b"\x86\x06\x41\x00\x01\x41\x01\x05"
+    b"\x88\x07\x08\x42\x00\x0e\xd8\x42\x01\x13\x88"
+    b"\x87\x08\x41\x00\x7d\x42\x01\x03\x84"
+    b"\xc1\x09\x64"
+    b"\xc1\x0a\x0f"
+    b"\x83\x0b\x41\x00\x00"
+    b"\xc4\x0d\x51\x82\x42\x8f"
+    b"\xc6\x0e+02:00"
+    b"\xc1\x10U"
+)
+DEVICE_VALUES = {
+    0: "Open Mobile Alliance",
+    1: "Lightweight M2M Client",
+    2: "345000123",
+    3: "1.0",
+    6: {0: 1, 1: 5},
+    7: {0: 3800, 1: 5000},
+    8: {0: 125, 1: 900},
+    9: 100,
+    10: 15,
+    11: {0: 0},
+    13: 1367491215,
+    14: "+02:00",
+    16: "U",
+}
+OTHER = (0, OPAQUE, 1, FLOAT, 2, OBJLNK, 3, INT | MULTI, 4, STR)
+
+
+def test_values():
+    instance = b"\x08\x00" + bytes([len(DEVICE_TLV)]) + DEVICE_TLV
+    assert len(DEVICE_TLV) == 121  # the example says so
+    for resources, path, format, data, expected in (
+        (DEVICE, "/3/0", 11542, DEVICE_TLV, DEVICE_VALUES),
+        (DEVICE, "/3/0", 11542, instance, DEVICE_VALUES),
+        (DEVICE, "/3", 11542, instance, {0: DEVICE_VALUES}),
+        (DEVICE, "/3", 11542, b"", {}),
+        (DEVICE, "/3/0/9", 11542, b"\xc1\x09\x64", {9: 100}),
+        (DEVICE, "/3/0/9", 0, b"100", {9: 100}),
+        (DEVICE, "/3/0/9", None, b"100", {9: 100}),
+        (DEVICE, "/3/0/6", 11542, b"\x86\x06\x41\x00\x01\x41\x01\x05", {6: {0: 1, 1: 5}}),
+        (DEVICE, "/3/0/6/1", 11542, b"\x83\x06\x41\x01\x05", {6: {1: 5}}),
+        (DEVICE, "/3/0/6/1", 11542, b"\x41\x01\x05", {6: {1: 5}}),
+        (DEVICE, "/3/0/6/1", 0, b"5", {6: {1: 5}}),
+        (DEVICE, "/3/0", 11542, b"\xe1\x27\x10\x01" + b"\xc1\x09\x64", {9: 100}),  # no 10000
+        (OTHER, "/9/0/0", 42, b"\x00\xff", {0: b"\x00\xff"}),
+        (OTHER, "/9/0/0", 0, b"AP8=", {0: b"\x00\xff"}),
+        (OTHER, "/9/0/1", 0, b"1.5", {1: 1.5}),
+        (OTHER, "/9/0/2", 0, b"3:0", {2: (3, 0)}),
+    ):
+        assert server.values(resources, path, format, data) == expected, path
+    for resources, path, format, data in (
+        (DEVICE, "/3/0", 11542, DEVICE_TLV[:-1]),
+        (DEVICE, "/3", 11542, DEVICE_TLV),
+        (DEVICE, "/3/0", 11542, b"\x08"),
+        (DEVICE, "/3/0/9", 0, b"many"),
+        (DEVICE, "/3/0", 0, b"x"),
+        (DEVICE, "/3/0/9", 110, b"[]"),
+        (DEVICE, "/3/0/99", 0, b"x"),
+        (DEVICE, "3/0", 0, b"x"),
+        (OTHER, "/9/0/0", 0, b"AP8"),
+    ):
+        try:
+            server.values(resources, path, format, data)
+        except ValueError as e:
+            assert path in str(e)
+        else:
+            raise AssertionError(path)
+    for n in range(len(DEVICE_TLV)):  # cut anywhere
+        try:
+            got = server.values(DEVICE, "/3/0", 11542, DEVICE_TLV[:n])
+        except ValueError:
+            continue
+        assert all(got[rid] == DEVICE_VALUES[rid] for rid in got) and len(got) < 13
+
+
+def test_encode():
+    assert server.encode(DEVICE, {9: 100, 0: "MP", 6: {1: 5}}) == (
+        b"\xc2\x00MP\x83\x06\x41\x01\x05\xc1\x09\x64"
+    )
+    try:
+        server.encode(DEVICE, {99: 1})
+        raise AssertionError
+    except ValueError as e:
+        assert "99" in str(e)
+
+
+def test_endpoint():
+    assert endpoint_of({"ep": "a b"}) == "a b"
+    for found in ({}, {"ep": ""}, {"ep": "a\n"}, {"ep": "\x7f"}):
+        try:
+            endpoint_of(found)
+        except Error as e:
+            assert e.code == 0x80
+        else:
+            raise AssertionError
+
+
+def test_with_the_client():
+    log = Log()
+    world, s = log.world, log.server
+    sensor = Object(
+        3303, (5700, R | FLOAT, 5701, R | W | STR), {0: {5700: 20.5, 5701: "Cel"}}, multiple=True
+    )
+    client = lwm2m.Client("dev", net=world)
+    client.add_object(sensor)
+    client.add_server(1, "coap://10.0.0.2:%d" % PORT, lwm2m.SEC_NONE, lifetime=3600)
+    assert world.run(lambda: "dev" in s.clients, 10)
+    c = s.clients["dev"]
+    assert [path for path, _ in c.links] == ["/1/0", "/3/0", "/3303/0"] and c.formats == (11542,)
+
+    def ask(call, *args, **more):
+        n = len(log.answers)
+        call(c, *args, callback=log.answered, **more)
+        assert world.run(lambda: len(log.answers) > n, 5)
+        return log.answers[-1][1:]
+
+    code, format, data = ask(s.read, "/3303/0")
+    values = server.values(sensor.resources, "/3303/0", format, data)
+    assert code == 0x45 and values == {5700: 20.5, 5701: "Cel"}
+    assert ask(s.write, "/3303/0/5701", "F") == (0x44, None, b"")
+    assert sensor.get(0, 5701) == "F"
+    assert ask(s.write, "/3303/0/5700", 1.0)[0] == 0x85
+    code, format, data = ask(s.discover, "/3303/0")
+    assert [path for path, _ in links(data)] == ["/3303/0", "/3303/0/5700", "/3303/0/5701"]
+    value = server.encode(sensor.resources, {5700: 1.5, 5701: "K"})
+    assert ask(s.create, "/3303", value) == (0x41, None, b"/3303/1")
+    assert ask(s.delete, "/3303/1")[0] == 0x42
+    assert ask(s.execute, "/1/0/8")[0] == 0x44
+    assert ask(s.read, "/0")[0] == 0x81
+    # An observation, until it is cancelled.
+    assert world.run(lambda: not c.operations, 5)
+    handle = s.observe(c, "/3303/0/5700", log.answered)
+    assert world.run(lambda: handle.active, 5)
+    n = len(log.answers)
+    sensor.set(0, 5700, 21.5)
+    assert world.run(lambda: len(log.answers) > n, 5)
+    assert log.answers[-1][1:] == (0x45, 0, b"21.5")
+    s.cancel(handle)
+    world.wait(1)
+    n = len(log.answers)
+    sensor.set(0, 5700, 22.5)
+    world.wait(60)
+    assert len(log.answers) == n
+    # It updates before its lifetime ends, for days, and says good-bye.
+    world.wait(3 * 86400)
+    assert (server.EXPIRED, c) not in log.events
+    client.close()
+    world.deliver()
+    assert log.events[-1] == (server.DEREGISTERED, c) and not s.clients
+
+
+def test_noise():
+    # Nothing that comes raises, and nothing is kept of it.
+    log = Log(max_clients=4)
+    raised = []
+    log.server.engine.on_exception = raised.append
+    world = log.world
+    peer, location = log.register("dev", ("10.0.0.1", 1), "&lt=1000000")
+    good = world.sent[0][2]
+    c = log.server.clients["dev"]
+    log.server.observe(c, "/3/0/1", log.answered)
+    request = peer.got()[-1]
+    register = (
+        b"\x42\x02\x12\x34\xaa\xbb\xb2rd\x11\x28\x36ep=dev\x06lt=300\x09lwm2m=1.1\x03b=U\xff"
+        b'</>;rt="oma.lwm2m";ct="60 110",</1/0>;ver="1.1"'
+    )
+    answer = (
+        bytes([0x64, 0x45]) + request.mid.to_bytes(2, "big") + request.token + b"\x61\x01\xffx"
+    )
+    for i in range(6000):
+        base = bytearray((register, answer, good)[i % 3])
+        for _ in range(1 + world.rng() % 3):
+            base[world.rng() % len(base)] = world.rng() >> 8 & 0xFF
+        data = bytes(base[: len(base) - (world.rng() >> 8) % 8])
+        log.server.receive(("10.0.0.%d" % (i % 250), 1), data, world.now())
+        if i % 500 == 499:
+            for client in list(log.server.clients.values()):
+                client.due = log.server._port.seconds
+            log.server._port.alarm(0)
+            world.time += 250000
+            log.server.poll(world.now())
+            world.sent.clear()
+            world.left.clear()
+            log.events.clear()
+            log.answers.clear()
+            gc.collect()
+            if i == 1499:  # what grows once has grown: tables, names
+                used = gc.mem_alloc()
+    assert not log.server.clients and not raised
+    assert gc.mem_alloc() - used < 1000

@@ -1,0 +1,340 @@
+# TLV (LwM2M 1.1 7.4.3): tables of hex and meaning, read in both directions.
+# heapsize: 2M
+
+from binascii import hexlify, unhexlify
+
+from ucoap import Error
+import lwm2m.model as model
+import lwm2m.tlv as tlv
+from lwm2m.objects import base_objects
+from lwm2m.tlv import BOOL, FLOAT, INT, OBJLNK, OPAQUE, STR, TIME, UINT
+from lwm2m.tlv import INSTANCE, MULTIPLE, RESOURCE, RESOURCE_INSTANCE
+
+
+def _bytes(text):
+    return unhexlify(text.replace(" ", "").replace("\n", ""))
+
+
+def _hex(data):
+    return str(hexlify(data), "ascii")
+
+
+def _code(f, *args):
+    """The code of the Error that f raises, 0 where it raises none."""
+    try:
+        f(*args)
+    except Error as e:
+        return e.code
+    return 0
+
+
+# The head of an entry by 7.4.3's table of the type byte: bits 7-6 kind, bit 5 id of 16 bits, bits
+# 4-3 bytes of length, bits 2-0 the length where those are 0.
+_HEADS = (
+    ("00 00", INSTANCE, 0, 0),  # 00 0 00 000
+    ("07 ff", INSTANCE, 255, 7),
+    ("08 01 08", INSTANCE, 1, 8),  # 00 0 01 000
+    ("20 0100", INSTANCE, 256, 0),  # 00 1 00 000
+    ("41 00", RESOURCE_INSTANCE, 0, 1),  # 01 0 00 001
+    ("61 0136", RESOURCE_INSTANCE, 310, 1),
+    ("86 06", MULTIPLE, 6, 6),  # 10 0 00 110
+    ("88 07 08", MULTIPLE, 7, 8),
+    ("c0 05", RESOURCE, 5, 0),  # 11 0 00 000
+    ("c7 05", RESOURCE, 5, 7),
+    ("c8 05 08", RESOURCE, 5, 8),
+    ("c8 05 ff", RESOURCE, 5, 255),
+    ("d0 05 0100", RESOURCE, 5, 256),  # 11 0 10 000
+    ("d0 05 ffff", RESOURCE, 5, 65535),
+    ("d8 05 010000", RESOURCE, 5, 65536),  # 11 0 11 000
+    ("e1 1644", RESOURCE, 5700, 1),  # 5700 is 0x1644
+    ("f0 1644 0100", RESOURCE, 5700, 256),  # 11 1 10 000
+    ("f8 fffe 010000", RESOURCE, 65534, 65536),
+)
+
+
+def test_heads():
+    for head, kind, id, length in _HEADS:
+        head = _bytes(head)
+        value = bytes(length)
+        out = bytearray(b"before")
+        tlv.write(out, kind, id, value)
+        assert bytes(out) == b"before" + head + value, head
+        end = len(out)
+        assert tlv.read(out, 6, end) == (kind, id, 6 + len(head), end)
+        # Rubbish behind it is not looked at, and one byte less is too few.
+        out.extend(b"\xff\xff\xff")
+        assert tlv.read(out, 6, end + 3) == (kind, id, 6 + len(head), end)
+        for cut in (end - 1, 6 + len(head) - 1, 7):
+            if cut < end:
+                assert _code(tlv.read, out, 6, cut) == 0x80, (head, cut)
+                assert _code(tlv.read, bytes(out[:cut]), 6, cut) == 0x80, (head, cut)
+
+
+def test_head_other_than_shortest():
+    # A length in more bytes than it needs, and a short id in 16 bits, are well formed.
+    for text in ("c8 05 01 2a", "d0 05 0001 2a", "d8 05 000001 2a", "e1 0005 2a"):
+        data = _bytes(text)
+        kind, id, start, end = tlv.read(data, 0, len(data))
+        assert (kind, id, data[start:end], end) == (RESOURCE, 5, b"\x2a", len(data))
+
+
+# Values by LwM2M 1.1 C: integers are big-endian two's complement of 1, 2, 4 or 8 bytes.
+_VALUES = (
+    (INT, 0, "00"),
+    (INT, 1, "01"),
+    (INT, 127, "7f"),
+    (INT, 128, "0080"),
+    (INT, -1, "ff"),
+    (INT, -128, "80"),
+    (INT, -129, "ff7f"),
+    (INT, 32767, "7fff"),
+    (INT, 32768, "00008000"),
+    (INT, -32768, "8000"),
+    (INT, -32769, "ffff7fff"),
+    (INT, 2147483647, "7fffffff"),
+    (INT, 2147483648, "0000000080000000"),
+    (INT, -2147483648, "80000000"),
+    (INT, -2147483649, "ffffffff7fffffff"),
+    (INT, (1 << 63) - 1, "7fffffffffffffff"),
+    (INT, -1 << 63, "8000000000000000"),
+    (TIME, 1367491215, "5182428f"),  # the specification's example: 2013-05-02T10:40:15Z
+    (TIME, 4102444800, "00000000f4865700"),  # 2100-01-01, beyond 32 bits with a sign
+    (UINT, 0, "00"),
+    (UINT, 127, "7f"),
+    (UINT, 200, "00c8"),  # not c8, which a reader of signed ones would take for -56
+    (UINT, (1 << 64) - 1, "ffffffffffffffff"),
+    (BOOL, False, "00"),
+    (BOOL, True, "01"),
+    # IEEE 754: sign, exponent + 127 in 8 bits (+ 1023 in 11), fraction.
+    (FLOAT, 0.0, "00000000"),
+    (FLOAT, 1.0, "3f800000"),
+    (FLOAT, -2.5, "c0200000"),
+    (FLOAT, 21.25, "41aa0000"),  # 1.328125 * 2**4
+    (FLOAT, 0.1, "3fb999999999999a"),  # no 32-bit float is as near
+    (FLOAT, float("inf"), "7f800000"),
+    (STR, "", ""),
+    (STR, "U", "55"),
+    (STR, "\u00e9\u20ac", "c3a9e282ac"),
+    (OPAQUE, b"", ""),
+    (OPAQUE, b"\x00\xff", "00ff"),
+    (OBJLNK, (66, 1), "00420001"),
+    (OBJLNK, (65535, 65535), "ffffffff"),  # the null link
+)
+
+
+def test_values():
+    for type, value, text in _VALUES:
+        # Other flags of a resource do not matter.
+        for flags in (type, type | model.R | model.W | model.M):
+            data = tlv.encode(flags, value)
+            assert _hex(data) == text, (type, value, data)
+            back = tlv.decode(flags, _bytes(text))
+            assert back == value and back.__class__ is value.__class__, (type, text, back)
+
+
+def test_values_longer_than_needed():
+    # A peer may use any of the four lengths, and a long float for any number.
+    for type, text, value in (
+        (INT, "0001", 1),
+        (INT, "ffffffff", -1),
+        (INT, "ffffffffffffffff", -1),
+        (INT, "0000000000000080", 128),
+        (TIME, "000000005182428f", 1367491215),
+        (UINT, "c8", 200),  # unsigned (LwM2M 1.1 C)
+        (UINT, "ffff", 65535),
+        (UINT, "00000080", 128),
+        (FLOAT, "3ff0000000000000", 1.0),
+    ):
+        assert tlv.decode(type, _bytes(text)) == value, text
+
+
+def test_values_refused():
+    for type, text in (
+        (INT, ""),
+        (INT, "000001"),  # 3, 5, 6, 7 and 9 bytes are no length of an integer
+        (INT, "0000000001"),
+        (INT, "000000000001"),
+        (INT, "00000000000001"),
+        (INT, "000000000000000001"),
+        (UINT, ""),
+        (TIME, "000001"),
+        (BOOL, ""),
+        (BOOL, "02"),
+        (BOOL, "ff"),
+        (BOOL, "0001"),
+        (FLOAT, ""),
+        (FLOAT, "00"),
+        (FLOAT, "000000"),
+        (FLOAT, "0000000000"),
+        (OBJLNK, ""),
+        (OBJLNK, "0042"),
+        (OBJLNK, "0042000100"),
+        (STR, "ff"),
+        (STR, "c3"),
+    ):
+        assert _code(tlv.decode, type, _bytes(text)) == 0x80, (type, text)
+
+
+# --- The specification's own examples
+
+# 7.4.3.1: GET /3/0 of the example client.
+_DEVICE = """
+c8 00 14 4f70656e204d6f62696c6520416c6c69616e6365
+c8 01 16 4c69676874776569676874204d324d20436c69656e74
+c8 02 09 333435303030313233
+c3 03 312e30
+86 06 41 00 01 41 01 05
+88 07 08 42 00 0ed8 42 01 1388
+87 08 41 00 7d 42 01 0384
+c1 09 64
+c1 0a 0f
+83 0b 41 00 00
+c4 0d 5182428f
+c6 0e 2b30323a3030
+c1 10 55
+"""
+_DEVICE_VALUES = {
+    0: "Open Mobile Alliance",
+    1: "Lightweight M2M Client",
+    2: "345000123",
+    3: "1.0",
+    6: {0: 1, 1: 5},
+    7: {0: 3800, 1: 5000},
+    8: {0: 125, 1: 900},
+    9: 100,
+    10: 15,
+    11: {0: 0},
+    13: 1367491215,
+    14: "+02:00",
+    16: "U",
+}
+
+# 7.4.3.2: GET /2, two Access Control instances; 310 (0x0136) needs an id of 16 bits.
+_ACCESS = """
+08 00 0e
+  c1 00 01
+  c1 01 00
+  83 02 41 7f 07
+  c1 03 7f
+08 02 12
+  c1 00 03
+  c1 01 00
+  87 02 41 7f 07 61 0136 01
+  c1 03 7f
+"""
+_ACCESS_OBJECT = model.Object(
+    2, (0, INT | model.R, 1, INT | model.R, 2, INT | model.R | model.MULTI, 3, INT | model.R)
+)
+_ACCESS_VALUES = {
+    0: {0: 1, 1: 0, 2: {127: 7}, 3: 127},
+    2: {0: 3, 1: 0, 2: {127: 7, 310: 1}, 3: 127},
+}
+
+# 7.4.3.3: object links. /65/0/0 holds 66:0 and 66:1; each /66 instance one of its own.
+_LINKS = """
+88 00 0c 44 00 00420000 44 01 00420001
+c8 01 0d 38363133383030373535353030
+c4 02 12345678
+"""
+_LINKS_OBJECT = model.Object(
+    65, (0, OBJLNK | model.R | model.MULTI, 1, STR | model.R, 2, INT | model.R)
+)
+_LINKS_VALUES = {0: {0: (66, 0), 1: (66, 1)}, 1: "8613800755500", 2: 0x12345678}
+_LINKED = """
+08 00 26
+  c8 00 0b 6d79536572766963652031
+  c8 01 0f 496e7465726e65742e31352e323334
+  c4 02 00430000
+08 01 26
+  c8 00 0b 6d79536572766963652032
+  c8 01 0f 496e7465726e65742e31352e323335
+  c4 02 ffffffff
+"""
+_LINKED_OBJECT = model.Object(66, (0, STR | model.R, 1, STR | model.R, 2, OBJLNK | model.R))
+_LINKED_VALUES = {
+    0: {0: "myService 1", 1: "Internet.15.234", 2: (67, 0)},
+    1: {0: "myService 2", 1: "Internet.15.235", 2: (65535, 65535)},
+}
+
+
+class _Reply:
+    pass
+
+
+class _Tlv:
+    """A request as model sees it, with Content-Format TLV."""
+
+    def uint(self, number):
+        return 11542
+
+
+def _examples():
+    device = base_objects(None)[3]
+    return (
+        (_bytes(_DEVICE), device, {0: _DEVICE_VALUES}, (3, 0)),
+        (_bytes(_ACCESS), _ACCESS_OBJECT, _ACCESS_VALUES, (2,)),
+        (_bytes(_LINKS), _LINKS_OBJECT, {0: _LINKS_VALUES}, (65, 0)),
+        (_bytes(_LINKED), _LINKED_OBJECT, _LINKED_VALUES, (66,)),
+    )
+
+
+def test_examples_written():
+    for data, obj, instances, path in _examples():
+        obj.instances = instances
+        reply = _Reply()
+        assert model.read(obj, path, None, reply) == 0x45
+        assert reply.content_format == 11542
+        assert bytes(reply.payload) == data, path
+
+
+def test_examples_read():
+    for data, obj, instances, path in _examples():
+        found = model.decode_instances(obj, _Tlv(), data, False)
+        if len(path) == 2:
+            assert found == [(None, instances[0])]
+        else:
+            assert found == [(iid, instances[iid]) for iid in sorted(instances)]
+
+
+def test_examples_cut():
+    # Cut inside an entry it is malformed; at the end of one it is what came before.
+    for data, obj, instances, path in _examples():
+        ends = [0]
+        while ends[-1] < len(data):
+            ends.append(tlv.read(data, ends[-1], len(data))[3])
+        for cut in range(1, len(data)):
+            try:
+                found = model.decode_instances(obj, _Tlv(), data[:cut], False)
+            except Error as e:
+                assert e.code == 0x80 and cut not in ends, (path, cut)
+                continue
+            assert cut in ends, (path, cut)
+            entries = found if len(path) == 1 else found[0][1]
+            assert len(entries) == ends.index(cut), (path, cut)
+            for iid, values in found:
+                for rid in values:
+                    assert values[rid] == instances[iid or 0][rid]
+
+
+def test_examples_rubbish_behind():
+    # ff: a resource with an id and a length that are not there; 00: an instance without its id;
+    # c0 00 05: a resource, and one byte more.
+    for data, obj, instances, path in _examples():
+        for rubbish in (b"\xff", b"\x00", b"\xff\xff\xff\xff", b"\xc0\x00\x05", b"\x08\x09"):
+            assert _code(model.decode_instances, obj, _Tlv(), data + rubbish, False) == 0x80
+
+
+def test_nesting_refused():
+    for text in (
+        "41 00 01",  # a resource instance by itself
+        "08 00 03 41 00 01",  # in an instance
+        "86 06 c1 00 01 c1 01 05",  # resources in a multiple resource
+        "83 09 41 00 64",  # a multiple one of a single resource
+        "c1 06 01",  # a single one of a multiple resource
+        "08 00 03 c1 09 64 c1 09 64",  # a resource behind an instance
+        "c1 09 64 08 00 03 c1 09 64",  # an instance behind a resource
+        "08 00 05 08 00 03 c1 09 64",  # an instance in an instance
+    ):
+        obj = base_objects(None)[3]
+        code = _code(model.decode_instances, obj, _Tlv(), _bytes(text), False)
+        assert code == 0x80, text

@@ -1,0 +1,225 @@
+"""Measure what the client and the servers take, print a table, and write it to build/bench.json.
+
+Times depend on the machine and are given as ratios within this run; all else is exact.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import threading
+from typing import Callable, Iterator, List, Optional, Tuple
+
+import run
+import stage
+from run import HOST, free_port
+from steps import BUILD, MICROPYTHON, ROOT, rel
+from udp_relay import Datagram, UdpRelay
+
+sys.path.insert(0, str(ROOT / "tests"))
+from leshan.leshan import (
+    BOOTSTRAP_SERVER,
+    SERVER_AND_CLIENT,
+    Leshan,
+    accounts,
+)
+
+PROGRAMS = ROOT / "tools" / "bench"
+ENDPOINT = "bench-device"
+FROZEN = BUILD / "unix32" / "micropython"  # 32-bit, the client frozen, mbedTLS on its heap
+LARGE_HEAP = 1_000_000
+HEAP_STEP = 128  # bytes, the precision of the least heap
+RUNS = 5  # of what is timed
+CLIENTS = 100  # at once, for the bootstrap server
+
+
+@dataclasses.dataclass
+class Row:
+    what: str
+    value: float
+    unit: str
+    most: Optional[float] = None  # what is to be reached
+
+    def missed(self) -> bool:
+        return self.most is not None and self.value > self.most
+
+
+def device(uri: str, heap: int) -> "Optional[dict]":
+    """Run the bench's client in a heap of that many bytes; None where it did not register."""
+    command = [str(FROZEN), "-X", f"heapsize={heap}", str(PROGRAMS / "device.py"), uri]
+    env = dict(os.environ, MICROPYPATH=".frozen")
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    # Anything else that it prints is a failure that it has got over.
+    return json.loads(done.stdout) if done.stdout.startswith('{"registered"') else None
+
+
+def least_heap(uri: str, prompt: int) -> int:
+    """Bytes of heap above the bare prompt's in which the whole run succeeds."""
+    fails, works = 4096, LARGE_HEAP
+    while works - fails > HEAP_STEP:
+        middle = (fails + works) // 2
+        if device(uri, middle):
+            works = middle
+        else:
+            fails = middle
+    return works - prompt
+
+
+def turns(record: List[Datagram]) -> float:
+    """Seconds that passed on the client's side: from a datagram to it to its next one."""
+    total = 0.0
+    last = None
+    for datagram in record:
+        if datagram.to_target and last is not None:
+            total += datagram.at - last
+        last = None if datagram.to_target else datagram.at
+    return total
+
+
+def until_registered(first: UdpRelay, second: UdpRelay) -> List[Datagram]:
+    """What goes from a run's Bootstrap-Request, its first datagram through the first relay, to the
+    2.01 that answers its registration through the second."""
+    start = next(i for i, datagram in enumerate(first.record) if datagram.to_target)
+    begin = first.record[start].at
+    registration = []
+    for datagram in second.record:
+        if datagram.at > begin:
+            registration.append(datagram)
+            if not datagram.to_target and datagram.data[1] == 0x41:
+                break
+    return sorted(first.record[start:] + registration, key=lambda datagram: datagram.at)
+
+
+def exchange(name: str, uri: str, relays: Tuple[UdpRelay, UdpRelay], goals: bool) -> Iterator[Row]:
+    """Rows of bootstrap and registration with one pair of servers, through the relays."""
+    seconds = []
+    for _ in range(RUNS):
+        for relay in relays:
+            relay.record.clear()
+        if device(uri, LARGE_HEAP) is None:
+            raise SystemExit(f"The bench's client did not register with {name}'s server.")
+        record = until_registered(*relays)
+        seconds.append(turns(record))
+    yield Row(f"datagrams, {name}", len(record), "", 14 if goals else None)
+    size = sum(len(datagram.data) for datagram in record)
+    yield Row(f"UDP payload, {name}", size, "B", 760 if goals else None)
+    ms = statistics.median(seconds) * 1000
+    yield Row(f"time on the client's side, {name}", round(ms, 1), "ms", 50)
+
+
+def with_leshan() -> Iterator[Row]:
+    Leshan.build()
+    with Leshan(BOOTSTRAP_SERVER) as bootstrap, Leshan(SERVER_AND_CLIENT) as server:
+        server_port = server.call("start_server")["port"]
+        with UdpRelay(bootstrap.call("start")["port"]) as first, UdpRelay(server_port) as second:
+            uri = f"coap://{HOST}:{first.port}"
+            config = accounts(f"coap://{HOST}:{second.port}")
+            bootstrap.call("configure", endpoint=ENDPOINT, config=config)
+            yield from exchange("Leshan", uri, (first, second), True)
+
+
+@contextlib.contextmanager
+def own_servers(uri: "Callable[[int], str]") -> "Iterator[Tuple[int, int]]":
+    """Our two servers, and their ports. uri(port of the server) -> what the accounts have."""
+    ports = free_port(), free_port()
+    table = BUILD / "bench-accounts.json"
+    server = {"short_id": 1, "uri": uri(ports[1]), "lifetime": 300}
+    table.write_text(json.dumps({"*": {"servers": [server]}}))
+    with contextlib.ExitStack() as stack:
+        for program, args in (
+            (PROGRAMS / "bootstrap_server.py", [str(table), str(ports[0]), HOST]),
+            (run.SERVER, [str(ports[1]), HOST]),
+        ):
+            command = [str(MICROPYTHON), "-X", "heapsize=8M", str(program), *args]
+            process = subprocess.Popen(
+                command, env=own_env(), stdout=subprocess.PIPE, text=True, bufsize=1
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            while "Listening" not in process.stdout.readline():
+                if process.poll() is not None:
+                    raise SystemExit(f"{rel(program)} has ended with status {process.poll()}.")
+            # What it prints is not looked at, but read, so that it does not wait.
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+        yield ports
+
+
+def with_own() -> Iterator[Row]:
+    with UdpRelay(0) as second, own_servers(lambda port: f"coap://{HOST}:{second.port}") as ports:
+        second.target_port = ports[1]
+        with UdpRelay(ports[0]) as first:
+            uri = f"coap://{HOST}:{first.port}"
+            yield from exchange("ours", uri, (first, second), False)
+            yield from heap(uri)
+        yield from many(f"coap://{HOST}:{ports[0]}")
+
+
+def many(uri: str) -> Iterator[Row]:
+    command = [str(MICROPYTHON), "-X", "heapsize=16M", str(PROGRAMS / "clients.py")]
+    done = subprocess.run(
+        [*command, uri, str(CLIENTS)], env=own_env(), capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    if found["done"] != CLIENTS:
+        raise SystemExit(f"Only {found['done']} of {CLIENTS} clients were bootstrapped.")
+    rate = CLIENTS / found["ms"] * 1000
+    yield Row(f"bootstraps in a second, {CLIENTS} clients at once (this machine)", round(rate), "")
+
+
+def own_env() -> "dict[str, str]":
+    return dict(os.environ, MICROPYPATH=f"{stage.stage('full')[1]}:.frozen")
+
+
+def parse_rate() -> Iterator[Row]:
+    command = [str(MICROPYTHON), str(PROGRAMS / "parse.py")]
+    ratios = []
+    for _ in range(RUNS):
+        done = subprocess.run(command, env=own_env(), capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout)
+        ratios.append(found["parse"] / found["plain"])
+    rate = 1e6 / found["parse"]
+    yield Row("requests that the engine serves in a second (this machine)", round(rate), "")
+    yield Row("one of them, in loops over its bytes", round(statistics.median(ratios), 1), "loops")
+
+
+def heap(uri: str) -> Iterator[Row]:
+    found = device(uri, LARGE_HEAP)
+    if found is None:
+        raise SystemExit("The bench's client did not register with our server.")
+    yield Row("heap held when registered, 32 bit", found["held"], "B", 16 * 1024)
+    yield Row("allocated by 100 idle steps", found["idle"], "B", 0)
+    least = least_heap(uri, found["prompt"])
+    yield Row("least heap above the prompt's, 32 bit", least, "B", 28 * 1024)
+
+
+def table(rows: List[Row]) -> str:
+    width = max(len(row.what) for row in rows)
+    lines = []
+    for row in rows:
+        goal = "" if row.most is None else f"  at most {row.most:g}"
+        missed = "  MISSED" if row.missed() else ""
+        lines.append(f"{row.what:{width}}  {row.value:>9g} {row.unit:5}{goal}{missed}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.parse_args()
+    rows = [row for part in (with_leshan, with_own, parse_rate) for row in part()]
+    print(table(rows))
+    out = BUILD / "bench.json"
+    machine = {"machine": platform.machine(), "system": platform.platform(terse=True)}
+    rows_out = [dataclasses.asdict(row) for row in rows]
+    out.write_text(json.dumps({**machine, "rows": rows_out}, indent=1) + "\n")
+    print(f"Written to {rel(out)}.")
+    if any(row.missed() for row in rows):
+        sys.exit("Some goals were missed.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""A relay on loopback that counts what goes through it: a free local port ⇄ a target's port.
+
+with UdpRelay(5783) as relay:
+    ...  # a client talks to relay.port
+print(relay.datagrams, relay.payload_bytes, relay.record)
+"""
+
+import selectors
+import socket
+import threading
+import time
+from typing import NamedTuple
+
+_LOOPBACK = "127.0.0.1"
+_MAX = 65535
+
+
+class Datagram(NamedTuple):
+    at: float  # seconds of time.monotonic()
+    to_target: bool  # from a client to the target, else back
+    data: bytes
+
+
+class UdpRelay:
+    def __init__(self, target_port):
+        self.record = []  # every Datagram, oldest first; read it once the exchange is over
+        self.target_port = target_port
+        self._upstream = {}  # client's address: our socket towards the target, so that it can tell clients apart
+        self._local = self._socket()
+        self.port = self._local.getsockname()[1]
+        self._wake, self._waker = socket.socketpair()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._wake, selectors.EVENT_READ)
+        self._selector.register(self._local, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @staticmethod
+    def _socket():
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.bind((_LOOPBACK, 0))
+        return s
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self._waker.send(b"\0")
+        self._thread.join()
+        self._selector.close()
+        for s in (self._local, self._wake, self._waker, *self._upstream.values()):
+            s.close()
+
+    def forget(self):
+        """Let every client come from another address from now on, as a NAT does after a pause."""
+        self._upstream = {}
+
+    @property
+    def datagrams(self):
+        return len(self.record)
+
+    @property
+    def payload_bytes(self):
+        """Of UDP: without the headers of IP and UDP."""
+        return sum(len(datagram.data) for datagram in self.record)
+
+    def _run(self):
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj is self._wake:
+                    return
+                try:
+                    self._pass_on(key.fileobj, key.data)
+                except ConnectionError:
+                    pass  # nobody listens there just now; as on a real network, the datagram is lost
+
+    def _pass_on(self, source, client):
+        data, address = source.recvfrom(_MAX)
+        to_target = source is self._local
+        self.record.append(Datagram(time.monotonic(), to_target, data))
+        if to_target:
+            if address not in self._upstream:
+                self._upstream[address] = self._socket()
+                self._selector.register(self._upstream[address], selectors.EVENT_READ, address)
+            self._upstream[address].sendto(data, (_LOOPBACK, self.target_port))
+        else:
+            self._local.sendto(data, client)
