@@ -1,3 +1,5 @@
 # Every package there is.
 include("client.py")
 include("station.py")
+require("lwm2m-dtls")
+require("lwm2m-dtls-server")

@@ -1,0 +1,224 @@
+# DTLS for servers: many clients on one UDP socket.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+
+import tls
+from micropython import const
+from ucoap.engine import diff
+from .dtls import HANDSHAKE_MS, MODES, Session, common_name, suites
+
+_IDLE_SCAN_MS = const(60000)
+_MIN_AGE_MS = const(5000)  # before a half-open session may make way for another one
+
+_CERTIFICATE = const(2)
+_UNAVAILABLE = const(0xA3)
+_REFUSED = const(-0x3000)  # what a verify_callback returns
+
+# Content types of records (RFC 6347 4.1).
+_HANDSHAKE = const(22)
+_DATA = const(23)
+
+
+def _oldest(sessions):
+    # Whose peer has been silent for the longest time.
+    oldest = None
+    for session in sessions.values():
+        if oldest is None or diff(oldest.last, session.last) > 0:
+            oldest = session
+    return oldest
+
+
+class Listener:
+    """A server's socket: sessions with many clients. Made by Net.bind_dtls().
+
+    psk: an object with get(identity: bytes) -> key or None. cert, key: the server's certificate
+    and its private key, DER. ca: the certificate of the CA of clients, DER, or a list of them.
+    sessions, half_open: how many there may be. idle: s, after which a silent session is dropped.
+    """
+
+    datagram = Session.datagram
+
+    def __init__(
+        self,
+        sock,
+        role,
+        psk=None,
+        cert=None,
+        key=None,
+        ca=None,
+        sessions=64,
+        half_open=16,
+        idle=86400,
+        limit_ms=HANDSHAKE_MS,
+    ):
+        self.sock = sock
+        self.on_refused = None  # f(address, identity, text): a handshake that has failed
+        self._role = role
+        self._psk = psk
+        self._sessions = sessions
+        self._half_open = half_open
+        self._idle_ms = min(idle, 400000) * 1000
+        self._limit_ms = limit_ms
+        self._live = {}  # {address: Session}
+        self._half = {}  # those whose handshake is under way
+        self._driven = None  # whose handshake tls is at work on
+        self._scanned = None  # ms, when idle sessions were last looked for
+        self._faulty = False  # whether a session ended while something was sent
+        self._context = context = tls.SSLContext(tls.PROTOCOL_DTLS_SERVER)
+        names = []
+        if psk is not None:
+            if 0 not in MODES:
+                raise ValueError("this port has no pre-shared keys: it needs MicroPython 1.29")
+            names += suites(context, 0)
+        if cert is not None:
+            names += suites(context, _CERTIFICATE)
+            if not ca:
+                raise ValueError("certificates need the CA of the clients: give ca")
+            context.verify_mode = tls.CERT_REQUIRED
+            context.verify_callback = self._verify
+            for one in ca if isinstance(ca, (list, tuple)) else (ca,):
+                context.load_verify_locations(one)
+            context.load_cert_chain(cert, key)
+        if not names:
+            raise ValueError("a server needs keys: give psk, or cert, key and ca")
+        context.set_ciphers(names)
+        if psk is not None:
+            context.server_psk_keys = self
+
+    # What tls calls; no exception may leave _verify().
+
+    def get(self, identity):
+        self._driven.identity = identity
+        return self._psk.get(identity)
+
+    def _verify(self, certificate, depth):
+        if depth == 0:
+            try:
+                self._driven.identity = common_name(bytes(certificate))
+            except Exception:
+                return _REFUSED
+        return 0
+
+    # What Net and the role call.
+
+    def receive(self, address, data, now):
+        """Take a datagram from a client's address."""
+        if len(data) < 14:
+            return
+        half = self._half.get(address)
+        session = self._live.get(address)
+        plain = not data[3] and not data[4]  # epoch 0: anybody can send it
+        if plain and data[0] == _HANDSHAKE and data[13] == 1:  # ClientHello
+            if not half or half.hello != data[27:59]:
+                return self._hello(address, data, now)
+            session = half
+        elif half and (plain or data[0] != _DATA or not session):
+            session = half
+        if session:
+            self._driven = session
+            session.receive(None, data, now)
+
+    def sendto(self, datagram, session):
+        """Send a datagram to a session's client; as a socket has it."""
+        session.send(datagram)
+        self._faulty = self._faulty or session.text is not None
+
+    def drop(self, session):
+        """Forget a session, without a word to anybody."""
+        session._role = None
+        session.close()
+        for sessions in (self._live, self._half):
+            if sessions.get(session.address) is session:
+                sessions.pop(session.address)
+
+    def close(self):
+        for sessions in (self._live, self._half):
+            for address in list(sessions):
+                self.drop(sessions[address])
+
+    def poll(self, now):
+        if self._half:
+            for session in list(self._half.values()):
+                self._driven = session
+                session.poll(now)
+        scan = self._scanned is None or diff(now, self._scanned) >= _IDLE_SCAN_MS
+        if scan or self._faulty:
+            if scan:
+                self._scanned = now
+            self._faulty = False
+            for session in list(self._live.values()):
+                if diff(now, session.last) >= self._idle_ms:
+                    session.end(_UNAVAILABLE, "idle for too long")
+                session.poll(now)
+
+    def next_ms(self, now):
+        """Milliseconds until poll() has something to do, or -1 for never."""
+        if self._faulty:
+            return 0
+        least = -1
+        if self._live:
+            least = 0
+            if self._scanned is not None:
+                least = max(_IDLE_SCAN_MS - diff(now, self._scanned), 0)
+        for address in self._half:
+            ms = self._half[address].next_ms(now)
+            if ms >= 0 and (least < 0 or ms < least):
+                least = ms
+        return least
+
+    def _hello(self, address, data, now):
+        # A ClientHello that belongs to no handshake under way (RFC 6347 4.2.1). Without the right
+        # cookie tls answers it with one, and nothing is kept. A session that the address has
+        # stays until a new one is up: anybody can send a ClientHello in its name.
+        n = 60 + data[59] if len(data) > 60 else len(data)
+        if n >= len(data):
+            return
+        oldest = None
+        if len(self._half) >= self._half_open and address not in self._half:
+            # The oldest makes way, but not a young one, or many clients that begin at once would
+            # throw each other out.
+            oldest = _oldest(self._half)
+            if data[n] and diff(now, oldest.last) < _MIN_AGE_MS:
+                return
+        session = Session(self.sock, self._role, now, self._limit_ms)
+        session.listener = self
+        session.address = address
+        session.hello = data[27:59]
+        self._driven = session
+        try:
+            session.tls = self._context.wrap_socket(
+                session,
+                server_side=True,
+                do_handshake_on_connect=False,
+                client_id=repr(address).encode(),
+            )
+            session.receive(None, data, now)
+        except (OSError, MemoryError):  # out of memory: the client tries again
+            session.close()
+        if session.tls is not None:
+            oldest = self._half.get(address) or oldest
+            if oldest:
+                self.drop(oldest)
+            self._half[address] = session
+
+    # What sessions call.
+
+    def arisen(self, session, now):
+        address = session.address
+        if self._half.get(address) is session:
+            self._half.pop(address)
+        old = self._live.get(address)
+        if old is None and len(self._live) >= self._sessions:
+            old = _oldest(self._live)
+        if old:
+            old.end(_UNAVAILABLE, "another session has taken its place")
+            old.poll(now)
+        self._live[address] = session
+
+    def ended(self, session):
+        self.drop(session)
+        if session.up:
+            disconnected = getattr(self._role, "disconnected", None)
+            if disconnected:
+                disconnected(session)
+        elif self.on_refused and session.text:
+            self.on_refused(session.address, session.identity, session.text)

@@ -1,0 +1,162 @@
+# The processes of tests/test_dtls.py, under MicroPython: dtls_peer.py WHAT JSON
+#
+# They print a line for what happens. In the JSON, a str that starts with "x:" is hex, one with
+# "c:" a name of dtls_certs.
+
+import json
+import sys
+import time
+
+import dtls_certs as certs
+import lwm2m
+from lwm2m.core import Account, Core
+from lwm2m.listen import bind_dtls
+from lwm2m.net import Net, now
+
+
+def value(x):
+    if isinstance(x, str) and x[:2] == "x:":
+        return bytes.fromhex(x[2:])
+    if isinstance(x, str) and x[:2] == "c:":
+        return getattr(certs, x[2:])
+    if isinstance(x, dict):
+        return {int(k): value(x[k]) for k in x}
+    return x
+
+
+def security(given, port):
+    values = {0: "coaps://127.0.0.1:%d" % port, 1: False, 4: b""}
+    values.update(value(given))
+    return values
+
+
+class Echo:
+    """A server that sends back what it gets."""
+
+    def __init__(self, port, psk, cert, **options):
+        self.net = Net()
+        if psk:
+            options["psk"] = {k.encode(): value(psk[k]) for k in psk}
+        if cert:
+            options.update(cert=value(cert), key=certs.SERVER_KEY, ca=certs.CA)
+        self.socket = bind_dtls(self.net, self, "127.0.0.1", port, **options)
+        self.socket.on_refused = lambda address, identity, text: print("refused", identity, text)
+        self.net.add(self)
+
+    def poll(self, now):
+        return 0
+
+    def next_ms(self, now):
+        return 86400000
+
+    def receive(self, session, data, now):
+        print("got", session.identity, data)
+        self.net.sendto(self.socket, session, b"echo " + data)
+
+    def disconnected(self, session):
+        print("gone", session.identity, session.text)
+
+
+class Plain:
+    """Accounts' sessions without LwM2M: says something, and prints what comes."""
+
+    keys = Core.keys
+
+    def __init__(self, port, count, handshake_ms, text, **given):
+        self.net = Net()
+        self.net.handshake_ms = handshake_ms
+        self.net.add(self)
+        self.text = text
+        self.echoes = 0
+        self.count = count
+        self.start = time.ticks_ms()
+        for i in range(count):
+            self.net.open(self, Account(security(given["security"], port), i), now())
+
+    def poll(self, now):
+        return 0
+
+    def next_ms(self, now):
+        return 86400000
+
+    def connected(self, account, now):
+        print("up", account.connection.tls.cipher()[0])
+        self.net.send(account, self.text.encode())
+
+    def disconnected(self, account, code, text, now):
+        print("down %02x %s" % (code, text))
+        self.net.close(account)
+
+    def receive(self, account, data, now):
+        self.echoes += 1
+        print("got", data)
+        if self.echoes == self.count:
+            print("all after", time.ticks_diff(time.ticks_ms(), self.start))
+
+
+class Secure(Net):
+    """A Net whose servers' sockets have DTLS."""
+
+    options = None
+
+    def bind(self, role, host, port):
+        return bind_dtls(self, role, host, port, **self.options)
+
+
+def server(port, psk):
+    from lwm2m.server import Server
+
+    net = Secure()
+    net.options = {"psk": {k.encode(): value(psk[k]) for k in psk}}
+    names = ("", "registered", "updated", "deregistered", "expired")
+    one = Server(
+        port,
+        "127.0.0.1",
+        on_client=lambda event, client: print(names[event], client.endpoint, client.peer.identity),
+        allow=lambda endpoint, peer: endpoint.encode() == peer.identity,
+        net=net,
+    )
+    print("ready")
+    one.step(-1)
+
+
+def client(port, lifetime, given, attempts):
+    names = {n: name for name, n in lwm2m.__dict__.items() if name.startswith("EVENT_")}
+
+    def on_event(event):
+        print(names[event.type], "%x" % event.code if event.code else "", event.text or "")
+
+    one = lwm2m.Client("device-1", on_event)
+    one.net.handshake_ms = 3000
+    values = security(given, port)
+    values[10] = 1
+    one.core.objects[0].instances[0] = values
+    one.core.objects[1].instances[0] = {0: 1, 1: lifetime, 6: True, 7: "U", 17: attempts, 18: 1}
+    one.set_coap(1, 100, 150, 2)
+    slowest = 0
+    while True:
+        start = time.ticks_ms()
+        one.step(0)
+        slowest = max(slowest, time.ticks_diff(time.ticks_ms(), start))
+        if slowest > 400:
+            print("step took", slowest)
+            slowest = 0
+        time.sleep_ms(5)
+
+
+def digests():
+    from lwm2m.sha512 import digest
+
+    for n in (0, 1, 110, 111, 112, 127, 128, 129, 239, 240, 450):
+        data = bytes(i & 255 for i in range(n))
+        print(n, digest(data, 384).hex(), digest(data, 512).hex())
+
+
+given = json.loads(sys.argv[2])
+what = sys.argv[1]
+if what in ("echo", "plain"):
+    role = (Echo if what == "echo" else Plain)(**given)
+    print("ready")
+    role.net.step(role, -1)
+else:
+    {"server": server, "client": client, "digests": digests}[what](**given)

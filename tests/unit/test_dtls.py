@@ -1,0 +1,703 @@
+# DTLS sessions over a network in memory. tls keeps its own time, so the time here is only what
+# dtls.py itself counts; the one test with loss runs in real time.
+# heapsize: 2M
+
+import gc
+import random
+import time
+
+import dtls_certs as certs
+import lwm2m.dtls as dtls
+from dtls_net import CERTIFICATES, KEY, PSK, Client, Network, x509
+from lwm2m.sha512 import digest
+
+UNAUTHORIZED = 0x81  # 4.01
+UNAVAILABLE = 0xA3  # 5.03
+
+
+def psk(**changes):
+    security = dict(PSK)
+    security.update({int(name[1:]): changes[name] for name in changes})
+    return security
+
+
+def talk(network, client):
+    """Datagrams of any content go both ways over a client's session; returns the server's side."""
+    assert client.events[0] == "up", client.events
+    for data in (b"ping", b"\0" * 1152, bytes(range(256))):
+        client.session.send(data)
+        network.pump()
+        session, got = network.received.pop()
+        assert got == data
+        network.listener.sendto(data + b"!", session)
+        network.pump()
+        assert client.events.pop() == data + b"!"
+    return session
+
+
+# --- Pre-shared keys
+
+
+def test_psk():
+    network = Network()
+    client = network.client("a")
+    # RFC 6347 4.2.4, figure 1, less what PSK does not need: ClientHello, HelloVerifyRequest,
+    # ClientHello, ServerHello + Done, ClientKeyExchange to Finished, ChangeCipherSpec + Finished.
+    assert len(network.log) == 6
+    # RFC 7925 4.2; LwM2M 1.1: the first choice.
+    assert client.session.tls.cipher() == ("TLS-PSK-WITH-AES-128-CCM-8", "DTLSv1.2")
+    session = talk(network, client)
+    assert session.identity == b"device-1"
+    assert session.address == "a"
+    # A datagram is one record: 13 bytes of header, 8 of nonce and 8 of tag around its bytes.
+    network.log.clear()
+    client.session.send(b"x" * 1152)
+    assert len(network.log) == 1
+    assert len(network.log[0][2]) == 13 + 8 + 1152 + 8
+    # An established session has nothing to wait for.
+    assert client.session.next_ms(network.now) == -1
+    assert session.next_ms(network.now) == -1
+
+
+def test_suite_of_account():
+    for number, name in ((0x00AE, "CBC-SHA256"), (0x00A8, "GCM-SHA256"), (0xC0A8, "CCM-8")):
+        network = Network()
+        client = network.client("a", psk(r16={0: number, 7: 0x1301}))
+        assert client.session.tls.cipher()[0] == "TLS-PSK-WITH-AES-128-" + name
+        talk(network, client)
+        network = Network(**CERTIFICATES)
+    for number, name in ((0xC023, "CBC-SHA256"), (0xC02B, "GCM-SHA256"), (0xC0AE, "CCM-8")):
+        network = Network(**CERTIFICATES)
+        client = network.client("a", x509(r16={3: number}))
+        assert client.session.tls.cipher()[0] == "TLS-ECDHE-ECDSA-WITH-AES-128-" + name
+        talk(network, client)
+    # TLS_AES_128_GCM_SHA256 is of TLS 1.3; 0xC0AE needs a certificate.
+    for number in (0x1301, 0xC0AE):
+        network = Network()
+        client = network.client("a", psk(r16={0: number}))
+        assert "/0/x/16" in client.failure()
+        assert not network.log
+
+
+def test_server_of_other_kind():
+    network = Network(**CERTIFICATES)
+    client = network.client("a")
+    assert client.events[0][0] == UNAUTHORIZED
+    assert "cipher suites" in client.failure()
+
+
+def test_both_kinds_on_one_socket():
+    network = Network(psk={b"device-1": KEY}, **CERTIFICATES)
+    one, two = network.client("a"), network.client("b", x509())
+    assert talk(network, one).identity == b"device-1"
+    assert talk(network, two).identity == b"device-1"  # the common name, not the organization
+
+
+def test_wrong_key():
+    network = Network()
+    client = network.client("a", psk(r5=KEY + b"x"))
+    assert client.events == [(UNAUTHORIZED, "the server takes the key for wrong")]
+    assert network.refused == ["wrong key"]
+    assert network.received == network.gone == []
+
+
+def test_unknown_identity():
+    network = Network()
+    client = network.client("a", psk(r3=b"device-2"))
+    assert client.events == [(UNAUTHORIZED, "the server does not know the identity")]
+    assert network.refused == ["unknown identity"]
+
+
+def test_wrong_key_without_an_alert():
+    # Most servers say nothing. That is known only by the time.
+    network = Network(lose=lambda source, target, data: data[0] == 21)
+    client = network.client("a", psk(r5=KEY + b"x"))
+    assert client.events == []
+    network.now += dtls.HANDSHAKE_MS - 1
+    network.pump()
+    assert client.events == []
+    assert client.session.next_ms(network.now) == 1
+    network.now += 1
+    network.pump()
+    assert client.events == [(UNAVAILABLE, "wrong pre-shared key, or no answer any more")]
+
+
+def test_no_answer():
+    network = Network(lose=lambda source, target, data: target is None)
+    client = network.client("a")
+    assert len(network.log) == 1
+    assert 0 < client.session.next_ms(network.now) <= 1000  # tls is to look at its timer
+    network.now += dtls.HANDSHAKE_MS
+    network.pump()
+    assert client.events == [(UNAVAILABLE, "no answer")]
+    assert client.session.next_ms(network.now) == -1
+
+
+def test_account_without_keys():
+    for security, text in (
+        (psk(r5=b""), "the account has no keys"),
+        (psk(r3=None), "the account has no keys"),
+        (x509(r4=None), "the account has no keys"),
+        (psk(r2=1), "Security Mode 1 is not supported"),
+        (psk(r5=b"k" * 65), "too long"),  # mbedtls_lwm2m.h has MBEDTLS_PSK_MAX_LEN 64
+        (x509(r3=b"0\x03abc"), "cannot be read"),
+        (x509(r5=b"0\x03abc"), "cannot be read"),
+        (x509(r4=b"0\x03abc", r15=2), "is no certificate"),
+    ):
+        network = Network()
+        client = Client(network, "a", security)
+        assert client.session.next_ms(network.now) == 0
+        network.pump()
+        assert text in client.failure(), client.events
+        assert client.events[0][0] == UNAUTHORIZED
+        assert not network.log
+
+
+# --- Certificates
+
+
+def check(security, server, text, trust=(), host="server.example.org", key=certs.SERVER_KEY):
+    network = Network(cert=server, key=key, ca=certs.CA)
+    client = network.client("a", security, host=host, trust=trust)
+    if text is None:
+        talk(network, client)
+    else:
+        assert text in client.failure(), (client.events, text)
+        assert client.events[0][0] == UNAUTHORIZED
+        assert not network.received
+
+
+def test_domain_issued():
+    # Usage 3, the default: the certificate itself, whoever signed it, whatever its name.
+    for usage in ({}, {"r15": 3}):
+        check(x509(**usage), certs.SERVER, None)
+        check(x509(**usage), certs.SERVER, None, host="192.0.2.1")
+        check(x509(r4=certs.SELF, **usage), certs.SELF, None, key=certs.SELF_KEY)
+        check(x509(r4=certs.SELF, **usage), certs.SERVER, "is not the account's")
+        check(x509(r4=certs.CA, **usage), certs.SERVER, "is not the account's")
+    # The same key in another certificate.
+    check(x509(r4=certs.SERVER_BIG), certs.SERVER, "is not the account's")
+    # A name that the account asks for (RFC 6125 6.4).
+    for name, good in (
+        ("server.example.org", True),
+        ("SERVER.example.ORG", True),
+        ("a.example.net", True),
+        ("a.b.example.net", False),
+        ("example.net", False),
+        ("server", False),  # the common name does not count beside a subjectAltName
+        ("other.example.org", False),
+    ):
+        text = None if good else "for another name than " + name
+        check(x509(r14=name), certs.SERVER, text)
+    check(x509(r4=certs.SELF, r14="server.example.org"), certs.SELF, None, key=certs.SELF_KEY)
+    text = "for another name than example.org"
+    check(x509(r4=certs.SELF, r14="example.org"), certs.SELF, text, key=certs.SELF_KEY)
+
+
+def test_dates():
+    for server, text in (
+        (certs.SERVER_EXPIRED, "the server's certificate has expired"),
+        (certs.SERVER_FUTURE, "the server's certificate is not valid yet"),
+    ):
+        for usage in (1, 3):
+            check(x509(r4=server, r15=usage), server, text)
+        for usage in (0, 2):
+            check(x509(r4=certs.CA, r15=usage), server, text)
+
+
+def test_trust_anchor():
+    # Usage 2, and 0 where the device trusts no CA by itself.
+    for usage in (0, 2):
+        check(x509(r4=certs.CA, r15=usage), certs.SERVER, None)
+        check(x509(r4=certs.CA, r15=usage), certs.SERVER, None, host="127.0.0.1")
+        text = "for another name than"
+        check(x509(r4=certs.CA, r15=usage), certs.SERVER, text, host="192.0.2.1")
+        check(x509(r4=certs.CA, r15=usage), certs.SERVER, text, host="example.org")
+        check(x509(r4=certs.CA, r15=usage, r14="x.example.org"), certs.SERVER, text + " x.example")
+        check(x509(r4=certs.CA, r15=usage, r14="x.example.net"), certs.SERVER, None)
+        text = "self-signed, where a CA is asked for"
+        check(x509(r4=certs.CA, r15=usage), certs.SELF, text, key=certs.SELF_KEY)
+        check(x509(r4=certs.SELF, r15=usage), certs.SELF, text, key=certs.SELF_KEY)
+        check(x509(r4=certs.SELF, r15=usage), certs.SERVER, "is not signed by the CA")
+
+
+def test_trust_store():
+    # Usage 0 and 1 as RFC 6698 2.1.1 has them: a chain to a CA of the device's own, besides.
+    check(x509(r4=certs.CA, r15=0), certs.SERVER, None, trust=(certs.SELF, certs.CA))
+    check(x509(r15=1), certs.SERVER, None, trust=(certs.CA,))
+    text = "is not signed by the CA"
+    check(x509(r15=1), certs.SERVER, text, trust=(certs.SELF,))
+    text = "is not from the account's CA"
+    check(x509(r4=certs.CA, r15=0), certs.SERVER, text, trust=(certs.SELF,))
+    check(x509(r4=certs.SELF, r15=0), certs.SERVER, text, trust=(certs.CA,))
+    check(x509(r4=certs.SERVER_BIG, r15=1), certs.SERVER, "not the account's", trust=(certs.CA,))
+    check(x509(r15=1), certs.SERVER, "another name than example.org", (certs.CA,), "example.org")
+    # Without one: the certificate itself, in its time.
+    check(x509(r15=1), certs.SERVER, None)
+
+
+def test_matching_type():
+    for matching, text in (
+        (1, certs.SERVER_SHA256),
+        (2, certs.SERVER_SHA384),
+        (3, certs.SERVER_SHA512),
+    ):
+        value = bytes.fromhex(text)
+        for usage in (1, 3):
+            check(x509(r4=value, r13=matching, r15=usage), certs.SERVER, None)
+        wrong = bytes([value[0] ^ 1]) + value[1:]
+        check(x509(r4=wrong, r13=matching), certs.SERVER, "is not the account's")
+        check(x509(r4=value, r13=matching, r15=2), certs.SERVER, "not enough to trust it")
+    ca = bytes.fromhex(certs.CA_SHA256)
+    check(x509(r4=ca, r13=1, r15=0), certs.SERVER, None, trust=(certs.CA,))
+    text = "is not from the account's CA"
+    check(x509(r4=bytes(32), r13=1, r15=0), certs.SERVER, text, trust=(certs.CA,))
+    check(x509(r4=ca, r13=4), certs.SERVER, "Matching Type 4 is not known")
+    check(x509(r15=4), certs.SERVER, "Certificate Usage 4")
+
+
+def test_sha512():
+    # FIPS 180-4's example "abc"; the lengths around a block's end are in test_dtls.py of CPython.
+    assert digest(b"abc", 384).hex().startswith("cb00753f45a35e8bb5a03d699ac65007272c32ab")
+    assert digest(b"abc", 512).hex().startswith("ddaf35a193617abacc417349ae20413112e6fa4e")
+    assert len(digest(b"", 384)) == 48
+    assert len(digest(b"", 512)) == 64
+
+
+def test_clock_not_set():
+    clock = dtls.clock
+    dtls.clock = lambda: "20000101000003"  # as RP2040 starts
+    try:
+        # Only what needs no time is taken: the one certificate, by itself.
+        check(x509(), certs.SERVER, None)
+        check(x509(r4=certs.CA), certs.SERVER, "is not the account's")
+        for usage in (0, 1, 2):
+            network = Network(**CERTIFICATES)
+            client = network.client("a", x509(r4=certs.CA, r15=usage))
+            assert "clock is not set" in client.failure()
+            assert not network.log
+    finally:
+        dtls.clock = clock
+
+
+def test_clock():
+    text = dtls.clock()
+    assert len(text) == 14
+    assert text.isdigit()
+    assert "20260101" < text[:8] < "21000101"
+
+
+def test_client_certificate():
+    network = Network(**CERTIFICATES)
+    for security, text in (
+        (
+            x509(r3=certs.SELF, r5=certs.SELF_KEY),
+            "the client's certificate is not signed by the CA",
+        ),
+        (
+            x509(r3=certs.SERVER_EXPIRED, r5=certs.SERVER_KEY),
+            "the client's certificate has expired",
+        ),
+        (
+            x509(r3=certs.SERVER_FUTURE, r5=certs.SERVER_KEY),
+            "the client's certificate is not valid",
+        ),
+    ):
+        client = network.client("a", security)
+        assert client.events[0][0] == UNAUTHORIZED, client.events
+        assert "the server does not accept the certificate" in client.failure()
+        assert text in network.refused.pop()
+    # The key is not the certificate's: mbedTLS's server says nothing.
+    client = network.client("a", x509(r5=certs.SELF_KEY))
+    assert network.refused == ["wrong key"]
+    network.now += dtls.HANDSHAKE_MS
+    network.pump()
+    assert "it may not know this client's certificate or key" in client.failure()
+    assert not network.received
+
+
+def test_forged_finished():
+    # A record of epoch 1 before its time: the role is told of a session too early, and what it
+    # sends waits; without the certificate, it is not told at all.
+    forged = b"\x16\xfe\xfd\x00\x01" + bytes(6) + b"\x00\x20" + bytes(32)
+    for security, events in ((PSK, ["up"]), (x509(), [])):
+        network = Network(psk={b"device-1": KEY}, **CERTIFICATES)
+        client = Client(network, "a", security)
+        client.session.poll(network.now)
+        client.session.receive(None, forged, network.now)
+        assert client.events == events
+        if events:
+            client.session.send(b"early")
+            assert client.session.next_ms(network.now) >= 0  # still driven
+        network.pump()
+        assert client.events == ["up"]
+        if events:
+            assert network.received.pop()[1] == b"early"
+        talk(network, client)
+
+
+def test_large_certificate():
+    # A flight of more than mbedTLS's buffer (mbedtls_lwm2m.h), in several datagrams.
+    network = Network(cert=certs.SERVER_BIG, key=certs.SERVER_KEY, ca=certs.CA)
+    assert len(certs.SERVER_BIG) > 1200
+    client = network.client("a", x509(r4=certs.SERVER_BIG))
+    talk(network, client)
+    # ServerHello and the rest of its flight are more than one buffer, 1280 bytes and mbedTLS's own.
+    flight = [len(data) for source, _, data in network.log if source is None][1:3]
+    assert 1280 < flight[0] <= network.listener.datagram, flight
+    assert flight[1] < 1280
+
+
+# --- What can happen to sessions
+
+
+def test_role_out_of_memory():
+    # The role cannot take the word that a session is up, then that it has ended.
+    network = Network()
+    client = Client(network, "a", PSK)
+    failures = []
+
+    def fail(*args):
+        failures.append(args)
+        raise MemoryError
+
+    client.connected = fail
+    network.pump()
+    assert len(failures) == 1
+    assert client.events == [(0xA0, "out of memory")]  # 5.00
+    client = Client(network, "b", psk(r5=b""))
+    client.disconnected = fail
+    for n in (2, 3):
+        try:
+            client.session.poll(network.now)
+        except MemoryError:
+            pass
+        assert len(failures) == n
+        assert client.session.next_ms(network.now) == 0
+    del client.disconnected
+    network.pump()
+    assert client.failure() == "the account has no keys"
+    assert client.session.next_ms(network.now) == -1
+
+
+def test_too_large_datagram():
+    network = Network()
+    client = network.client("a")
+    client.session.send(b"x" * 1281)
+    assert client.events == ["up"]  # its role is busy sending
+    network.pump()
+    assert client.events[1][0] == UNAVAILABLE
+    assert "DTLS failed" in client.events[1][1]
+
+
+def test_forged_hello_does_not_end_a_session():
+    network = Network()
+    client = network.client("a")
+    hello = network.log[0][2]
+    other = network.client("b")
+    for data in (hello, network.log[2][2], network.log[6][2], network.log[8][2]):
+        # ClientHellos, with and without cookies, of this client and of another one.
+        network.put(("a", None, data))
+    network.pump()
+    talk(network, client)
+    talk(network, other)
+    assert network.gone == []
+
+
+def test_rubbish_does_not_end_a_session():
+    rng = random.Random() if hasattr(random, "Random") else random
+    rng.seed(7)
+    network = Network()
+    clients = [network.client("a"), network.client("b")]
+    half = Client(network, "c", PSK)
+    network.lose = lambda source, target, data: data[0] == 22 and data[13] == 16  # no key exchange
+    network.pump()
+    log = [data for _, _, data in network.log]
+    clients[0].session.send(b"x" * 100)
+    record = network.queue.pop()[2]
+    network.lose = None
+    for i in range(10000):
+        data = bytearray(rng.choice(log + [record]))
+        for _ in range(rng.getrandbits(2)):
+            data[rng.randrange(len(data))] = rng.getrandbits(8)
+        if i % 3 == 0:
+            data = data[: rng.randrange(len(data) + 1)]
+        for address in ("a", "b", "d"):
+            network.put((address, None, bytes(data)))
+            network.put((None, address, bytes(data)))
+        network.pump()
+        for events in (network.log, network.received, network.refused):
+            events.clear()
+        for client in clients:
+            del client.events[1:]
+    for client in clients:
+        talk(network, client)
+    assert network.gone == []
+    assert half.events == []
+
+
+def test_scrap_behind_a_record():
+    # With mbedTLS alone this ends a session: a record of another epoch, and less than a header.
+    network = Network()
+    client = network.client("a")
+    stale = b"\x16\xfe\xfd" + bytes(8) + b"\x00\x01x"
+    for data in (stale + b"\x16\xfe\xfd", stale + b"\x16", b"\x17\xfe\xfd", b"", b"x" * 13):
+        network.put(("a", None, data))
+        network.put((None, "a", data))
+    network.pump()
+    talk(network, client)
+    assert network.gone == []
+
+
+def test_server_keeps_nothing_of_unverified_clients():
+    network = Network()
+    client = Client(network, "a", PSK)
+    client.session.poll(network.now)
+    hello = network.queue.pop()[2]
+    for i in range(20):
+        network.listener.receive("address-%d" % i, hello, network.now)
+    network.queue.clear()
+    network.log.clear()
+    gc.collect()
+    before = gc.mem_alloc()
+    for i in range(300):
+        network.listener.receive("address-%d" % i, hello, network.now)
+        network.queue.clear()
+        network.log.clear()
+    gc.collect()
+    assert gc.mem_alloc() - before < 200, gc.mem_alloc() - before
+    assert network.listener.next_ms(network.now) == -1
+
+
+def test_cookie_of_another_address():
+    network = Network()
+    network.client("a")
+    hello = network.log[2][2]  # with the cookie that "a" has got
+    network.log.clear()
+    network.listener.receive("b", hello, network.now)
+    assert [data[13] for _, _, data in network.log] == [3]  # HelloVerifyRequest
+    assert network.listener.next_ms(network.now + dtls.HANDSHAKE_MS) != 0
+
+
+def test_restarted_client():
+    # A client that has lost its session and begins anew from the same address: the old session
+    # goes when the new one is up, and not before.
+    network = Network()
+    old = network.client("a")
+    session = talk(network, old)
+    new = Client(network, "a", PSK)
+    network.lose = lambda source, target, data: data[0] == 22 and data[13] == 16
+    network.pump()
+    assert network.gone == []
+    network.listener.sendto(b"to the old one", session)
+    network.clients["a"] = old
+    network.pump()
+    assert old.events.pop() == b"to the old one"
+    network.lose = None
+    network.clients["a"] = new
+    time.sleep_ms(1050)  # tls's own retransmission
+    network.now += 1050
+    network.pump()
+    assert network.gone == [session]
+    assert talk(network, new) is not session
+
+
+def test_client_restarts_again_and_again():
+    # Each time in the middle of a handshake.
+    network = Network(lose=lambda source, target, data: data[0] == 22 and data[13] == 16)
+    for _ in range(5):
+        Client(network, "a", PSK)
+        network.pump()
+    network.lose = None
+    client = network.client("a")
+    talk(network, client)
+    assert network.gone == []
+
+
+def test_server_that_has_forgotten():
+    # What it does not know it does not answer; a new session works.
+    network = Network()
+    client = network.client("a")
+    network.listener.drop(talk(network, client))
+    network.log.clear()
+    client.session.send(b"are you there?")
+    network.pump()
+    assert len(network.log) == 1
+    assert network.received == network.gone == []
+    client.session.close()
+    talk(network, network.client("a"))
+
+
+def test_half_open_sessions_are_bounded():
+    network = Network(psk={b"device-1": KEY}, half_open=3)
+    network.lose = lambda source, target, data: data[0] == 22 and data[13] == 16
+    clients = [Client(network, address, PSK) for address in "abc"]
+    network.pump()
+    network.log.clear()
+    late = Client(network, "d", PSK)
+    network.pump()
+    # It has got a cookie, and no answer to its second ClientHello.
+    assert [data[13] for _, _, data in network.log] == [1, 3, 1]
+    network.now += 5000
+    later = network.client("e")  # the first one makes way
+    assert [data[13] for _, _, data in network.log[3:6]] == [1, 3, 1]
+    network.lose = None
+    time.sleep_ms(1050)
+    network.now += 1050
+    network.pump()
+    up = [client.events == ["up"] for client in clients + [late, later]]
+    assert up.count(True) >= 3, up
+    assert not up[0]
+    assert up[4]
+    # Those who came to nothing are given up.
+    network.now += dtls.HANDSHAKE_MS
+    network.pump()
+    assert network.listener.next_ms(network.now) > 1000
+
+
+def test_sessions_are_bounded():
+    network = Network(psk={b"device-1": KEY}, sessions=3)
+    clients = []
+    for address in "abc":
+        network.now += 1000
+        clients.append(network.client(address))
+    network.now += 1000
+    talk(network, clients[0])  # so that "b" has been silent for the longest time
+    network.now += 1000
+    talk(network, network.client("d"))
+    assert [session.address for session in network.gone] == ["b"]
+    for client in (clients[0], clients[2]):
+        talk(network, client)
+
+
+def test_idle_session():
+    network = Network(psk={b"device-1": KEY}, idle=600)
+    client = network.client("a")
+    session = talk(network, client)
+    for seconds in (500, 500, 599):
+        network.now += seconds * 1000
+        network.pump()
+        assert network.gone == []
+        if seconds == 500:
+            assert talk(network, client) is session
+    # Looked for once a minute.
+    assert 0 < network.listener.next_ms(network.now) <= 60000
+    network.now += 60000
+    network.pump()
+    assert network.gone == [session]
+    assert network.listener.next_ms(network.now) == -1
+
+
+def test_now_wraps():
+    network = Network(psk={b"device-1": KEY}, idle=600)
+    network.now = 0x3FFFFFFF
+    client = network.client("a")
+    talk(network, client)
+    network.now = 599000
+    network.pump()
+    assert network.gone == []
+    slow = Client(network, "b", PSK)
+    network.lose = lambda source, target, data: True
+    network.now = 0x3FFFFFFF
+    slow.session._start = network.now
+    network.pump()
+    network.now = dtls.HANDSHAKE_MS - 2
+    network.pump()
+    assert slow.events == []
+    network.now += 1
+    network.pump()
+    assert slow.failure() == "no answer"
+
+
+def test_listener_needs_keys():
+    for options, text in (
+        ({"sessions": 1}, "a server needs keys"),
+        ({"cert": certs.SERVER, "key": certs.SERVER_KEY}, "give ca"),
+        ({"cert": b"0\x03abc", "key": certs.SERVER_KEY, "ca": certs.CA}, "invalid cert"),
+        ({"cert": certs.SERVER, "key": b"0\x03abc", "ca": certs.CA}, "invalid key"),
+    ):
+        try:
+            Network(**options)
+        except ValueError as e:
+            assert text in str(e), e
+        else:
+            raise AssertionError(text)
+
+
+def test_close():
+    network = Network()
+    clients = [network.client(address) for address in "abc"]
+    network.listener.close()
+    for client in clients:
+        client.session.send(b"hello")
+    network.pump()
+    assert network.received == network.gone == []
+    assert network.listener.next_ms(network.now) == -1
+    for client in clients:
+        client.session.close()
+        client.session.send(b"hello")
+        assert client.session.next_ms(network.now) == -1
+
+
+def test_memory():
+    # 120 handshakes, some of which fail, leave nothing behind, on the heap or outside of it.
+    def run(n):
+        network = Network(psk={b"device-1": KEY}, **CERTIFICATES)
+        for i in range(n):
+            for security in (PSK, x509(), psk(r5=b"wrong"), x509(r4=certs.CA)):
+                client = network.client("a", security)
+                client.session.close()
+            network.log.clear()
+            network.received.clear()
+            network.gone.clear()
+            network.refused.clear()
+        network.listener.close()
+
+    run(5)
+    gc.collect()
+    heap, resident = gc.mem_alloc(), rss()
+    run(30)
+    gc.collect()
+    assert gc.mem_alloc() - heap < 500, gc.mem_alloc() - heap
+    # A session with certificates takes some 15 KB of the C library's memory.
+    assert rss() - resident < 100000, rss() - resident
+
+
+def rss():
+    # Bytes resident (proc(5)).
+    with open("/proc/self/statm") as f:
+        return int(f.read().split()[1]) * 4096
+
+
+def test_loss():
+    # 20 sessions with 20 % of the datagrams lost each way, and 20 % doubled, all at once, in real
+    # time. One in 130 does not come up in HANDSHAKE_MS and is begun again, as core.Core does.
+    state = [11]
+
+    def lose(source, target, data):
+        # Numerical Recipes' generator, the same on each run.
+        state[0] = (state[0] * 1664525 + 1013904223) & 0xFFFFFFFF
+        if state[0] % 10007 % 5 == 0:
+            network.queue.append((source, target, data))
+        return state[0] >> 16 < 0x10000 // 5
+
+    network = Network(lose, psk={b"device-1": KEY}, half_open=20, **CERTIFICATES)
+    start = time.ticks_ms()
+    clients = {}
+    for i in range(20):
+        clients[i] = Client(network, i, x509() if i % 4 == 0 else PSK)
+    left = 20
+    while left:
+        network.now = time.ticks_diff(time.ticks_ms(), start)
+        network.pump()
+        left = 0
+        for i in clients:
+            if clients[i].events != ["up"]:
+                left += 1
+                if clients[i].events:
+                    clients[i] = Client(network, i, clients[i].account.security)
+        assert network.now < 3 * dtls.HANDSHAKE_MS
+        time.sleep_ms(20)
+    network.lose = None
+    for i in clients:
+        talk(network, clients[i])
