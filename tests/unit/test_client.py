@@ -140,6 +140,9 @@ def test_coap_settings():
     client.add_bootstrap_server("coap://bs", NONE)
     for values in ((0, 150, 4), (2000, 99, 4), (2000, 150, -1), (2000, 150, 11)):
         _refused("4.00", client.set_coap, 1, *values)
+    # 2 ** 29 ms is six days; 2 ** 25 doubled four times is that.
+    _refused("4.00", client.set_coap, 1, 1 << 25, 100, 4)
+    client.set_coap(1, (1 << 25) - 1, 100, 4)
     client.set_coap(1, 3000, 100, 4)
     client.set_coap(65535)
 

@@ -9,6 +9,7 @@ from .core import Core
 from .objects import security_fault, server_id, split_uri
 
 _BOOTSTRAP_ID = const(65535)
+_SIX_DAYS_MS = const(0x20000000)  # that a difference of times can tell
 _MAX_ENDPOINT = const(252)  # with "ep=" it is one Uri-Query option of up to 255 bytes
 
 
@@ -158,9 +159,11 @@ class Client:
 
     def set_coap(self, short_id, ack_timeout_ms=2000, random_percent=150, retransmit=4):
         """ACK_TIMEOUT, ACK_RANDOM_FACTOR in percent and MAX_RETRANSMIT (RFC 7252 4.8) with a
-        server; 65535 is the bootstrap server."""
+        server; 65535 is the bootstrap server. The last wait must be under six days."""
         if ack_timeout_ms < 1 or random_percent < 100 or not 0 <= retransmit <= 10:
             raise ValueError("4.00 1 ms, 100 % and 0 retries are the least, 10 retries the most")
+        if ack_timeout_ms * random_percent // 100 << retransmit >= _SIX_DAYS_MS:
+            raise ValueError("4.00 the last wait must be under six days")
         self._iid(0, short_id)
         settings = ack_timeout_ms, random_percent, retransmit
         self.core.coap[short_id] = settings
