@@ -88,7 +88,8 @@ def until_registered(first: UdpRelay, second: UdpRelay) -> List[Datagram]:
     begin = first.record[start].at
     registration = []
     for datagram in second.record:
-        if datagram.at > begin:
+        # The server may still answer the de-registration of the run before.
+        if datagram.at > begin and (registration or datagram.to_target):
             registration.append(datagram)
             if not datagram.to_target and datagram.data[1] == 0x41:
                 break

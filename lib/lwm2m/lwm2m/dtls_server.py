@@ -28,7 +28,7 @@ def _oldest(sessions):
 
 
 class Listener:
-    """A server's socket: sessions with many clients. Made by Net.bind_dtls().
+    """A server's socket: sessions with many clients. Made by listen.bind_dtls().
 
     psk: an object with get(identity: bytes) -> key or None. cert, key: the server's certificate
     and its private key, DER. ca: the certificate of the CA of clients, DER, or a list of them.
