@@ -60,6 +60,7 @@ class Echo:
 class Plain:
     """Accounts' sessions without LwM2M: says something, and prints what comes."""
 
+    context = None
     keys = Core.keys
 
     def __init__(self, port, count, handshake_ms, text, **given):

@@ -15,6 +15,8 @@ PURE = [
             "__init__",
             "bootstrap",
             "bootstrap_server",
+            "consistency",
+            "context",
             "core",
             "model",
             "objects",

@@ -1,6 +1,4 @@
 # Every package there is.
 include("client.py")
 include("station.py")
-require("lwm2m-dtls")
 require("lwm2m-dtls-server")
-require("lwm2m-store")

@@ -1,5 +1,6 @@
 metadata(description="LwM2M client: accounts from a Bootstrap Server.", version="0.1.0")
 
 require("lwm2m")
+require("lwm2m-consistency")
 
 package("lwm2m", files=("bootstrap.py",), base_path="../lwm2m", opt=3)

@@ -1,5 +1,6 @@
-metadata(description="LwM2M client: accounts in flash.", version="0.1.0")
+metadata(description="LwM2M client: accounts in flash, keys where they are safe.", version="0.1.0")
 
 require("lwm2m")
+require("lwm2m-consistency")
 
-package("lwm2m", files=("store.py",), base_path="../lwm2m", opt=3)
+package("lwm2m", files=("store.py", "context.py"), base_path="../lwm2m", opt=3)

@@ -40,6 +40,8 @@ class Socket:
 class Client:
     """An account's session, and what its role was told; in place of core.Core."""
 
+    context = None
+
     def __init__(self, network, address, security, host="server.example.org", trust=()):
         self.events = []
         self.account = Account(security, 1)

@@ -2,7 +2,7 @@
 
 from ucoap import PUT
 import lwm2m
-from lwm2m.bootstrap import inconsistency
+from lwm2m.consistency import inconsistency
 from lwm2m.objects import base_objects, security_fault, split_uri
 from world import Provisioner, Registrar, World, account, dump, encode, instances, server
 

@@ -138,7 +138,8 @@ def test_account_without_keys():
         (psk(r5=b""), "the account has no keys"),
         (psk(r3=None), "the account has no keys"),
         (x509(r4=None), "the account has no keys"),
-        (psk(r2=1), "Security Mode 1 is not supported"),
+        (psk(r2=1), "raw public keys"),
+        (psk(r2=4), "Security Mode 4 is not supported"),
         (psk(r5=b"k" * 65), "too long"),  # mbedtls_lwm2m.h has MBEDTLS_PSK_MAX_LEN 64
         (x509(r3=b"0\x03abc"), "cannot be read"),
         (x509(r5=b"0\x03abc"), "cannot be read"),

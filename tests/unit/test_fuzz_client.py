@@ -5,7 +5,7 @@
 import gc
 
 from ucoap import DELETE, GET, POST, PUT, Message
-from lwm2m.bootstrap import inconsistency
+from lwm2m.consistency import inconsistency
 from lwm2m.model import FLOAT, INT, OPAQUE, STR, E, MULTI, Object, R, W
 import lwm2m
 from world import (

@@ -3,7 +3,7 @@
 
 from ucoap import DELETE, POST, PUT
 import lwm2m
-from world import Provisioner, Registrar, World, account, encode, server
+from world import Provisioner, Registrar, World, account, encode, server, servers_of
 
 TLV = 11542
 _DAY = 86400
@@ -81,7 +81,7 @@ def _run(seed):
     for i in range(len(passed)):
         assert passed[i] not in passed[i + 1 :], seed
     # Whatever the server thinks of the session, the client has the account and is managed.
-    assert client.core.objects[1].instances == {0: server(1, 300)}
+    assert servers_of(client) == {0: server(1, 300)}
     disagree = len(passed) - operator.passed
     # It lasts: nothing that is still in flight, or comes again, undoes it.
     client.core.on_event = None
@@ -89,7 +89,7 @@ def _run(seed):
     world.loss = world.double = 0
     world.run(900)
     assert registrar.location and _idle(client), seed
-    assert client.core.objects[1].instances == {0: server(1, 300)}
+    assert servers_of(client) == {0: server(1, 300)}
     assert registrar.read("/1/0/0").text == "1"
     return done[0] / 1000, disagree
 

@@ -118,6 +118,9 @@ class World:
         self.sent.append(bytes(datagram))
         self.post(account.connection, False, datagram)
 
+    def next_ms(self, now):
+        return min(role.next_ms(now) for role in self.roles)
+
     def stop(self):
         self.stopped = True
 
@@ -419,6 +422,14 @@ def account(short_id, uri="coap://server:5683", mode=3, **more):
 def server(short_id, lifetime=300, binding="U"):
     """The values of a /1 instance."""
     return {0: short_id, 1: lifetime, 6: True, 7: binding}
+
+
+def servers_of(client):
+    """The instances of the Server object without Last Bootstrapped, which is of the clock."""
+    instances = client.core.objects[1].instances
+    return {
+        iid: {rid: instances[iid][rid] for rid in instances[iid] if rid != 12} for iid in instances
+    }
 
 
 def dump(client):

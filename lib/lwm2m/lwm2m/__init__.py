@@ -33,6 +33,8 @@ _LAZY = {
     "Client": "client",
     "Object": "model",
     "Net": "net",
+    "Store": "store",
+    "EVENT_STORE": "context",
 }
 
 

@@ -9,7 +9,8 @@ from micropython import const
 from ucoap import ACCEPT, DELETE, GET, POST, PUT, Error
 import lwm2m.model as model
 from .core import Account, failure, uri_options
-from .objects import security_fault, server_id
+from .consistency import inconsistency
+from .objects import server_id
 
 _BOOTSTRAP_ID = const(65535)
 _BOOTSTRAP = const(1)  # of Core.state
@@ -120,7 +121,10 @@ class Bootstrap:
             if 0 <= self.purge_due <= core.seconds:
                 iid = self.account_iid()
                 if iid >= 0:
-                    core.objects[0].instances.pop(iid)
+                    instances = dict(core.objects[0].instances)
+                    instances.pop(iid)
+                    core.objects[0].instances = instances
+                    core.changed(0, iid, -1)
                 self.purge_due = -1
         if self._connected():
             self._request(now)
@@ -213,6 +217,12 @@ class Bootstrap:
         if self.account:
             self.core.disconnect(self.account)
             self.account = None
+
+    def start_timeout(self):
+        """Begin Bootstrap-Server Account Timeout (/0/x/12), where the account has one."""
+        core = self.core
+        seconds = core.objects[0].instances.get(self.account_iid(), {}).get(12) or 0
+        self.purge_due = core.after(seconds) if seconds > 0 else -1
 
     # --- The transaction
 
@@ -342,11 +352,21 @@ class Bootstrap:
     def _finish(self):
         # LwM2M 1.1 6.1.7.7.
         core = self.core
-        text = inconsistency(core.objects, core.net.modes)
+        text = inconsistency(core.objects, core.net.modes, core.context)
         if text:
             raise Error(_NOT_ACCEPTABLE, text)
-        seconds = core.objects[0].instances.get(self.account_iid(), {}).get(12) or 0
-        self.purge_due = core.after(seconds) if seconds > 0 else -1
+        server = core.objects[1]
+        time = core.objects[3].get(0, 13)
+        instances = {}
+        for iid in server.instances:
+            instances[iid] = values = dict(server.instances[iid])
+            values[12] = time
+        self._put(((server, instances),))
+        if core.context:  # from here on a power cut finds the new accounts
+            text = core.context.save()
+            if text:
+                raise Error(_INTERNAL, text)
+        self.start_timeout()
         self._backup.clear()
         self._covered = 0
         self.state = _FINISHED
@@ -378,50 +398,3 @@ def _make_room(instances, iid, values, covered):
         free += 1
     instances[free] = instances[old]
     return covered
-
-
-def inconsistency(objects, modes):
-    """What is wrong with the accounts of {0: Security, 1: Server}: a str, or None.
-
-    modes: tuple of the Security Modes that this device can do. Checked at Finish, and on what
-    the factory has written.
-    """
-    security, server = objects[0], objects[1]
-    bootstrap = 0
-    ids = {}
-    for iid in sorted(security.instances):
-        values = security.instances[iid]
-        text = model.missing(security, values) or security_fault(values, modes)
-        if text:
-            return "/%d/%d: %s" % (0, iid, text)
-        if values[1]:
-            bootstrap += 1
-            continue
-        short_id = values.get(10)
-        if short_id is None or not 0 < short_id < _BOOTSTRAP_ID:
-            return "/0/%d/10 must be from 1 to 65534" % iid
-        if short_id in ids:
-            return "/%d/%d: short server id %d is there twice" % (0, iid, short_id)
-        ids[short_id] = iid
-    if bootstrap > 1:
-        return "two bootstrap server accounts"
-    if not ids and not server.instances:
-        return "only a bootstrap server account" if bootstrap else "no server account"
-    for iid in sorted(server.instances):
-        values = server.instances[iid]
-        text = model.missing(server, values)
-        if text:
-            return "/%d/%d: %s" % (1, iid, text)
-        short_id = values[0]
-        if short_id not in ids:
-            return "/%d/%d: short server id %d has no pair" % (1, iid, short_id)
-        if ids[short_id] < 0:
-            return "/%d/%d: short server id %d is there twice" % (1, iid, short_id)
-        ids[short_id] = -1
-        if "U" not in values[7]:
-            return "/1/%d/7: the server's URI asks for U, not %s" % (iid, values[7])
-        if values[1] < 0:
-            return "/1/%d/1 is negative" % iid
-    for short_id in ids:
-        if ids[short_id] >= 0:
-            return "/%d/%d: short server id %d has no pair" % (0, ids[short_id], short_id)

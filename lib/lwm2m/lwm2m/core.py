@@ -126,6 +126,7 @@ class Core:
         self._fresh = True  # whether to look for accounts
         self._stale = False  # whether a server may have to be told of a change
         self._from = None  # the account whose request is being served
+        self.context = None  # a Context, where accounts are kept over a reset
         try:
             from .bootstrap import Bootstrap
 
@@ -193,6 +194,8 @@ class Core:
         if self.state != _MANAGEMENT:
             return _NO_ERROR
         if self._stale:
+            if self.context and self.context.dirty:
+                self.context.save()
             self._find_stale()
         failed = 0
         fallback = False
@@ -292,6 +295,14 @@ class Core:
 
     # --- Accounts
 
+    def put(self, changes):
+        """Replace the instances of objects: {object id: {instance id: values}}. Raises as
+        Context.commit() does; then nothing has changed."""
+        if self.context:
+            return self.context.commit(changes)
+        for oid in changes:
+            self.objects[oid].instances = changes[oid]
+
     def _begin(self):
         # Factory bootstrap first (LwM2M 1.1 6.1.2): servers, if there are any.
         self._fresh = False
@@ -336,7 +347,7 @@ class Core:
                 return
 
     def account_removed(self, short_id, now):
-        """The application is about to remove a server's instances."""
+        """The application removes a server's instances; the bootstrap server's in a moment."""
         if short_id == BOOTSTRAP_ID:
             self.settle()
             self.bootstrap.stop()
@@ -405,6 +416,8 @@ class Core:
     def keys(self, account):
         """(mode, public, server's public, secret) of an account: /0/x/2 to 5, for net."""
         security = account.security
+        if self.context:
+            return self.context.keys(security)
         return security[2], security.get(3), security.get(4), security.get(5)
 
     def _setting(self, account, rid, default):
@@ -629,6 +642,8 @@ class Core:
         """A value has changed, or with rid -1 the object's instances have."""
         if self.observe:
             self.observe.changed(oid, iid, rid)
+        if self.context and oid in self.objects and self.objects[oid].bootstrap:
+            self.context.dirty = self._stale = True
         if rid < 0:
             self._stale = True
         elif oid == 1 and self.state == _MANAGEMENT:

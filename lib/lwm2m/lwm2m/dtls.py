@@ -24,6 +24,7 @@ _TICK_MS = const(250)
 HANDSHAKE_MS = const(45000)
 
 _PSK = const(0)
+_RAW_PUBLIC_KEY = const(1)
 _CERTIFICATE = const(2)
 
 # Certificate Usage (/0/x/15; RFC 6698 2.1.1).
@@ -63,11 +64,12 @@ _CERTIFICATE_SUITES = (0xC0AE, 0, 0xC02B, 2, 0xC023, 1)
 # A clock before this has not been set since power came: it tells nothing about a certificate.
 _EARLIEST = "20260101000000"
 
-# Security Modes (/0/x/2) that this port can do. A context knows pre-shared keys from
+# Security Modes (/0/x/2) of accounts that are taken. Raw public keys (1) are kept for a port whose
+# tls can use them, and fail here when a session is to begin. A context knows pre-shared keys from
 # MicroPython 1.29 on, its class does not tell.
-MODES = (2, 3)
+MODES = (1, 2, 3)
 if hasattr(tls.SSLContext(tls.PROTOCOL_DTLS_CLIENT), "psk_key"):
-    MODES = (0, 2, 3)
+    MODES = (0, 1, 2, 3)
 
 
 def clock():
@@ -522,6 +524,8 @@ def connect(role, account, sock, host, now, limit_ms, trust):
 
 def _begin(session, keys, security, host, trust):
     mode, public, server_public, secret = keys
+    if mode == _RAW_PUBLIC_KEY:
+        return "this port's DTLS has no raw public keys (Security Mode 1)"
     if mode not in MODES:
         return "Security Mode %d is not supported" % mode
     if not public or not secret or (mode == _CERTIFICATE and not server_public):

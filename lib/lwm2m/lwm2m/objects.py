@@ -52,6 +52,7 @@ SERVER = (
     7, _STR | _RW | _M,  # Binding
     8, _E | _M,  # Registration Update Trigger
     9, _E,  # Bootstrap-Request Trigger
+    12, _TIME | _R,  # Last Bootstrapped, s since 1970
     13, _UINT,  # Registration Priority Order
     14, _UINT,  # Initial Registration Delay Timer, s
     15, _BOOL,  # Registration Failure Block

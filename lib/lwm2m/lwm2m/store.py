@@ -101,6 +101,17 @@ class Store:
                 state = body[1]
         return state, "; ".join(faults + [used]) if faults else None
 
+    def factory(self):
+        """The factory copy, (endpoint, state), or None where there is none.
+
+        Raises ValueError, in words, where it is damaged.
+        """
+        faults = []
+        body = self._read(_FACTORY, faults, "", True)
+        if faults:
+            raise ValueError(faults[0])
+        return body
+
     def commit(self, endpoint, state):
         """Replace what is stored. Returns whether anything else was.
 
@@ -131,7 +142,7 @@ class Store:
 
     # --- Files
 
-    def _read(self, slot, faults, endpoint=None):
+    def _read(self, slot, faults, endpoint=None, any_endpoint=False):
         # Without an endpoint: the sequence number of a slot that is whole, or -1. With one: what
         # the slot holds, (endpoint, state), or None. What is wrong with it is added to faults;
         # that there is nothing is not wrong.
@@ -161,7 +172,7 @@ class Store:
                     raise ValueError
                 f.seek(_HEAD)
                 body = _decode(f, n)
-                if body[0] not in ("", endpoint):
+                if body[0] not in ("", endpoint) and not any_endpoint:
                     fault = "is of endpoint " + body[0]
                     raise ValueError
                 return body

@@ -1,0 +1,59 @@
+# Whether accounts fit together (LwM2M 1.1 6.1.7.7): at Bootstrap-Finish, and whenever they come
+# from elsewhere, such as flash or the factory.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+
+from micropython import const
+from .model import missing
+from .objects import security_fault
+
+_BOOTSTRAP_ID = const(65535)
+
+
+def inconsistency(objects, modes, context=None, enough=True):
+    """What is wrong with the accounts of {0: Security, 1: Server}: a str, or None.
+
+    modes: tuple of the Security Modes that this device can do. context: the Context that knows
+    the keys which are not in the objects. enough: whether there must be a server account, as at
+    Finish; the factory may leave that to a bootstrap server.
+    """
+    security, server = objects[0], objects[1]
+    bootstrap = 0
+    ids = {}
+    for iid in sorted(security.instances):
+        values = security.instances[iid]
+        text = missing(security, values)
+        if not text:
+            text = security_fault(context.resolve(values) if context else values, modes)
+        if text:
+            return "/%d/%d: %s" % (0, iid, text)
+        if values[1]:
+            bootstrap += 1
+            continue
+        short_id = values.get(10)
+        if short_id is None or not 0 < short_id < _BOOTSTRAP_ID:
+            return "/0/%d/10 must be from 1 to 65534" % iid
+        if short_id in ids:
+            return "/%d/%d: short server id %d is there twice" % (0, iid, short_id)
+        ids[short_id] = iid
+    if bootstrap > 1:
+        return "two bootstrap server accounts"
+    if enough and not ids and not server.instances:
+        return "only a bootstrap server account" if bootstrap else "no server account"
+    for iid in sorted(server.instances):
+        values = server.instances[iid]
+        text = missing(server, values)
+        if text:
+            return "/%d/%d: %s" % (1, iid, text)
+        short_id = values[0]
+        if short_id not in ids:
+            return "/%d/%d: short server id %d has no pair" % (1, iid, short_id)
+        if ids[short_id] < 0:
+            return "/%d/%d: short server id %d is there twice" % (1, iid, short_id)
+        ids[short_id] = -1
+        if "U" not in values[7]:
+            return "/1/%d/7: the server's URI asks for U, not %s" % (iid, values[7])
+        if values[1] < 0:
+            return "/1/%d/1 is negative" % iid
+    for short_id in ids:
+        if ids[short_id] >= 0:
+            return "/%d/%d: short server id %d has no pair" % (0, ids[short_id], short_id)
