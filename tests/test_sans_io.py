@@ -18,6 +18,7 @@ PURE = [
             "consistency",
             "context",
             "core",
+            "credentials",
             "model",
             "objects",
             "observe",

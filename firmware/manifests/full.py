@@ -1,4 +1,5 @@
 # Every package there is.
 include("client.py")
 include("station.py")
+require("lwm2m-credentials")
 require("lwm2m-dtls-server")

@@ -1,0 +1,5 @@
+metadata(description="LwM2M security data in RAM, for clients and servers.", version="0.1.0")
+
+require("lwm2m")
+
+package("lwm2m", files=("credentials.py",), base_path="../lwm2m", opt=3)
