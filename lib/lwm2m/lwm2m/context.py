@@ -62,7 +62,7 @@ class Context:
                 if 12 in values:  # Last Bootstrapped: the time-out began then
                     core.bootstrap.start_timeout()
         keep = getattr(self._credentials, "keep", None)
-        if keep:
+        if keep and not fault:  # a fault may pass, and its keys are wanted again
             self._call(keep, self._peers)
         if text:
             self._tell(text)
@@ -135,7 +135,7 @@ class Context:
         self._delete(old)
 
     def _tell(self, text):
-        self.core.event(EVENT_STORE, None, text=text)
+        self.core.event(EVENT_STORE, 0, text=text)
 
     # --- Keys
 

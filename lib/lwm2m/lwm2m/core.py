@@ -67,7 +67,7 @@ _SERVER_SETTING_CHANGED = const(13)
 class Event:
     """What has happened; an attribute that does not belong to the type is None.
 
-    type: EVENT_…. short_id: the Short Server ID; 65535 is the bootstrap server.
+    type: EVENT_…. short_id: the Short Server ID; 65535 is the bootstrap server, 0 none.
     lifetime: s, 0 for infinite (REG_…). code: a CoAP code and internal: True where this client
     made it up (5.03 no answer, 4.06 a malformed one, 5.00 out of memory), False where the peer
     sent it (REG_FAILED, REG_UPDATE_FAILED, BS_FAILED). path: a tuple of ints. value: of a
