@@ -3,6 +3,8 @@
 # A client whose accounts are in flash, and whose keys may be elsewhere: what it is after its power
 # has gone.
 
+import sys
+
 import lwm2m
 from flash import Lfs2, mounted
 from lwm2m.context import EVENT_STORE
@@ -687,6 +689,58 @@ def test_raw_public_key_is_stored():
         b.power_on()
         b.world.run(2)
         assert (1, b"0public", b"0server", b"0private") in b.keys
+
+
+# --- The secure element of README
+
+
+class Chip:
+    """Four slots that keep what they have."""
+
+    slots = 4
+
+    def __init__(self):
+        self.records = [b""] * 4
+
+    def read(self, slot):
+        return self.records[slot]
+
+    def write(self, slot, record):
+        self.records[slot] = bytes(record)
+
+
+def test_secure_element():
+    sys.path.append(__file__.rsplit("/", 3)[0] + "/lib/lwm2m/examples")
+    from secure_element import SecureElement
+
+    chip = Chip()
+    element = SecureElement(chip)
+    assert element.create(BS_URI, (0, b"factory", b"", BS_KEY)) == 0
+    assert element.create(BS_URI, (0, b"factory", b"", KEY)) == 0x86
+    b = Board(element)
+    b.client.add_bootstrap_server(BS_URI, PSK)
+    for key in (KEY, KEY_2, KEY):
+        b.provisioner.requests.clear()
+        b.bootstrap(key)
+        b.finish()
+        assert b.keys[-1] == (0, b"dev", b"", key)
+        b.power_on()
+        b.registered()
+        assert b.keys == [(0, b"dev", b"", key)]
+        assert not b.flash.holds(key) and not b.flash.holds(BS_KEY)
+        for values in b.client.core.objects[0].instances.values():
+            assert not (values.get(3) or values.get(4) or values.get(5))
+        b.registrar.execute("/1/1/9")
+    b.request()
+    assert b.keys[-1] == (0, b"factory", b"", BS_KEY)
+    # Two slots are taken: a second new account finds no place, and all is as before.
+    records = list(chip.records)
+    b.write(1, KEY_2, 1)
+    for n in (2, 3):
+        b.write(n, KEY_2, n)
+    assert b.provisioner.finish().code == 0xA0
+    assert chip.records == records
+    assert element.delete(BS_URI) == 0 and element.delete(BS_URI) == 0x84
 
 
 # --- Power cuts between any two steps
