@@ -21,6 +21,7 @@ class World:
         self.left = []  # of sent, yet to be delivered: indices
         self.roles = []
         self.servers = {}  # port: role
+        self.listeners = {}  # port: Listener
         self.connections = {}  # address: (role, account)
         self.opened = 0
         self.peers = 0
@@ -39,15 +40,24 @@ class World:
     def remove(self, role):
         self.roles.remove(role)
 
-    def bind(self, role, host, port):
+    def bind(self, role, host, port, dtls=None):
         self.servers[port] = role
+        if dtls:
+            self.listeners[port] = Listener(port, dtls)
+            return self.listeners[port]
         return port
 
     def unbind(self, sock):
-        self.servers.pop(sock)
+        self.servers.pop(getattr(sock, "port", sock))
 
     def sendto(self, sock, peer, datagram):
-        self._send(sock, peer, datagram)
+        self._send(getattr(sock, "port", sock), peer, datagram)
+
+    def next_ms(self, now):
+        least = 86400000
+        for role in self.roles:
+            least = min(least, role.next_ms(now))
+        return least
 
     def open(self, role, account, now):
         self.opened += 1
@@ -87,9 +97,7 @@ class World:
             self.deliver()
             if until():
                 return True
-            wait = 86400000
-            for role in self.roles:
-                wait = min(wait, role.next_ms(self.now()))
+            wait = self.next_ms(self.now())
             if self.time >= end:
                 return False
             self.time += min(wait, end - self.time)
@@ -97,6 +105,28 @@ class World:
     def wait(self, seconds):
         """Let time pass."""
         self.run(lambda: False, seconds)
+
+
+class Listener:
+    """In place of a dtls_server.Listener; its sessions are Sessions of tests."""
+
+    def __init__(self, port, options):
+        self.port = port
+        self.options = options
+        self.on_refused = None
+        self.dropped = []
+
+    def drop(self, session):
+        self.dropped.append(session)
+
+
+class Session:
+    """A DTLS session of that identity, which is a Peer's address."""
+
+    def __init__(self, identity, address=("10.0.0.9", 9)):
+        self.identity = identity
+        self.address = address
+        self.text = None
 
 
 class Peer:

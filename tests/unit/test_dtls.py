@@ -611,11 +611,13 @@ def test_now_wraps():
 
 
 def test_listener_needs_keys():
+    own = "the server's certificate or its key cannot be read"
     for options, text in (
         ({"sessions": 1}, "a server needs keys"),
         ({"cert": certs.SERVER, "key": certs.SERVER_KEY}, "give ca"),
-        ({"cert": b"0\x03abc", "key": certs.SERVER_KEY, "ca": certs.CA}, "invalid cert"),
-        ({"cert": certs.SERVER, "key": b"0\x03abc", "ca": certs.CA}, "invalid key"),
+        ({"cert": b"0\x03abc", "key": certs.SERVER_KEY, "ca": certs.CA}, own),
+        ({"cert": certs.SERVER, "key": b"0\x03abc", "ca": certs.CA}, own),
+        ({"cert": certs.SERVER, "key": certs.SERVER_KEY, "ca": b"x"}, "the clients' CA cannot be"),
     ):
         try:
             Network(**options)

@@ -6,10 +6,11 @@ import gc
 import lwm2m
 import micropython
 import lwm2m.server as server
+from lwm2m.credentials import Credentials
 from lwm2m.model import FLOAT, INT, MULTI, OBJLNK, OPAQUE, STR, Object, R, W
 from lwm2m.objects import DEVICE
 from lwm2m.server_core import endpoint_of, links
-from servers import Peer, World, payload
+from servers import Peer, Session, World, payload
 from ucoap import ACK, CON, DELETE, GET, NON, POST, PUT, RST, Error
 
 PORT = 5683
@@ -821,7 +822,266 @@ def test_noise():
             log.events.clear()
             log.answers.clear()
             gc.collect()
-            if i == 1499:  # what grows once has grown: tables, names
+            if i == 2999:  # what grows once has grown: tables, names
                 used = gc.mem_alloc()
     assert not log.server.clients and not raised
     assert gc.mem_alloc() - used < 1000
+
+
+# --- DTLS: peers are sessions with an identity
+
+
+KEYS = {b"dev": b"key 1", b"other": b"key 2"}
+
+
+class Secure(Log):
+    """A Log of a server with keys."""
+
+    def __init__(self, certificate=None, **settings):
+        self.refused = []
+        keys = Credentials()
+        for identity in KEYS:
+            keys.create(identity, (0, identity, b"", KEYS[identity]))
+        keys.create(b"certified", (2, b"0", b"0", b"0"))
+        super().__init__(
+            credentials=keys,
+            certificate=certificate,
+            on_refused=lambda *args: self.refused.append(args),
+            **settings,
+        )
+        self.listener = self.world.listeners[PORT]
+
+    def peer(self, identity, address=("10.0.0.9", 9)):
+        return Peer(self.world, PORT, Session(identity, address))
+
+    def ask(self, identity, query="lwm2m=1.1", code=POST, path="rd"):
+        return self.peer(identity).ask(code, path, query, LIST, 40)
+
+
+def test_secure_port():
+    log = Secure(("certificate", "key", "ca"), max_clients=7)
+    options = log.listener.options
+    assert (options["cert"], options["key"], options["ca"]) == ("certificate", "key", "ca")
+    assert options["sessions"] == 7
+    # Keys are looked up by identity; data of another Security Mode is none.
+    keys = options["psk"]
+    assert keys.get(b"dev") == b"key 1" and keys.get(b"other") == b"key 2"
+    for identity in (b"de", b"devi", b"", b"certified", b"\xff"):
+        assert keys.get(identity) is None, identity
+    # Without keys, without a certificate: as before.
+    assert "psk" not in Log(certificate=("a", "b", "c")).world.listeners[PORT].options
+    assert not Log().world.listeners
+    try:
+        Log(identities={"dev": "dev"})
+        raise AssertionError
+    except ValueError as e:
+        assert "give credentials" in str(e)
+
+
+def test_credentials_fail():
+    # A secure element that cannot be asked, or whose driver raises.
+    class Broken:
+        def read(self, peer):
+            if peer == b"raises":
+                raise OSError(5)
+            return 0xA0, None
+
+    raised = []
+    log = Log(credentials=Broken())
+    log.server.engine.on_exception = raised.append
+    keys = log.world.listeners[PORT].options["psk"]
+    assert keys.get(b"dev") is None and not raised
+    assert keys.get(b"raises") is None and len(raised) == 1
+
+
+def test_identity_is_the_endpoint():
+    for identity, query, code in (
+        (b"dev", "ep=dev", 0x41),
+        (b"dev", "", 0x41),  # LwM2M 1.1 6.2.1
+        ("gerät".encode(), "ep=gerät", 0x41),
+        (b"dev", "ep=other", 0x83),
+        (b"dev", "ep=dev2", 0x83),
+        (b"dev", "ep=de", 0x83),
+        (b"dev", "ep=Dev", 0x83),
+        (b"dev", "ep=", 0x80),
+        (b"\xff", "ep=dev", 0x83),  # no text
+        (b"\xff", "", 0x80),
+        (None, "ep=dev", 0x83),  # a certificate without a name
+        (None, "ep=None", 0x83),
+        (None, "", 0x80),
+        (b"a\x1b", "", 0x80),
+    ):
+        log = Secure()
+        m = log.ask(identity, query + "&lwm2m=1.1" if query else "lwm2m=1.1")
+        assert m.code == code, (identity, query, hex(m.code))
+        assert len(log.server.clients) == len(log.events) == (code == 0x41)
+        assert len(log.refused) == (code == 0x83)
+        if code == 0x41:
+            client = next(iter(log.server.clients.values()))
+            assert client.identity == identity and client.endpoint.encode() == identity
+    log = Secure()
+    m = log.ask(b"dev", "ep=other")
+    # The owner is told who it was, the peer nothing of the other.
+    assert log.refused == [(("10.0.0.9", 9), b"dev", "endpoint other is not its own")]
+    assert payload(m) == b"the endpoint name does not belong to the DTLS identity"
+
+
+def test_identities():
+    table = {"dev": "sensor-1", b"other": ["gw-1", "gw-2"], "none": []}
+    for identity, query, code, endpoint in (
+        (b"dev", "ep=sensor-1&", 0x41, "sensor-1"),
+        (b"dev", "", 0x41, "sensor-1"),
+        (b"dev", "ep=dev&", 0x83, None),
+        (b"dev", "ep=gw-1&", 0x83, None),
+        (b"other", "ep=gw-1&", 0x41, "gw-1"),
+        (b"other", "ep=gw-2&", 0x41, "gw-2"),
+        (b"other", "ep=gw-3&", 0x83, None),
+        (b"other", "", 0x80, None),  # which of them?
+        (b"none", "ep=none&", 0x83, None),
+        # Who is not in there.
+        (b"x", "ep=x&", 0x83, None),
+        (b"sensor-1", "ep=sensor-1&", 0x83, None),
+        (b"x", "", 0x80, None),
+        (None, "ep=sensor-1&", 0x83, None),
+    ):
+        log = Secure(identities=table)
+        m = log.ask(identity, query + "lwm2m=1.1")
+        assert m.code == code, (identity, query, hex(m.code))
+        assert list(log.server.clients) == ([endpoint] if endpoint else [])
+
+
+def test_endpoint_is_checked_first():
+    # Neither what is wrong with the rest, nor whether there is room, is told to somebody else.
+    for query, settings in (
+        ("ep=other&lwm2m=2.0", {}),
+        ("ep=other&lt=x", {}),
+        ("ep=other", {"max_clients": 1}),
+        ("ep=other", {"max_links": 1}),
+        ("ep=other", {"allow": lambda endpoint, peer: 1 // 0}),
+    ):
+        log = Secure(**settings)
+        log.server.clients["there"] = server.RemoteClient("there")
+        assert log.ask(b"dev", query).code == 0x83, query
+
+
+def test_others_registration():
+    log = Secure()
+    peer = log.peer(b"dev")
+    assert peer.ask(POST, "rd", "ep=dev&lwm2m=1.1&lt=60", LIST, 40).code == 0x41
+    client = log.server.clients["dev"]
+    location = "rd/" + client.location
+    for method in (POST, DELETE):
+        for identity in (b"other", b"de", None):
+            m = log.peer(identity, ("10.0.0.7", 7)).ask(method, location, "lt=5")
+            assert m.code == 0x83 and b"dev" not in payload(m)
+    # Nor does a registration under another name help.
+    other = log.peer(b"other", ("10.0.0.7", 7))
+    assert other.ask(POST, "rd", "ep=other&lwm2m=1.1", LIST, 40).code == 0x41
+    assert other.ask(DELETE, location).code == 0x83
+    assert client.lifetime == 60 and client.peer is peer.address and "dev" in log.server.clients
+    assert [event for event, c in log.events] == [1, 1]
+    assert peer.ask(POST, location).code == 0x44
+    assert peer.ask(DELETE, location).code == 0x42
+
+
+def secure_client(log):
+    """A registered client with an observation and a read under way: (Peer, location)."""
+    peer = log.peer(b"dev")
+    assert peer.ask(POST, "rd", "ep=dev&lwm2m=1.1&lt=60", LIST, 40).code == 0x41
+    client = log.server.clients["dev"]
+    log.server.observe(client, "/3/0/9", log.answered)
+    peer.answer(peer.got()[-1], 0x45, b"80", 0, observe=1)
+    log.server.read(client, "/3/0/1", log.answered)
+    assert [answer[1] for answer in log.answers] == [0x45]
+    return peer, "rd/" + client.location
+
+
+def test_session_ends():
+    log = Secure()
+    peer, location = secure_client(log)
+    client = log.server.clients["dev"]
+    log.server.disconnected(peer.address)
+    assert log.server.next_ms() == 0
+    log.world.wait(0)
+    # It is registered, but cannot be asked.
+    assert [answer[1] for answer in log.answers] == [0x45, 0xA3, 0xA3]
+    assert client.peer is None and log.server.clients["dev"] is client
+    assert not log.server.engine._exchanges and peer.address not in log.server.engine._seen
+    handle = log.server.read(client, "/3/0/1", log.answered)
+    assert len(log.answers) == 3  # not before read() has returned
+    log.world.wait(0)
+    assert log.answers[3:] == [(client, 0xA3, None, b"")]
+    log.server.cancel(handle)
+    # It comes back with a session of its own: Update is enough, as Leshan has it.
+    again = log.peer(b"dev", ("10.0.0.9", 10))
+    assert again.ask(POST, location).code == 0x44
+    assert client.peer is again.address
+    log.server.read(client, "/3/0/1", log.answered)
+    assert len(again.got()) == 1
+    # Or its lifetime ends.
+    log.server.disconnected(again.address)
+    log.world.wait(61)
+    assert log.events[-1] == (server.EXPIRED, client) and not log.server.clients
+
+
+def test_update_over_a_new_session():
+    # The old one is still there, as nobody has told that the client has restarted.
+    log = Secure()
+    peer, location = secure_client(log)
+    again = log.peer(b"dev", ("10.0.0.9", 10))
+    assert again.ask(POST, location, "lt=90").code == 0x44
+    client = log.server.clients["dev"]
+    assert client.peer is again.address and client.lifetime == 90
+    assert log.listener.dropped == [peer.address]
+    assert [answer[1] for answer in log.answers] == [0x45, 0xA3, 0xA3]
+    # What is left of the old session does not matter.
+    log.server.disconnected(peer.address)
+    assert client.peer is again.address
+    assert again.ask(POST, location).code == 0x44 and len(log.listener.dropped) == 1
+
+
+def test_registers_again_over_a_new_session():
+    log = Secure()
+    peer, old = secure_client(log)
+    again = log.peer(b"dev")  # even from the same address
+    assert again.ask(POST, "rd", "ep=dev&lwm2m=1.1", LIST, 40).code == 0x41
+    client = log.server.clients["dev"]
+    assert client.peer is again.address
+    assert log.listener.dropped == [peer.address]
+    assert [answer[1] for answer in log.answers] == [0x45, 0xA3, 0xA3]
+    assert again.ask(POST, old).code == 0x84
+    # Over the same session it is not dropped.
+    assert again.ask(POST, "rd", "ep=dev&lwm2m=1.1", LIST, 40).code == 0x41
+    assert len(log.listener.dropped) == 1 and client.peer is again.address
+
+
+def test_two_clients_of_a_session():
+    # A gateway: its session stays while one of them is there.
+    log = Secure(identities={"dev": ["a", "b"]})
+    first, second = log.peer(b"dev"), log.peer(b"dev")
+    for name in ("a", "b"):
+        assert first.ask(POST, "rd", "ep=%s&lwm2m=1.1" % name, LIST, 40).code == 0x41
+    assert second.ask(POST, "rd", "ep=a&lwm2m=1.1", LIST, 40).code == 0x41
+    assert not log.listener.dropped
+    assert second.ask(POST, "rd", "ep=b&lwm2m=1.1", LIST, 40).code == 0x41
+    assert log.listener.dropped == [first.address]
+    log.server.disconnected(second.address)
+    assert [client.peer for client in log.server.clients.values()] == [None, None]
+
+
+def test_next_ms_of_the_net():
+    # What a loop of the application sleeps: other roles of the net have a say too, such as a
+    # Listener with a handshake under way.
+    class Busy:
+        def next_ms(self, now):
+            return 250
+
+    log = Log()
+    assert log.server.next_ms() == 86400000
+    log.world.add(Busy())
+    assert log.server.next_ms() == 250
+    assert log.server.next_ms(log.world.now()) == 86400000
+    log.register(query="&lwm2m=1.1&lt=60")
+    assert log.server.next_ms() == 250
+    log.world.roles.pop()
+    assert log.server.next_ms() == 60000

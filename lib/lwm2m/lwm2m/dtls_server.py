@@ -75,9 +75,14 @@ class Listener:
                 raise ValueError("certificates need the CA of the clients: give ca")
             context.verify_mode = tls.CERT_REQUIRED
             context.verify_callback = self._verify
-            for one in ca if isinstance(ca, (list, tuple)) else (ca,):
-                context.load_verify_locations(one)
-            context.load_cert_chain(cert, key)
+            what = "certificate of the clients' CA"
+            try:
+                for one in ca if isinstance(ca, (list, tuple)) else (ca,):
+                    context.load_verify_locations(one)
+                what = "server's certificate or its key"
+                context.load_cert_chain(cert, key)
+            except (ValueError, OSError):
+                raise ValueError("the %s cannot be read: give it as DER" % what)
         if not names:
             raise ValueError("a server needs keys: give psk, or cert, key and ca")
         context.set_ciphers(names)

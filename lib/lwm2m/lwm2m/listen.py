@@ -15,8 +15,14 @@ def bind(net, role, host, port):
 
 
 def bind_dtls(net, role, host, port, **options):
-    """As bind(), with DTLS: a dtls_server.Listener, which says what options are."""
-    from .dtls_server import Listener
+    """As bind(), with DTLS: a dtls_server.Listener, which says what options are.
+
+    ValueError where they are wrong, or this build has no DTLS for servers.
+    """
+    try:
+        from .dtls_server import Listener
+    except (ImportError, AttributeError):  # no such package, or a tls that cannot do it
+        raise ValueError("coaps needs package lwm2m-dtls-server, and a tls module with DTLS")
 
     sock = _bound(host, port)
     try:

@@ -100,11 +100,14 @@ class Net:
 
     # --- A server's socket
 
-    def bind(self, role, host, port):
-        """A socket for role.receive(address, …). Returns it. Raises OSError."""
-        from .listen import bind
+    def bind(self, role, host, port, dtls=None):
+        """A socket for role.receive(address, …). Returns it. Raises OSError.
 
-        return bind(self, role, host, port)
+        With dtls, the options of a dtls_server.Listener, it returns one.
+        """
+        from .listen import bind, bind_dtls
+
+        return bind_dtls(self, role, host, port, **dtls) if dtls else bind(self, role, host, port)
 
     def sendto(self, sock, peer, datagram):
         try:

@@ -19,7 +19,7 @@ from ucoap import (
 import lwm2m.model as model
 import lwm2m.tlv as tlv
 from .model import LINK, OCTETS, TEXT, TLV
-from .server_core import Port, check_path, encode, endpoint_of, links, queries  # noqa: F401 - encode
+from .server_core import Port, check_path, encode, links, queries  # noqa: F401 - encode
 
 # What on_client() is told.
 REGISTERED = const(1)
@@ -47,7 +47,8 @@ class RemoteClient:
 
     def __init__(self, endpoint):
         self.endpoint = endpoint
-        self.peer = None  # its address, as net has them
+        self.peer = None  # its address, as net has them, or its DTLS session; None: that has ended
+        self.identity = None  # bytes, of that session
         self.location = None  # str, behind "rd/"
         self.lifetime = _LIFETIME  # s, 0 for infinite
         self.version = "1.0"  # of LwM2M
@@ -106,6 +107,15 @@ class Server:
         anew), UPDATED, DEREGISTERED or EXPIRED; client is a RemoteClient. None is allowed.
     allow(endpoint, peer) -> whether that client may register; otherwise it gets 4.03.
     net: shared by roles that are to run in one loop; a Net by default.
+    credentials, certificate: either makes the port one of coaps, with DTLS; both may be given.
+        credentials: a Credentials, or what has its read(identity): pre-shared keys.
+        certificate: (the server's certificate, its private key, the CA of the clients), DER; the
+        CAs may be several, in a list. ValueError where this build lacks what they need.
+    identities: {identity of a key, or common name of a certificate: its endpoint name, or a list
+        of them}; who is not in there is refused. With None an identity can only be the endpoint of
+        the same name. Other names are refused with 4.03, before anything else is looked at.
+    on_refused(address, identity, text): a handshake that has failed, or a name that was refused;
+        identity is None or bytes, as anybody may have sent them.
     max_clients: others get 5.03. max_links: bytes of an object list; longer ones get 4.13.
     size: bytes of the largest datagram sent. body: of the largest value in blocks, either way.
 
@@ -116,7 +126,9 @@ class Server:
     answered the one before, whether it sleeps or not. Their callback(client, code,
     content_format, payload) gets the answer: code as CoAP has it (2.05 is 0x45), payload bytes;
     a refusal has words in it. 5.03 with content_format None is our own: the client did not
-    answer, did not know what to do with the request, or has gone. 4.08, 4.13 and 5.00 may be our
+    answer, did not know what to do with the request, or has gone, or its DTLS session has. A
+    client whose session has ended stays registered for its lifetime; once it is back with a new
+    one, by an Update or by registering again, what was observed is to be observed anew. 4.08, 4.13 and 5.00 may be our
     own too (ucoap's Engine.request). Wrong arguments are ValueError.
     """
 
@@ -131,6 +143,10 @@ class Server:
         max_links=2048,
         size=1152,
         body=4096,
+        credentials=None,
+        certificate=None,
+        identities=None,
+        on_refused=None,
     ):
         self.on_client = on_client
         self.allow = allow
@@ -140,7 +156,20 @@ class Server:
         self._max_links = max_links
         self._calls = []  # (function, argument …), to be called when the answer has gone out
         self._port = Port(
-            self, self._handle, net, host, port, size=size, body=body, seen=max_clients, bodies=4
+            self,
+            self._handle,
+            net,
+            host,
+            port,
+            credentials,
+            certificate,
+            identities,
+            on_refused=on_refused,
+            sessions=max_clients,
+            size=size,
+            body=body,
+            seen=max_clients,
+            bodies=4,
         )
         self.net = self._port.net
         self.engine = self._port.engine
@@ -164,7 +193,7 @@ class Server:
         """Milliseconds until step() has something to do if nothing comes from the network."""
         if self._calls:
             return 0
-        return self._port.next_ms(self.net.now() if now is None else now)
+        return self._port.next_ms(now)
 
     def poll(self, now):
         """Do what is due."""
@@ -186,6 +215,14 @@ class Server:
         self.engine.receive(peer, data, now)
         self._tell()
 
+    def disconnected(self, session):
+        """A DTLS session has ended; its client has yet to come back."""
+        for client in self.clients.values():
+            if client.peer is session:
+                client.peer = None
+                self._forget(client)
+        self.engine.drop(session)
+
     def _tell(self):
         while self._calls:
             self._port.call(*self._calls.pop(0))
@@ -205,6 +242,8 @@ class Server:
                 break
         else:
             raise Error(_NOT_FOUND)
+        if client.identity != getattr(peer, "identity", None):
+            raise Error(_FORBIDDEN, "the registration belongs to another DTLS identity")
         if m.code == POST:
             attributes = self._parse(m, queries(m), payload, client.lifetime, client.queue)
             self._set(client, peer, attributes, UPDATED)
@@ -216,7 +255,7 @@ class Server:
 
     def _register(self, peer, m, payload, reply):
         found = queries(m)
-        endpoint = endpoint_of(found)
+        endpoint = self._port.endpoint(found, peer, _FORBIDDEN)
         version = found.get("lwm2m", "1.0")
         if version not in ("1.0", "1.1"):
             raise Error(_PRECONDITION, "LwM2M 1.0 and 1.1 only")
@@ -230,9 +269,12 @@ class Server:
             raise Error(_FORBIDDEN, "not allowed to register")
         attributes["version"] = version
         attributes["location"] = self._location()
+        attributes["identity"] = getattr(peer, "identity", None)
         if client:
             self._forget(client)
+            old = client.peer
             client.__init__(endpoint)
+            client.peer = old
         else:
             client = RemoteClient(endpoint)
             self.clients[endpoint] = client
@@ -279,8 +321,12 @@ class Server:
     def _set(self, client, peer, attributes, event):
         for name in attributes:
             setattr(client, name, attributes[name])
-        if client.peer != peer:
+        old = client.peer
+        if old != peer:
             client.peer = peer
+            if self._port.secure:
+                self._forget(client)  # what went over the old session ends with it
+                self._leave(old)
             for operation in client.operations:  # it goes on at the new address
                 operation.exchange.peer = peer
         client.due = -1
@@ -293,6 +339,14 @@ class Server:
         self.clients.pop(client.endpoint)
         self._forget(client)
         self._calls.append((self.on_client, event, client))
+
+    def _leave(self, session):
+        # Drop a DTLS session that no client has any more.
+        for client in self.clients.values():
+            if client.peer is session:
+                return
+        if session is not None:
+            self._port.drop(session)
 
     def _forget(self, client):
         # Its operations have no answer to wait for.
@@ -416,6 +470,9 @@ class Server:
         if accept is not None:
             options.append((ACCEPT, accept))
         operation = Operation(client, path, callback, accept)
+        if client.peer is None:
+            self._calls.append((callback, client, _UNAVAILABLE, None, b""))
+            return operation
         now = self.net.now()
         operation.exchange = self.engine.request(
             now, client.peer, code, options, payload, operation.answered, token=token

@@ -10,16 +10,39 @@ import lwm2m.model as model
 _MAX_SLEEP_MS = const(86400000)  # far below the six days that a difference of times can tell
 _MAX_SECONDS = const(0x0FFFFFFF)  # eight years, which leaves room in a small int
 
+_PSK = const(0)  # a Security Mode
+_BAD_REQUEST = const(0x80)
+
 
 class Port:
-    """A server's socket, the exchanges on it, and its time in seconds.
+    """A server's socket, the exchanges on it, who its peers may be, and its time in seconds.
 
     role: the server. handler, engine: as Engine has them. net: a Net, or what stands for one:
-        bind(role, host, port) -> socket, unbind(socket), sendto(socket, peer, datagram),
-        add(role), remove(role), now() -> ms, rng() -> 30 random bits. None makes a Net.
+        bind(role, host, port) -> socket; with DTLS bind(role, host, port, options) -> Listener;
+        unbind(socket), sendto(socket, peer, datagram), add(role), remove(role),
+        next_ms(now) -> ms, now() -> ms, rng() -> 30 random bits. None makes a Net.
+    credentials, certificate, identities, on_refused: as Server has them. With one of the first
+        two, peers are DTLS sessions. others: whether an identity that identities does not have may
+        be the endpoint of its own name, where that is nobody else's.
+    sessions: how many of them. idle: s, after which a silent one is dropped.
     """
 
-    def __init__(self, role, handler, net, host, port, **engine):
+    def __init__(
+        self,
+        role,
+        handler,
+        net,
+        host,
+        port,
+        credentials=None,
+        certificate=None,
+        identities=None,
+        others=False,
+        on_refused=None,
+        sessions=64,
+        idle=86400,
+        **engine,
+    ):
         if net is None:
             from .net import Net
 
@@ -31,7 +54,23 @@ class Port:
         self._ms = 0  # and the rest of it
         self._now = None  # ms, of the last call
         self._due = -1  # s, the earliest time that alarm() was told, -1 for none
-        self._socket = net.bind(role, host, port)
+        self._credentials = credentials
+        self._names = None  # {identity: endpoint names} with DTLS
+        self._others = others or identities is None
+        self._on_refused = on_refused
+        if credentials is not None or certificate is not None:
+            options = {"sessions": sessions, "idle": idle}
+            if credentials is not None:
+                options["psk"] = self
+            if certificate is not None:
+                options["cert"], options["key"], options["ca"] = certificate
+            self._names = _names(identities or {})
+            self._socket = net.bind(role, host, port, options)
+            self._socket.on_refused = self.refused
+        else:
+            if identities is not None:
+                raise ValueError("identities are of keys: give credentials or a certificate")
+            self._socket = net.bind(role, host, port)
         net.add(role)
 
     def _send(self, peer, datagram):
@@ -40,6 +79,60 @@ class Port:
     def close(self, role):
         self.net.remove(role)
         self.net.unbind(self._socket)
+
+    # --- Who a peer is
+
+    @property
+    def secure(self):
+        return self._names is not None
+
+    def get(self, identity):
+        """The pre-shared key of an identity, or None; for the Listener."""
+        answer = self.call(self._credentials.read, identity)
+        if answer and not answer[0] and answer[1][0] == _PSK:
+            return answer[1][3]
+
+    def refused(self, address, identity, text):
+        self.call(self._on_refused, address, identity, text)
+
+    def endpoint(self, found, peer, code):
+        """The endpoint name among a request's queries(), if it is one of the peer's.
+
+        LwM2M 1.1 6.2.1: it may be left out where the session's identity tells it. Raises Error:
+        4.00 for what is no name, code for one that is not the peer's.
+        """
+        names = None
+        if self.secure:
+            names = self._names_of(peer.identity)
+            if len(names) == 1:
+                found.setdefault("ep", names[0])
+        endpoint = endpoint_of(found)
+        if names is not None and endpoint not in names:
+            self.refused(peer.address, peer.identity, "endpoint %s is not its own" % endpoint)
+            raise Error(code, "the endpoint name does not belong to the DTLS identity")
+        return endpoint
+
+    def _names_of(self, identity):
+        if identity is None:  # a certificate without a common name
+            return ()
+        names = self._names.get(identity)
+        if names is None and self._others:
+            try:
+                name = str(identity, "utf-8")
+            except ValueError:
+                return ()
+            for names in self._names.values():
+                if name in names:
+                    return ()
+            return (name,)
+        return names or ()
+
+    def drop(self, session):
+        """Forget a DTLS session and what was exchanged over it."""
+        self._socket.drop(session)
+        self.engine.drop(session)
+
+    # --- Time
 
     def tick(self, now):
         """Let the time in seconds keep up with now (ms, masked to 30 bits)."""
@@ -70,7 +163,12 @@ class Port:
         return True
 
     def next_ms(self, now):
-        """Milliseconds until poll() has something to do; at most a day."""
+        """Milliseconds until poll() has something to do; at most a day.
+
+        With now None, until any role of the net has: DTLS has sessions there.
+        """
+        if now is None:
+            return self.net.next_ms(self.net.now())
         self.tick(now)
         least = self.engine.next_ms(now)
         if self._due >= 0:
@@ -106,11 +204,22 @@ def endpoint_of(found):
     """The endpoint name among a request's queries(); raises Error 4.00."""
     endpoint = found.get("ep")
     if not endpoint:
-        raise Error(0x80, "ep, the endpoint name, is missing")
+        raise Error(_BAD_REQUEST, "ep, the endpoint name, is missing")
     for c in endpoint:
         if ord(c) < 32 or ord(c) == 127:  # it is going to be printed
-            raise Error(0x80, "control characters in ep")
+            raise Error(_BAD_REQUEST, "control characters in ep")
     return endpoint
+
+
+def _names(identities):
+    # {identity: endpoint name, or a list of them}, with identities as bytes and names as tuples.
+    found = {}
+    for identity in identities:
+        names = identities[identity]
+        if isinstance(names, str):
+            names = (names,)
+        found[identity.encode() if isinstance(identity, str) else identity] = tuple(names)
+    return found
 
 
 def links(data):
