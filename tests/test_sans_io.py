@@ -24,6 +24,7 @@ PURE = [
             "observe",
             "server",
             "server_core",
+            "table",
             "tlv",
         )
     ),

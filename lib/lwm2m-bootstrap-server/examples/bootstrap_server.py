@@ -1,5 +1,5 @@
-# A Bootstrap Server that gives out the accounts of a table; bootstrap_server.py in the package's
-# module says what stands in it.
+# A Bootstrap Server that gives out the accounts of a table; module table of the package
+# says what stands in it.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
 # bootstrap_server.py ACCOUNTS.json [PORT [HOST]]
