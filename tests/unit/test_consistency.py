@@ -153,6 +153,20 @@ def test_faults_of_a_bootstrap_account():
         assert sorted(session.client.core.objects[0].instances) == [1, 4]
 
 
+def test_digest_of_a_certificate():
+    # With a Matching Type (/0/x/13) but 0 the Server Public Key is a digest, which is no DER.
+    digest = bytes(32)
+    session = _Session()
+    session.put(1, 0, server(1))
+    session.put(0, 1, _server_account(_with(_CERTIFICATE, {4: digest, 13: 0})))
+    session.refused("DER", "/0/1")
+    for changes in ({4: b"", 13: 1}, {4: digest, 13: 1, 3: digest}, {4: digest, 13: 1, 5: digest}):
+        session.put(0, 1, _server_account(_with(_CERTIFICATE, changes)))
+        session.refused("DER", "/0/1")
+    session.put(0, 1, _server_account(_with(_CERTIFICATE, {4: digest, 13: 1})))
+    session.accepted()
+
+
 def test_no_account():
     # 1. no server account at all; 2. only a bootstrap server account. The first cannot happen in
     # a session, which there is none of without that account.

@@ -170,6 +170,8 @@ def security_fault(values, modes):
     if mode == 0:
         return "a Server Public Key with PSK" if server_key else None
     for value in (identity, server_key, key):
-        if not value or value[0] != 0x30:  # a DER SEQUENCE
+        # A DER SEQUENCE; or by the Matching Type the digest of one.
+        digest = value is server_key and values.get(13)
+        if not value or (value[0] != 0x30 and not digest):
             return "keys and certificates must be DER"
     return None
