@@ -15,6 +15,7 @@ PURE = [
             "__init__",
             "bootstrap",
             "bootstrap_server",
+            "clients",
             "consistency",
             "context",
             "core",

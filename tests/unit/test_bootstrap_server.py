@@ -1,5 +1,6 @@
 # The Bootstrap Server: sessions by hand-written datagrams, and with the real client.
 
+import binascii
 import gc
 import io
 
@@ -8,7 +9,9 @@ import lwm2m.bootstrap_server as bs
 import lwm2m.server as server
 import micropython
 from lwm2m.bootstrap_server import FAILED, FINISHED, STARTED
-from servers import Peer, World, payload
+from lwm2m.credentials import Credentials
+from lwm2m.table import plan
+from servers import Peer, Session, World, payload
 from ucoap import ACK, CON, DELETE, GET, POST, PUT, RST
 
 PORT = 5783
@@ -858,8 +861,23 @@ def test_table_errors():
     def secure(**security):
         return servers(uri="coaps://x", security=security)
 
+    def x509(**security):
+        entry = {"certificate": "3000", "server_certificate": "3000", "key": "3000"}
+        entry.update(security)
+        return secure(mode="certificate", **entry)
+
+    def own(endpoint, **security):
+        return {endpoint: {"servers": [good], "security": security}}
+
+    twice = own("dev-1", mode="psk", key="00", identity="i")
+    twice.update(own("dev-2", mode="certificate", name="i"))
+    try:
+        bs.check_accounts(twice)
+        raise AssertionError
+    except ValueError as e:  # in whatever order
+        assert "security is that of endpoint" in str(e) and "dev-1" in str(e) and "dev-2" in str(e)
     for table, text in (
-        ([], "the table of accounts must be an object: endpoint names and accounts"),
+        ([], "the table of accounts must be an object, whose names are endpoint names"),
         ({"": ACCOUNT}, "the table of accounts has an endpoint without a name"),
         ({1: ACCOUNT}, "the table of accounts has an endpoint without a name"),
         ({"dev-1": 5}, 'endpoint "dev-1" must be an object'),
@@ -888,12 +906,96 @@ def test_table_errors():
             'endpoint "dev-1": servers[0]: coaps:// with NoSec',
         ),
         (
-            secure(mode="rpk"),
-            'endpoint "dev-1": servers[0].security.mode must be "none" or "psk"',
+            secure(mode="PSK"),
+            'endpoint "dev-1": servers[0].security.mode must be one of: certificate, none, psk, rpk',
+        ),
+        (
+            secure(mode=["psk"]),
+            'endpoint "dev-1": servers[0].security.mode must be one of: certificate, none, psk, rpk',
         ),
         (
             secure(mode="none", key="00"),
-            'endpoint "dev-1": servers[0].security.mode "none" has no identity and no key',
+            'endpoint "dev-1": servers[0].security: there is no field "key"',
+        ),
+        (
+            x509(certificate="x"),
+            (
+                'endpoint "dev-1": servers[0].security.certificate must be DER, '
+                "in hexadecimal digits or base64"
+            ),
+        ),
+        (
+            x509(key="MI"),
+            'endpoint "dev-1": servers[0].security.key must be DER, in hexadecimal digits or base64',
+        ),
+        (
+            x509(server_certificate="3003", matching=1),
+            (
+                'endpoint "dev-1": servers[0].security.server_certificate must be a digest of '
+                "32 bytes, hexadecimal"
+            ),
+        ),
+        (
+            x509(matching=4),
+            'endpoint "dev-1": servers[0].security.matching must be a number from 0 to 3',
+        ),
+        (
+            x509(usage="3"),
+            'endpoint "dev-1": servers[0].security.usage must be a number from 0 to 3',
+        ),
+        (
+            x509(sni=""),
+            'endpoint "dev-1": servers[0].security.sni must be a string that is not empty',
+        ),
+        (
+            x509(ciphers=[65536]),
+            (
+                'endpoint "dev-1": servers[0].security.ciphers must be a list of '
+                "IANA's numbers of suites"
+            ),
+        ),
+        (
+            x509(ciphers=7),
+            (
+                'endpoint "dev-1": servers[0].security.ciphers must be a list of '
+                "IANA's numbers of suites"
+            ),
+        ),
+        (
+            x509(identity="a"),
+            'endpoint "dev-1": servers[0].security: there is no field "identity"',
+        ),
+        (
+            secure(mode="rpk", public_key="3000", key="3000"),
+            (
+                'endpoint "dev-1": servers[0].security.server_public_key must be DER, '
+                "in hexadecimal digits or base64"
+            ),
+        ),
+        (
+            own("dev-1", mode="none"),
+            'endpoint "dev-1": security.mode must be one of: certificate, psk',
+        ),
+        (own("dev-1"), 'endpoint "dev-1": security.mode must be one of: certificate, psk'),
+        (
+            own("dev-1", mode="psk"),
+            'endpoint "dev-1": security.key must be hexadecimal digits, two a byte',
+        ),
+        (
+            own("dev-1", mode="psk", key="00", identity=""),
+            'endpoint "dev-1": security.identity must be a string that is not empty',
+        ),
+        (
+            own("dev-1", mode="certificate", name=5),
+            'endpoint "dev-1": security.name must be a string that is not empty',
+        ),
+        (
+            own("dev-1", mode="certificate", key="00"),
+            'endpoint "dev-1": security: there is no field "key"',
+        ),
+        (
+            own("*", mode="psk", key="00"),
+            'endpoint "*": security is of one endpoint, not of every other one',
         ),
         (
             secure(mode="psk", key="00"),
@@ -941,6 +1043,89 @@ def test_table_errors():
             assert key != "5e" and str(e) == text
         else:
             assert key == "5e"
+        try:
+            bs.check_accounts(own("dev-1", mode="psk", key=key))
+        except ValueError as e:
+            text = 'endpoint "dev-1": security.key must be hexadecimal digits, two a byte'
+            assert key != "5e" and str(e) == text
+        else:
+            assert key == "5e"
+
+
+def test_certificates_in_the_table():
+    # Every form in which they may be given, and every field (LwM2M 1.1 E.1).
+    data = b"0\x82\x01\x00" + bytes(range(256))
+    text = binascii.b2a_base64(data).decode()
+    for given in (data, text, text.strip(), text[:60] + "\n" + text[60:], data.hex()):
+        security = {
+            "mode": "certificate",
+            "certificate": given,
+            "server_certificate": "300100",
+            "key": b"0\x01\x02",
+            "usage": 2,
+            "matching": 0,
+            "sni": "server.example.org",
+            "ciphers": [0xC0AE, 0xC023],
+        }
+        account = {"short_id": 7, "uri": "coaps://h", "security": security}
+        _, servers = plan("", {"servers": [account]})
+        short_id, values, _ = servers[0]
+        assert values == {
+            0: "coaps://h",
+            1: False,
+            2: 2,
+            3: data,
+            4: b"0\x01\x00",
+            5: b"0\x01\x02",
+            10: 7,
+            13: 0,
+            14: "server.example.org",
+            15: 2,
+            16: {0: 0xC0AE, 1: 0xC023},
+        }
+    # Only what is needed; a digest in place of a certificate.
+    for matching, size in ((1, 32), (2, 48), (3, 64)):
+        security = {"mode": "certificate", "certificate": "3000", "key": "3000"}
+        security.update(matching=matching, server_certificate="ab" * size)
+        values, _ = plan(
+            "", {"servers": [ONE], "bootstrap": {"uri": "coaps://h", "security": security}}
+        )
+        assert values == {
+            0: "coaps://h",
+            1: True,
+            2: 2,
+            3: b"0\x00",
+            4: b"\xab" * size,
+            5: b"0\x00",
+            11: 0,
+            13: matching,
+        }
+    security = {"mode": "rpk", "public_key": "3001", "server_public_key": "3002", "key": "3003"}
+    account = {"short_id": 7, "uri": "coaps://h", "security": security}
+    values = plan("", {"servers": [account]})[1][0][1]
+    assert (values[2], values[3], values[4], values[5]) == (1, b"0\x01", b"0\x02", b"0\x03")
+
+
+def test_certificates_are_written():
+    # TLV by hand from LwM2M 1.1 7.4.3.
+    log = Log(accept)
+    peer, found = session(log)
+    security = {"mode": "certificate", "certificate": "3001", "key": "3003"}
+    security.update(server_certificate="3002", usage=3, sni="a.b", ciphers=[0xC0AE])
+    found.add_server(1, "coaps://h", security=security, callback=log.answered)
+    seen = serve(peer, {})
+    assert seen[1] == (
+        PUT,
+        "/0/1",
+        (
+            b"\xc8\x00\x09coaps://h"
+            b"\xc1\x01\x00\xc1\x02\x02\xc2\x030\x01\xc2\x040\x02\xc2\x050\x03"
+            b"\xc1\x0a\x01"
+            b"\xc3\x0ea.b"
+            b"\xc1\x0f\x03"
+            b"\x86\x10\x44\x00\x00\x00\xc0\xae"
+        ),  # multiple; its instance 0, of four bytes
+    ), seen[1]
 
 
 def test_load_accounts():
@@ -976,6 +1161,170 @@ def test_load_accounts():
         raise AssertionError
     except OSError as e:
         assert "cannot read /no/such/accounts.json" in str(e)
+
+
+# --- DTLS: peers are sessions with an identity
+
+
+ONE = {"short_id": 1, "uri": URI}
+TABLE = {
+    "dev": {"servers": [ONE], "security": {"mode": "psk", "identity": "id-1", "key": "6b31"}},
+    "dev-2": {"servers": [ONE], "security": {"mode": "psk", "key": b"k2"}},
+    "dev-3": {"servers": [ONE], "security": {"mode": "certificate", "name": "cn-3"}},
+    "dev-4": {"servers": [ONE]},
+    "*": {"servers": [ONE]},
+}
+CERTIFICATE = ("certificate", "key", "ca")
+
+
+class Secure(Log):
+    """A Log of a server with DTLS."""
+
+    def __init__(self, on_request=None, **settings):
+        self.refused = []
+        super().__init__(
+            on_request, on_refused=lambda *args: self.refused.append(args), **settings
+        )
+        self.listener = self.world.listeners[PORT]
+
+    def ask(self, identity, query, address=("10.0.0.9", 9)):
+        peer = Peer(self.world, PORT, Session(identity, address))
+        return peer, peer.ask(POST, "bs", query)
+
+
+def test_identities_of_the_table():
+    for identity, query, endpoint in (
+        (b"id-1", "ep=dev", "dev"),
+        (b"id-1", "", "dev"),  # LwM2M 1.1 6.1.7.1
+        (b"id-1", "ep=id-1", None),
+        (b"id-1", "ep=dev-2", None),
+        (b"id-1", "ep=dev-4", None),
+        (b"dev-2", "ep=dev-2", "dev-2"),
+        (b"cn-3", "ep=dev-3", "dev-3"),
+        (b"cn-3", "ep=cn-3", None),
+        # Who is not in there may be who it says, unless that is somebody else.
+        (b"dev-4", "ep=dev-4", "dev-4"),
+        (b"another", "ep=another", "another"),
+        (b"another", "", "another"),
+        (b"dev", "ep=dev", None),
+        (b"dev-3", "ep=dev-3", None),
+        (b"dev", "", None),
+        (b"another", "ep=dev-4", None),
+        (b"another", "ep=*", None),
+        (None, "ep=dev-4", None),
+        (None, "", None),
+        (b"\xff", "ep=dev", None),
+    ):
+        log = Secure(accounts=TABLE, certificate=CERTIFICATE)
+        _, m = log.ask(identity, query)
+        assert m.code == (0x44 if endpoint else 0x80), (identity, query, hex(m.code))
+        assert list(log.server.sessions) == ([endpoint] if endpoint else [])
+        if not endpoint:
+            assert not log.events and len(log.refused) == ("ep" in query)
+            for name in ("dev", "id-1", "cn-3"):
+                assert name not in payload(m)
+    options = log.listener.options
+    assert (options["cert"], options["key"], options["ca"]) == CERTIFICATE
+    assert options["idle"] == 600
+    keys = options["psk"]
+    assert keys.get(b"id-1") == b"k1" and keys.get(b"dev-2") == b"k2"
+    for identity in (b"dev", b"dev-3", b"cn-3", b"dev-4", b"*"):
+        assert keys.get(identity) is None, identity
+
+
+def test_what_makes_a_port_secure():
+    def port(**settings):
+        log = Log(accept, **settings)
+        options = log.world.listeners[PORT].options if log.world.listeners else {}
+        return sorted(name for name in ("psk", "cert") if name in options)
+
+    psk = {"dev": TABLE["dev"], "*": TABLE["*"]}
+    certified = {"dev": TABLE["dev-3"]}
+    assert port(accounts={"*": TABLE["*"]}) == []
+    assert port(accounts={"dev": {"servers": [ONE], "security": None}}) == []
+    assert port(accounts=psk) == ["psk"]
+    assert port(accounts=certified, certificate=CERTIFICATE) == ["cert"]
+    assert port(accounts=TABLE, certificate=CERTIFICATE) == ["cert", "psk"]
+    assert port(credentials=Credentials()) == ["psk"]
+    # Those that are given take the place of the table's.
+    log = Secure(accept, accounts=psk, credentials=Credentials())
+    assert log.listener.options["psk"].get(b"id-1") is None
+    # What would leave somebody without security, or out.
+    for settings, text in (
+        ({"accounts": certified}, "give certificate"),
+        ({"accounts": TABLE}, "give certificate"),
+        ({"identities": {}}, "give credentials or a certificate"),
+    ):
+        try:
+            port(**settings)
+        except ValueError as e:
+            assert text in str(e), str(e)
+        else:
+            raise AssertionError(settings)
+
+
+def test_identities_that_are_given():
+    log = Secure(accept, accounts=TABLE, certificate=CERTIFICATE, identities={"x": ["a", "b"]})
+    for identity, query, code in (
+        (b"x", "ep=a", 0x44),
+        (b"x", "ep=b", 0x44),
+        (b"x", "ep=x", 0x80),
+        (b"x", "", 0x80),
+        (b"id-1", "ep=dev", 0x80),
+        (b"a", "ep=a", 0x80),
+    ):
+        assert log.ask(identity, query)[1].code == code, (identity, query)
+
+
+def test_endpoint_is_checked_first():
+    # Neither what is wrong with the rest, nor who is known, is told to somebody else.
+    asked = []
+    log = Secure(asked.append, accounts=TABLE, certificate=CERTIFICATE)
+    answers = set()
+    for query in (
+        "ep=dev-2",
+        "ep=dev-2&pct=x",
+        "ep=dev-2&pct=110",
+        "ep=nobody",
+        "ep=nobody&pct=x",
+    ):
+        _, m = log.ask(b"id-1", query)
+        assert m.code == 0x80
+        answers.add(bytes(payload(m)))
+    assert len(answers) == 1 and not asked and not log.server.sessions
+    assert log.refused[0] == (("10.0.0.9", 9), b"id-1", "endpoint dev-2 is not its own")
+
+
+def test_a_session_of_dtls_ends():
+    log = Secure(accounts=TABLE, certificate=CERTIFICATE)
+    peer, m = log.ask(b"id-1", "ep=dev")
+    assert len(log.server.engine._exchanges) == 1  # a Discover is on its way
+    peer.address.text = "idle for too long"
+    log.server.disconnected(peer.address)
+    assert log.events[-1] == (FAILED, "dev", 0xA3, "DTLS: idle for too long")
+    assert not log.server.sessions and not log.server.engine._exchanges
+    assert peer.address not in log.server.engine._seen
+    # It begins again.
+    again, m = log.ask(b"id-1", "ep=dev")
+    assert m.code == 0x44 and log.server.sessions["dev"].peer is again.address
+
+
+def test_asks_again_over_a_new_session():
+    log = Secure(accounts=TABLE, certificate=CERTIFICATE)
+    peer, _ = log.ask(b"id-1", "ep=dev")
+    again, _ = log.ask(b"id-1", "ep=dev")
+    assert log.listener.dropped == [peer.address]
+    assert [event[0] for event in log.events] == [STARTED, FAILED, STARTED]
+    assert peer.address not in log.server.engine._seen
+    again.seen -= 1  # the first operation is yet to be got
+    seen = serve(again, {})
+    assert seen[-1][:2] == (POST, "/bs") and log.events[-1][0] == FINISHED
+    log.server.disconnected(again.address)  # after the end it does not matter
+    assert log.events[-1][0] == FINISHED
+    # Over the same session nothing is dropped.
+    other, _ = log.ask(b"dev-2", "ep=dev-2")
+    other.ask(POST, "bs", "ep=dev-2")
+    assert len(log.listener.dropped) == 1
 
 
 # --- With the real client, and the real server

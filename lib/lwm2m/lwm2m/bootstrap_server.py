@@ -17,7 +17,8 @@ from ucoap import (
 import lwm2m.tlv as tlv
 from .model import LINK, TLV
 from .objects import SECURITY, SERVER
-from .server_core import Port, check_path, encode, endpoint_of, links, queries
+from .server_core import Port, check_path, encode, links, queries
+from .clients import credentials_of
 from .table import (
     bootstrap_account,
     check_accounts,
@@ -33,6 +34,8 @@ FINISHED = const(2)
 FAILED = const(3)
 
 _EXCHANGE_LIFETIME = const(247)  # s, RFC 7252 4.8.2: how long a client waits for an operation
+
+_IDLE = const(600)  # s, after which a silent DTLS session is dropped
 
 _DELETED = const(0x42)
 _CHANGED = const(0x44)
@@ -79,13 +82,13 @@ class Session:
         /0/x/11 Client Hold Off Time: 0 s    /0/x/12 Account Timeout: only if it is not 0
     remove_bootstrap_server() writes /0/x/12 Account Timeout: 1 s, as the account cannot be
     deleted; it goes one second after Finish.
-    With security={"mode": "psk", "identity": …, "key": …} /0/x/2 is 0, /0/x/3 the identity and
-    /0/x/5 the key, given as bytes or hexadecimal.
+    With security, such as {"mode": "psk", "identity": …, "key": …}, /0/x/2 to 5 and 13 to 16 are
+    what the table's field of that name makes of it; what is not text may be given as bytes.
     """
 
     def __init__(self, server, endpoint, peer, mid):
         self.endpoint = endpoint
-        self.peer = peer  # its address, as net has them
+        self.peer = peer  # its address, as net has them, or its DTLS session
         self.version = None  # of LwM2M, as Discover tells it: "1.0" or "1.1"
         self.code = 0  # why the session has ended
         self.text = ""
@@ -354,6 +357,12 @@ class BootstrapServer:
     on_event(event, session): STARTED, FINISHED or FAILED, which session.code and session.text
         explain. All three functions may be None.
     net: shared by roles that are to run in one loop; a Net by default.
+    credentials, certificate, identities, on_refused: as Server has them, but that who is not the
+        endpoint it says is refused with 4.00. Without credentials those in the table are taken,
+        the fields "security" of its entries: one with a pre-shared key makes the port one of
+        coaps, where who has none cannot come; one with a certificate is a ValueError without
+        certificate. Without identities they are the table's too, and any other identity may be
+        the endpoint of its own name, if the table gives that to nobody.
     max_sessions: at once; others get 5.03. size: bytes of the largest datagram sent. body: of the
         largest value in blocks, either way.
 
@@ -373,9 +382,21 @@ class BootstrapServer:
         max_sessions=32,
         size=1152,
         body=4096,
+        credentials=None,
+        certificate=None,
+        identities=None,
+        on_refused=None,
     ):
+        others = identities is None
         if accounts is not None:
             check_accounts(accounts)
+            keys, names = credentials_of(accounts)
+            if credentials is None:
+                credentials = keys
+            if others and names:
+                identities = names
+                if certificate is None and _certified(accounts):
+                    raise ValueError("the table has clients with certificates: give certificate")
         self.on_request = on_request
         self.on_event = on_event
         self.accounts = accounts
@@ -385,7 +406,21 @@ class BootstrapServer:
         self._max_sessions = max_sessions
         self._asked = []  # sessions whose request is being answered
         self._port = Port(
-            self, self._handle, net, host, port, size=size, body=body, seen=max_sessions
+            self,
+            self._handle,
+            net,
+            host,
+            port,
+            credentials,
+            certificate,
+            identities,
+            others,
+            on_refused,
+            sessions=max_sessions,
+            idle=_IDLE,
+            size=size,
+            body=body,
+            seen=max_sessions,
         )
         self.engine = self._port.engine
         self.net = self._port.net
@@ -411,7 +446,7 @@ class BootstrapServer:
 
     def next_ms(self, now=None):
         """Milliseconds until step() has something to do if nothing comes from the network."""
-        return self._port.next_ms(self.net.now() if now is None else now)
+        return self._port.next_ms(now)
 
     def poll(self, now):
         """Do what is due."""
@@ -433,6 +468,13 @@ class BootstrapServer:
             self.call(self.on_event, STARTED, session)
             session.start()
 
+    def disconnected(self, dtls):
+        """A DTLS session has ended: the client has to begin again."""
+        for session in list(self.sessions.values()):
+            if session.peer is dtls:
+                self.end(session, FAILED, _UNAVAILABLE, "DTLS: %s" % dtls.text)
+        self.engine.drop(dtls)
+
     # --- Bootstrap-Request (LwM2M 1.1 6.1.7.1)
 
     def _handle(self, peer, m, payload, reply, now):
@@ -441,7 +483,7 @@ class BootstrapServer:
         if m.code != POST:
             raise Error(_NOT_ALLOWED)
         found = queries(m)
-        endpoint = endpoint_of(found)
+        endpoint = self._port.endpoint(found, peer, _BAD_REQUEST)
         format = found.get("pct", str(TLV))
         if not format.isdigit():
             raise Error(_BAD_REQUEST, "pct must be a number")
@@ -460,6 +502,8 @@ class BootstrapServer:
         if old:
             # None of its operations may get into the new session: it would be taken for one.
             self.end(old, FAILED, _UNAVAILABLE, "the client has started again")
+            if self._port.secure and old.peer is not peer:
+                self._port.drop(old.peer)
         self.sessions[endpoint] = session
         self._asked.append(session)
         return _CHANGED
@@ -499,6 +543,14 @@ class BootstrapServer:
         if self.sessions.get(session.endpoint) is session:
             self.sessions.pop(session.endpoint)
         self.call(self.on_event, event, session)
+
+
+def _certified(accounts):
+    for account in accounts.values():
+        security = account.get("security")
+        if security and security["mode"] == "certificate":
+            return True
+    return False
 
 
 # --- What a client has

@@ -11,7 +11,7 @@
 #         "uri": "coap://192.0.2.1:5683",   coap:// or coaps://
 #         "lifetime": 300,                  s, 0 for ever; 86400 where it is left out
 #         "binding": "U",                   or "UQ", for a client that sleeps; "U"
-#         "security": {"mode": "psk", "identity": "sensor-1", "key": "3031…"}    or left out
+#         "security": …                     left out for coap://, see below
 #       }
 #     ],
 #     "bootstrap": {                        left out: the client keeps the account it has
@@ -19,17 +19,51 @@
 #       "hold_off": 0,                      s, from reset to the Bootstrap-Request; 0
 #       "account_timeout": 0,               s, from Finish to the end of this account; 0 for never
 #       "security": …
-#     }
-#   }
+#     },
+#     "security": …                         how the client proves to this server who it is: as
+#   }                                       module clients says, with the same endpoint names
 # }
 #
-# Of what stands there only "servers", "short_id" and "uri" are needed. A key is hexadecimal.
+# Of what stands there only "servers", "short_id" and "uri" are needed.
+#
+# The "security" of an account that a client is given, and what is written of it to /0/x:
+#
+# {"mode": "psk",
+#  "identity": "sensor-1",                  3
+#  "key": "3031…"}                          5, hexadecimal
+# {"mode": "certificate",
+#  "certificate": "MIIB…",                  3, the client's own
+#  "server_certificate": "MIIB…",           4, the server's, a CA's, or the digest of it
+#  "key": "MIGH…",                          5, the client's, PKCS #8
+#  "matching": 0,                           13, 1 to 3 where the digest is SHA-256, 384 or 512
+#  "sni": "server.example.org",             14, the name that the server's certificate must have
+#  "usage": 3,                              15, Certificate Usage: 0 or 2 a CA's, 1 or 3 its own
+#  "ciphers": [49326]}                      16, IANA's numbers of cipher suites
+# {"mode": "rpk", "public_key": …, "server_public_key": …, "key": …}        3, 4, 5
+# {"mode": "none"}                          the same as no "security"
+#
+# Certificates, and keys other than pre-shared ones, are DER in hexadecimal digits or base64; a
+# digest is hexadecimal. 13 to 16 are not written where they are left out.
 
-from micropython import const
+from .clients import check_fields, check_table, credentials_of, load, mode_of, octets, psk, text
 from .objects import security_fault, split_uri
 
-_PSK = const(0)  # Security Modes (/0/x/2)
-_NO_SEC = const(3)
+_WHAT = "the table of accounts"
+_MODES = ("psk", "rpk", "certificate", "none")  # by their numbers (/0/x/2)
+_FIELDS = {
+    "psk": ("identity", "key"),
+    "rpk": ("public_key", "server_public_key", "key"),
+    "certificate": (
+        "certificate",
+        "server_certificate",
+        "key",
+        "usage",
+        "matching",
+        "sni",
+        "ciphers",
+    ),
+    "none": (),
+}
 
 
 def load_accounts(source):
@@ -37,34 +71,17 @@ def load_accounts(source):
 
     Raises OSError, or ValueError with the line, or the endpoint and field, that is wrong.
     """
-    import json
-
-    if isinstance(source, str):
-        try:
-            file = open(source)
-        except OSError as e:
-            raise OSError(e.errno, "cannot read " + source)
-        with file:
-            return load_accounts(file)
-    try:
-        table = json.load(source)
-    except ValueError:
-        end = source.tell()
-        source.seek(0)
-        line = source.read(end).count("\n") + 1
-        raise ValueError("the table of accounts is not JSON: look at line %d" % line)
+    table = load(_WHAT, source)
     check_accounts(table)
     return table
 
 
 def check_accounts(table):
     """Raise ValueError, with the endpoint and field, where a table is wrong."""
-    if not isinstance(table, dict):
-        raise ValueError("the table of accounts must be an object: endpoint names and accounts")
+    check_table(_WHAT, table)
     for endpoint in table:
-        if not isinstance(endpoint, str) or not endpoint:
-            raise ValueError("the table of accounts has an endpoint without a name")
         plan('endpoint "%s"' % endpoint, table[endpoint])
+    credentials_of(table)
 
 
 # --- Accounts as they are given, and as they are written. `where` is what a sentence about
@@ -73,7 +90,7 @@ def check_accounts(table):
 
 def plan(where, entry):
     # The bootstrap account's values, or None, and [short id, /0 values, /1 values] of servers.
-    _check_fields(where, entry, ("servers", "bootstrap"))
+    check_fields(where, entry, ("servers", "bootstrap", "security"))
     servers = entry.get("servers")
     if not isinstance(servers, list) or not servers:
         raise ValueError("%sservers must be a list of one or more" % _lead(where, ": "))
@@ -81,7 +98,7 @@ def plan(where, entry):
     for i in range(len(servers)):
         at = "%sservers[%d]" % (_lead(where, ": "), i)
         given = servers[i]
-        _check_fields(at, given, ("short_id", "uri", "lifetime", "security", "binding"))
+        check_fields(at, given, ("short_id", "uri", "lifetime", "security", "binding"))
         account = server_account(
             at,
             given.get("short_id"),
@@ -98,7 +115,7 @@ def plan(where, entry):
     if given is None:
         return None, found
     at = _lead(where, ": ") + "bootstrap"
-    _check_fields(at, given, ("uri", "hold_off", "account_timeout", "security"))
+    check_fields(at, given, ("uri", "hold_off", "account_timeout", "security"))
     values = bootstrap_account(
         at,
         given.get("uri"),
@@ -138,43 +155,77 @@ def _security(where, uri, security):
     lead = _lead(where, ".")
     if not isinstance(uri, str) or not split_uri(uri):
         raise ValueError("%suri must be coap://host[:port] or coaps://host[:port]" % lead)
-    mode = _NO_SEC
-    identity = key = b""
+    mode = "none"
+    values = {0: uri, 3: b"", 4: b"", 5: b""}
     if security is not None:
-        _check_fields(lead + "security", security, ("mode", "identity", "key"))
-        lead += "security."
-        name = security.get("mode")
-        if name not in ("none", "psk"):
-            raise ValueError('%smode must be "none" or "psk"' % lead)
-        if name == "psk":
-            mode = _PSK
-            identity = security.get("identity")
-            if isinstance(identity, str):
-                identity = identity.encode()
-            if not isinstance(identity, bytes) or not identity:
-                raise ValueError("%sidentity must be a string that is not empty" % lead)
-            key = _key(lead, security.get("key"))
-        elif len(security) > 1:
-            raise ValueError('%smode "none" has no identity and no key' % lead)
-    values = {0: uri, 2: mode, 3: identity, 4: b"", 5: key}
-    fault = security_fault(values, (_PSK, _NO_SEC))
+        at = lead + "security"
+        mode = mode_of(at, security, _FIELDS)
+        if mode == "psk":
+            values[3] = text(at, "identity", security.get("identity"))
+            values[5] = psk(at, security.get("key"))
+        elif mode == "rpk":
+            values[3] = _der(at, "public_key", security)
+            values[4] = _der(at, "server_public_key", security)
+            values[5] = _der(at, "key", security)
+        elif mode == "certificate":
+            _certificate(at, security, values)
+    values[2] = _MODES.index(mode)
+    fault = security_fault(values, (0, 1, 2, 3))
     if fault:
         raise ValueError(_lead(where, ": ") + fault)
     return values
 
 
-def _key(lead, key):
-    # No word of the key itself gets into an error.
-    if isinstance(key, str):
-        from binascii import unhexlify
+def _certificate(at, security, values):
+    # /0/x/3 to 5, and 13 to 16 where they are given.
+    values[3] = _der(at, "certificate", security)
+    values[5] = _der(at, "key", security)
+    matching = _number(at, "matching", security, values, 13, 3)
+    _number(at, "usage", security, values, 15, 3)
+    if matching:
+        size = 16 + 16 * matching
+        values[4] = octets(security.get("server_certificate"))
+        if not values[4] or len(values[4]) != size:
+            raise ValueError(
+                "%s.server_certificate must be a digest of %d bytes, hexadecimal" % (at, size)
+            )
+    else:
+        values[4] = _der(at, "server_certificate", security)
+    if "sni" in security:
+        values[14] = str(text(at, "sni", security["sni"]), "utf-8")
+    ciphers = security.get("ciphers")
+    if ciphers is not None:
+        values[16] = {}
+        for cipher in ciphers if isinstance(ciphers, list) else (-1,):
+            if type(cipher) is not int or not 0 <= cipher < 65536:
+                raise ValueError("%s.ciphers must be a list of IANA's numbers of suites" % at)
+            values[16][len(values[16])] = cipher
+
+
+def _number(at, field, security, values, rid, most):
+    value = security.get(field)
+    if value is not None:
+        if type(value) is not int or not 0 <= value <= most:
+            raise ValueError("%s.%s must be a number from 0 to %d" % (at, field, most))
+        values[rid] = value
+    return value
+
+
+def _der(at, field, security):
+    # A key or certificate, given as bytes, hexadecimal or base64: DER starts with 0x30, which
+    # is "30" or "M".
+    value = security.get(field)
+    if isinstance(value, str) and value[:1] == "M":
+        from binascii import a2b_base64
 
         try:
-            key = unhexlify(key)
+            value = a2b_base64(value)
         except ValueError:
-            key = None
-    if not isinstance(key, bytes) or not key:
-        raise ValueError("%skey must be hexadecimal digits, two a byte" % lead)
-    return key
+            value = None
+    value = octets(value)
+    if not value or value[0] != 0x30:
+        raise ValueError("%s.%s must be DER, in hexadecimal digits or base64" % (at, field))
+    return value
 
 
 def check_short_id(lead, value):
@@ -185,14 +236,6 @@ def check_short_id(lead, value):
 def _check_seconds(name, value):
     if type(value) is not int or not 0 <= value < 1 << 31:
         raise ValueError("%s must be a whole number of seconds" % name)
-
-
-def _check_fields(where, value, names):
-    if not isinstance(value, dict):
-        raise ValueError("%s must be an object" % (where or "the account"))
-    for name in value:
-        if name not in names:
-            raise ValueError('%s: there is no field "%s"' % (where or "the account", name))
 
 
 def _lead(where, mark):
