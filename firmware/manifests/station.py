@@ -1,4 +1,6 @@
-# The other end: a Bootstrap Server and a LwM2M Server.
+# The other end: a Bootstrap Server and a LwM2M Server, with DTLS and keys.
 add_library("lwm2m-lib", "../../lib")
 require("lwm2m-bootstrap-server")
 require("lwm2m-server")
+require("lwm2m-dtls-server")
+require("lwm2m-credentials")

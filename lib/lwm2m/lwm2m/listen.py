@@ -7,8 +7,13 @@ import socket
 from .net import address
 
 
-def bind(net, role, host, port):
-    """A socket for role.receive(address, …), which net then looks after. Raises OSError."""
+def bind(net, role, host, port, dtls=None):
+    """A socket for role.receive(address, …), which net then looks after. Raises OSError.
+
+    dtls: options for bind_dtls().
+    """
+    if dtls:
+        return bind_dtls(net, role, host, port, **dtls)
     sock = _bound(host, port)
     net.register(sock, role, None)
     return sock

@@ -105,9 +105,9 @@ class Net:
 
         With dtls, the options of a dtls_server.Listener, it returns one.
         """
-        from .listen import bind, bind_dtls
+        from .listen import bind
 
-        return bind_dtls(self, role, host, port, **dtls) if dtls else bind(self, role, host, port)
+        return bind(self, role, host, port, dtls)
 
     def sendto(self, sock, peer, datagram):
         try:
