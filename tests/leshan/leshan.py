@@ -1,4 +1,4 @@
-"""Builds and drives Eclipse Leshan: a bootstrap server, a server and a client, on loopback without security.
+"""Builds and drives Eclipse Leshan: a bootstrap server, a server and a client, on loopback, with and without DTLS.
 
     from leshan.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
 
@@ -20,12 +20,20 @@ Formats by Leshan's names: TLV, SENML_CBOR, SENML_JSON, JSON, TEXT, OPAQUE, CBOR
 A response is {"code": "4.06", "name": "NOT_ACCEPTABLE", "diagnostic": …}, with "content", "content_format"
 (the number), "links" (Discover) and "location" (Create) where there are such.
 
+Keys and certificates (DER, private keys in PKCS#8) are hex everywhere, identities text.
+Commands of both servers
+  secure(endpoint, identity, key): only with that pre-shared key
+  secure(endpoint, certificate=True): only with a certificate, whose common name is the endpoint
+  secure(endpoint): only without DTLS
+
 Commands of BOOTSTRAP_SERVER
-  start(port=0) → port, uri
+  start(port=0, secure_port=0, certificate, private_key, trusted) → port, uri, secure_port, secure_uri.
+      trusted: the certificate of the clients' CA. Without these three there are pre-shared keys only.
   configure(endpoint, config): the fields of Leshan's BootstrapConfig as JSON, byte arrays in hex: autoIdForSecurityObject,
       contentFormat (a name; left out, what pct asks for, else TLV), toDelete (paths), security, servers, acls (by
       instance id). accounts() makes the usual one. Fields of a security: uri, bootstrapServer, securityMode
-      ("NO_SEC"), publicKeyOrId, serverPublicKey, secretKey, serverId, clientOldOffTime, bootstrapServerAccountTimeout;
+      ("NO_SEC", "PSK", "X509"), publicKeyOrId, serverPublicKey, secretKey, certificateUsage ("TRUST_ANCHOR_ASSERTION", …),
+      sni, serverId, clientOldOffTime, bootstrapServerAccountTimeout;
       of a server: shortId, lifetime, defaultMinPeriod, defaultMaxPeriod, notifIfDisabled, binding (["U"]), … ;
       of an acl: objectId, objectInstanceId, acls ({short id: rights}), AccessControlOwner. None leaves a resource out.
       Operations go out in this order: Discover if autoIdForSecurityObject, deletes, security, servers, acls, Finish.
@@ -42,7 +50,7 @@ Events of BOOTSTRAP_SERVER
   REQUEST_FAILED, FINISH_FAILED, CANCELLED, …)
 
 Commands of SERVER_AND_CLIENT, for the server
-  start_server(port=0, models=None) → port, uri. models: objects that Leshan has no definition of:
+  start_server(as start, and models=None) → as start. models: objects that Leshan has no definition of:
       {"3303": {"5700": "FLOAT R", "5605": "EXECUTE", "6": "STRING RW MULTIPLE"}}
   stop_server(), registrations() → list of what the event registered has
   read, observe(endpoint, path, format=None), discover, delete(endpoint, path), execute(endpoint, path, arguments=None),
@@ -57,7 +65,8 @@ Events of the server
 
 Commands of SERVER_AND_CLIENT, for clients
   start_client(endpoint, bootstrap_uri | server_uri, security_instance=0, short_server_id=1, lifetime=300,
-      preferred_format (left out: Leshan's default, SENML_CBOR; None: no pct), only_format, send_endpoint=True, retry_ms)
+      preferred_format (left out: Leshan's default, SENML_CBOR; None: no pct), only_format, send_endpoint=True, retry_ms,
+      identity, key | certificate, private_key, server_certificate: of the account)
   stop_client(endpoint, deregister=True), update_client(endpoint), bootstrap_client(endpoint, deregister=True),
   client_object(endpoint, object) → what the client holds, /0 too
 Events of clients, each with endpoint

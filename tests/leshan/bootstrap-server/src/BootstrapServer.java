@@ -46,7 +46,12 @@ import org.eclipse.leshan.server.bootstrap.InMemoryBootstrapConfigStore;
 import org.eclipse.leshan.server.bootstrap.LeshanBootstrapServer;
 import org.eclipse.leshan.server.bootstrap.LeshanBootstrapServerBuilder;
 import org.eclipse.leshan.server.californium.bootstrap.endpoint.CaliforniumBootstrapServerEndpointsProvider;
+import org.eclipse.leshan.server.californium.bootstrap.endpoint.coap.CoapBootstrapServerProtocolProvider;
+import org.eclipse.leshan.server.californium.bootstrap.endpoint.coaps.CoapsBootstrapServerProtocolProvider;
 import org.eclipse.leshan.server.model.StandardBootstrapModelProvider;
+import org.eclipse.leshan.server.security.BootstrapSecurityStoreAdapter;
+import org.eclipse.leshan.server.security.InMemorySecurityStore;
+import org.eclipse.leshan.server.security.SecurityInfo;
 
 /** Leshan's bootstrap server; leshan.py lists the commands and events. */
 public class BootstrapServer implements BootstrapSessionListener {
@@ -55,6 +60,8 @@ public class BootstrapServer implements BootstrapSessionListener {
     private final LwM2mModel model = new StaticModel(ObjectLoader.loadDefault());
     private final InMemoryBootstrapConfigStore configs = new InMemoryBootstrapConfigStore();
     private final Map<String, List<BootstrapDownlinkRequest<?>>> sequences = synchronizedMap(new HashMap<>());
+    private final InMemorySecurityStore securityInfos = new InMemorySecurityStore();
+    private final BootstrapSecurityStoreAdapter securityStore = new BootstrapSecurityStoreAdapter(securityInfos);
     private LeshanBootstrapServer server;
 
     public static void main(String[] args) throws Exception {
@@ -68,6 +75,7 @@ public class BootstrapServer implements BootstrapSessionListener {
                 .addDeserializer(ULong.class, from(json -> ULong.valueOf(json.bigIntegerValue()))) //
                 .addDeserializer(byte[].class, from(json -> Hex.decodeHex(json.asText().toCharArray()))));
         lines.command("start", this::start);
+        lines.command("secure", this::secure);
         lines.command("configure", this::configure);
         lines.command("sequence", this::sequence);
         lines.command("forget", this::forget);
@@ -94,18 +102,41 @@ public class BootstrapServer implements BootstrapSessionListener {
 
     // ---- commands
 
-    private Object start(JsonNode args) {
-        // DTLS: a second addEndpoint with Protocol.COAPS, its provider in Builder(…), and a security store.
-        CaliforniumBootstrapServerEndpointsProvider endpoints = new CaliforniumBootstrapServerEndpointsProvider.Builder()
-                .addEndpoint(new InetSocketAddress("127.0.0.1", args.path("port").asInt(0)), Protocol.COAP).build();
-        server = new LeshanBootstrapServerBuilder() //
+    private Object start(JsonNode args) throws Exception {
+        CaliforniumBootstrapServerEndpointsProvider endpoints = new CaliforniumBootstrapServerEndpointsProvider.Builder(
+                new CoapBootstrapServerProtocolProvider(), new CoapsBootstrapServerProtocolProvider())
+                .addEndpoint(address(args, "port"), Protocol.COAP) //
+                .addEndpoint(address(args, "secure_port"), Protocol.COAPS).build();
+        LeshanBootstrapServerBuilder builder = new LeshanBootstrapServerBuilder() //
                 .setEndpointsProviders(endpoints) //
                 .setSessionManager(new SessionManager()) //
-                .build();
+                .setSecurityStore(securityStore);
+        if (args.has("certificate"))
+            builder.setCertificateChain(Keys.certificates(args, "certificate"))
+                    .setPrivateKey(Keys.privateKey(args, "private_key"))
+                    .setTrustedCertificates(Keys.certificates(args, "trusted"));
+        server = builder.build();
         server.addListener(this);
         server.start();
         int port = server.getEndpoint(Protocol.COAP).getURI().getPort();
-        return Lines.map("port", port, "uri", "coap://127.0.0.1:" + port);
+        int secure = server.getEndpoint(Protocol.COAPS).getURI().getPort();
+        return Lines.map("port", port, "uri", "coap://127.0.0.1:" + port, //
+                "secure_port", secure, "secure_uri", "coaps://127.0.0.1:" + secure);
+    }
+
+    private static InetSocketAddress address(JsonNode args, String port) {
+        return new InetSocketAddress("127.0.0.1", args.path(port).asInt(0));
+    }
+
+    private Object secure(JsonNode args) throws Exception {
+        String endpoint = args.get("endpoint").asText();
+        securityInfos.remove(endpoint, true);
+        if (args.hasNonNull("identity"))
+            securityInfos.add(SecurityInfo.newPreSharedKeyInfo(endpoint, args.get("identity").asText(),
+                    Keys.bytes(args, "key")));
+        else if (args.path("certificate").asBoolean())
+            securityInfos.add(SecurityInfo.newX509CertInfo(endpoint));
+        return null;
     }
 
     private Object configure(JsonNode args) throws Exception {
@@ -192,7 +223,7 @@ public class BootstrapServer implements BootstrapSessionListener {
     /** A sequence may go on after a refused Finish, to mend what was wrong; Leshan alone would give up. */
     private class SessionManager extends DefaultBootstrapSessionManager {
         SessionManager() {
-            super(new TaskProvider(), new StandardBootstrapModelProvider(), new DefaultBootstrapAuthorizer(null));
+            super(new TaskProvider(), new StandardBootstrapModelProvider(), new DefaultBootstrapAuthorizer(securityStore));
         }
 
         @Override

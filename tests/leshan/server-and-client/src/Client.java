@@ -30,6 +30,8 @@ import org.eclipse.leshan.core.request.RegisterRequest;
 import org.eclipse.leshan.core.request.UpdateRequest;
 import org.eclipse.leshan.core.response.ReadResponse;
 import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpointsProvider;
+import org.eclipse.leshan.transport.californium.client.endpoint.coap.CoapClientProtocolProvider;
+import org.eclipse.leshan.transport.californium.client.endpoint.coaps.CoapsClientProtocolProvider;
 
 /** Leshan's client: objects 0, 1, 2 (no instance) and 3. */
 class Client {
@@ -50,14 +52,14 @@ class Client {
 
         ObjectsInitializer objects = new ObjectsInitializer();
         if (args.hasNonNull("bootstrap_uri")) {
-            Security security = Security.noSecBootstrap(args.get("bootstrap_uri").asText());
+            Security security = bootstrapSecurity(args, args.get("bootstrap_uri").asText());
             security.setId(args.path("security_instance").asInt(0));
             objects.setInstancesForObject(LwM2mId.SECURITY, security);
             objects.setClassForObject(LwM2mId.SERVER, org.eclipse.leshan.client.object.Server.class);
         } else {
             int shortServerId = args.path("short_server_id").asInt(1);
             objects.setInstancesForObject(LwM2mId.SECURITY,
-                    Security.noSec(args.get("server_uri").asText(), shortServerId));
+                    serverSecurity(args, args.get("server_uri").asText(), shortServerId));
             objects.setInstancesForObject(LwM2mId.SERVER, new org.eclipse.leshan.client.object.Server(shortServerId,
                     args.path("lifetime").asLong(300)));
         }
@@ -72,7 +74,8 @@ class Client {
         if (args.has("lifetime") && !args.hasNonNull("bootstrap_uri"))
             engine.setCommunicationPeriod(args.get("lifetime").asInt() * 1000 / 2);
 
-        LwM2mClientEndpointsProvider provider = new CaliforniumClientEndpointsProvider.Builder()
+        LwM2mClientEndpointsProvider provider = new CaliforniumClientEndpointsProvider.Builder(
+                new CoapClientProtocolProvider(), new CoapsClientProtocolProvider()) //
                 .setClientAddress(InetAddress.getLoopbackAddress()).build();
         Mode mode = args.path("send_endpoint").asBoolean(true) ? Mode.ALWAYS : Mode.NEVER;
         LeshanClientBuilder builder = new LeshanClientBuilder(new DefaultClientEndpointNameProvider(endpoint, mode)) //
@@ -92,6 +95,24 @@ class Client {
         client.addObserver(new Observer(endpoint));
         client.start();
         return null;
+    }
+
+    private static Security bootstrapSecurity(JsonNode args, String uri) {
+        if (args.has("identity"))
+            return Security.pskBootstrap(uri, args.get("identity").asText().getBytes(), Keys.bytes(args, "key"));
+        if (args.has("certificate"))
+            return Security.x509Bootstrap(uri, Keys.bytes(args, "certificate"), Keys.bytes(args, "private_key"),
+                    Keys.bytes(args, "server_certificate"));
+        return Security.noSecBootstrap(uri);
+    }
+
+    private static Security serverSecurity(JsonNode args, String uri, int shortId) {
+        if (args.has("identity"))
+            return Security.psk(uri, shortId, args.get("identity").asText().getBytes(), Keys.bytes(args, "key"));
+        if (args.has("certificate"))
+            return Security.x509(uri, shortId, Keys.bytes(args, "certificate"), Keys.bytes(args, "private_key"),
+                    Keys.bytes(args, "server_certificate"));
+        return Security.noSec(uri, shortId);
     }
 
     private static ContentFormat format(JsonNode json) {

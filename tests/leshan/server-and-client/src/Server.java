@@ -48,15 +48,21 @@ import org.eclipse.leshan.server.registration.Registration;
 import org.eclipse.leshan.server.registration.RegistrationListener;
 import org.eclipse.leshan.server.registration.RegistrationUpdate;
 import org.eclipse.leshan.server.send.SendListener;
+import org.eclipse.leshan.servers.security.InMemorySecurityStore;
+import org.eclipse.leshan.servers.security.SecurityInfo;
 import org.eclipse.leshan.transport.californium.server.endpoint.CaliforniumServerEndpointsProvider;
+import org.eclipse.leshan.transport.californium.server.endpoint.coap.CoapServerProtocolProvider;
+import org.eclipse.leshan.transport.californium.server.endpoint.coaps.CoapsServerProtocolProvider;
 
 class Server implements RegistrationListener, ObservationListener, SendListener {
     private final Lines lines;
+    private final InMemorySecurityStore securityInfos = new InMemorySecurityStore();
     private LeshanServer server;
 
     Server(Lines lines) {
         this.lines = lines;
         lines.command("start_server", this::start);
+        lines.command("secure", this::secure);
         lines.command("stop_server", this::stop);
         lines.command("registrations", this::registrations);
         lines.command("read", args -> send(args, new ReadRequest(format(args), path(args))));
@@ -96,22 +102,45 @@ class Server implements RegistrationListener, ObservationListener, SendListener 
 
     // ---- commands
 
-    private Object start(JsonNode args) {
+    private Object start(JsonNode args) throws Exception {
         List<ObjectModel> models = ObjectLoader.loadAllDefault();
         models.addAll(Nodes.toModels(args.get("models")));
-        // DTLS: a second addEndpoint with Protocol.COAPS, its provider in Builder(…), and a security store.
-        CaliforniumServerEndpointsProvider endpoints = new CaliforniumServerEndpointsProvider.Builder()
-                .addEndpoint(new InetSocketAddress("127.0.0.1", args.path("port").asInt(0)), Protocol.COAP).build();
-        server = new LeshanServerBuilder() //
+        CaliforniumServerEndpointsProvider endpoints = new CaliforniumServerEndpointsProvider.Builder(
+                new CoapServerProtocolProvider(), new CoapsServerProtocolProvider()) //
+                .addEndpoint(address(args, "port"), Protocol.COAP) //
+                .addEndpoint(address(args, "secure_port"), Protocol.COAPS).build();
+        LeshanServerBuilder builder = new LeshanServerBuilder() //
                 .setEndpointsProviders(endpoints) //
-                .setObjectModelProvider(new VersionedModelProvider(models)) //
-                .build();
+                .setSecurityStore(securityInfos) //
+                .setObjectModelProvider(new VersionedModelProvider(models));
+        if (args.has("certificate"))
+            builder.setCertificateChain(Keys.certificates(args, "certificate"))
+                    .setPrivateKey(Keys.privateKey(args, "private_key"))
+                    .setTrustedCertificates(Keys.certificates(args, "trusted"));
+        server = builder.build();
         server.getRegistrationService().addListener(this);
         server.getObservationService().addListener(this);
         server.getSendService().addListener(this);
         server.start();
         int port = server.getEndpoint(Protocol.COAP).getURI().getPort();
-        return Lines.map("port", port, "uri", "coap://127.0.0.1:" + port);
+        int secure = server.getEndpoint(Protocol.COAPS).getURI().getPort();
+        return Lines.map("port", port, "uri", "coap://127.0.0.1:" + port, //
+                "secure_port", secure, "secure_uri", "coaps://127.0.0.1:" + secure);
+    }
+
+    private static InetSocketAddress address(JsonNode args, String port) {
+        return new InetSocketAddress("127.0.0.1", args.path(port).asInt(0));
+    }
+
+    private Object secure(JsonNode args) throws Exception {
+        String endpoint = args.get("endpoint").asText();
+        securityInfos.remove(endpoint, true);
+        if (args.hasNonNull("identity"))
+            securityInfos.add(SecurityInfo.newPreSharedKeyInfo(endpoint, args.get("identity").asText(),
+                    Keys.bytes(args, "key")));
+        else if (args.path("certificate").asBoolean())
+            securityInfos.add(SecurityInfo.newX509CertInfo(endpoint));
+        return null;
     }
 
     private Object stop(JsonNode args) {
