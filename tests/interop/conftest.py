@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pytest
 from device_objects import MODELS, SENSOR, TEST_OBJECT
+from keys import SERVER
 from processes import Device, Managed
 from leshan.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
 
@@ -13,18 +14,23 @@ class Peers(NamedTuple):
     bootstrap: Leshan  # the process with the bootstrap server
     bootstrap_uri: str
     bootstrap_port: int
+    secure_bootstrap_uri: str
     server: Leshan  # the process with the server and clients
     server_uri: str
     server_port: int
+    secure_server_uri: str
 
 
 @pytest.fixture(scope="session")
 def running_leshan():
     Leshan.build()
     with Leshan(BOOTSTRAP_SERVER) as bootstrap, Leshan(SERVER_AND_CLIENT) as server:
-        b = bootstrap.call("start")
-        s = server.call("start_server", models=MODELS)
-        yield Peers(bootstrap, b["uri"], b["port"], server, s["uri"], s["port"])
+        b = bootstrap.call("start", **SERVER)
+        s = server.call("start_server", models=MODELS, **SERVER)
+        yield Peers(
+            *(bootstrap, b["uri"], b["port"], b["secure_uri"]),
+            *(server, s["uri"], s["port"], s["secure_uri"]),
+        )
 
 
 @pytest.fixture

@@ -1,12 +1,13 @@
 # A device to be driven by a test: our client under MicroPython. processes.py starts it, driven.py says how
 # it is driven.
 #
-# Configuration: {"endpoint", "version", "device", "bootstrap_uri", "hold_off",
-#   "servers": [{"short_id", "uri", "lifetime", "queue", "settings": {resource id: value}}],
-#   "coap": {short id: [ACK_TIMEOUT ms, percent, MAX_RETRANSMIT]},
+# Configuration: {"endpoint", "version", "device", "bootstrap_uri", "bootstrap_keys", "hold_off",
+#   "servers": [{"short_id", "uri", "lifetime", "queue", "keys", "settings": {resource id: value}}],
+#   "coap": {short id: [ACK_TIMEOUT ms, percent, MAX_RETRANSMIT]}, "handshake_ms",
 #   "objects": [{"id", "resources": {id: "FLOAT RW MULTIPLE"}, "instances", "version", "multiple",
 #       "bootstrap"}],
 #   "control"}
+# Keys of an account are {resource id: value} of /0/x, the mode (2) with them; without it is NoSec.
 # Events are the client's with all their details, and EXECUTED, WRITTEN and DONE, of its resources.
 # Commands:
 #   {"call": a method of the client, "args": […]}
@@ -97,6 +98,12 @@ def make_object(spec):
     return obj
 
 
+def keys_of(spec):
+    """Security Mode and security data of an account, as add_server() and add_bootstrap_server() take them."""
+    values = values_of(lambda rid: 0, spec or {})
+    return values.pop(2, lwm2m.SEC_NONE), values
+
+
 def command(client, m):
     args = m.get("args", [])
     if "object" not in m:
@@ -121,18 +128,22 @@ def main(config):
     )
     for spec in config.get("objects", ()):
         client.add_object(make_object(spec))
+    client.net.handshake_ms = config.get("handshake_ms", client.net.handshake_ms)
     for server in config.get("servers", ()):
+        mode, security = keys_of(server.get("keys"))
         client.add_server(
             server["short_id"],
             server["uri"],
-            lwm2m.SEC_NONE,
+            mode,
             server.get("lifetime", 300),
             server.get("queue", False),
+            security=security,
         )
         settings = server.get("settings", {})
         client.set_server(server["short_id"], {int(rid): settings[rid] for rid in settings})
     if "bootstrap_uri" in config:
-        client.add_bootstrap_server(config["bootstrap_uri"], lwm2m.SEC_NONE)
+        mode, security = keys_of(config.get("bootstrap_keys"))
+        client.add_bootstrap_server(config["bootstrap_uri"], mode, security=security)
         if "hold_off" in config:
             client.set_hold_off(config["hold_off"])
     for short_id in config.get("coap", ()):

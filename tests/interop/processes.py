@@ -24,6 +24,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import keys
 import stage
 import steps
 
@@ -56,6 +57,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            errors="backslashreplace",  # for a key to be found as well
         )
         self._other_lines = []  # tracebacks
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -77,9 +79,10 @@ class Program:
             self._end(signal.SIGINT)
 
     def end(self):
-        """Press Ctrl-C, and see that the program ends well."""
+        """Press Ctrl-C, and see that the program ends well and has printed no key."""
         assert self._end(signal.SIGINT) == 0, self._said()
         assert not self._other_lines, self._said()
+        assert not keys.printed(self._said())
 
     def _end(self, how):
         self._process.send_signal(how)  # nothing where it has ended already

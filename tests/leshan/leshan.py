@@ -98,14 +98,20 @@ class LeshanError(Exception):
     pass
 
 
-def accounts(server_uri, bootstrap_uri=None, short_id=1, lifetime=300, **config):
-    """The usual BootstrapConfig: one server without security in /0/1 (/0/0 is the bootstrap server's) and /1/0."""
-    security = {"1": {"uri": server_uri, "securityMode": "NO_SEC", "serverId": short_id}}
+def accounts(
+    server_uri, bootstrap_uri=None, short_id=1, lifetime=300, keys=None, bootstrap_keys=None, **config
+):
+    """The usual BootstrapConfig: one server in /0/1 (/0/0 is the bootstrap server's) and /1/0.
+
+    keys: fields of the security instance besides, such as securityMode; without them there is no security.
+    """
+    no_keys = {"securityMode": "NO_SEC"}
+    security = {"1": {"uri": server_uri, "serverId": short_id, **(keys or no_keys)}}
     if bootstrap_uri:
         security["0"] = {
             "uri": bootstrap_uri,
-            "securityMode": "NO_SEC",
             "bootstrapServer": True,
+            **(bootstrap_keys or no_keys),
         }
     servers = {"0": {"shortId": short_id, "lifetime": lifetime}}
     return {"toDelete": ["/0", "/1"], "security": security, "servers": servers, **config}
