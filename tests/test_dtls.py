@@ -259,7 +259,7 @@ def test_what_openssl_server_refuses(start, pem):
         server.stop()
 
     ccm = psk_options("PSK-AES128-CCM8", key=KEY + b"x")
-    text = "down a3 wrong pre-shared key, or no answer any more"  # it says nothing about a key
+    text = "down a3 wrong pre-shared key or identity, or no answer any more"  # it says nothing about a key
     refused(text, PSK, "-nocert", *ccm, handshake_ms=1500)
     other = psk_options("PSK-AES256-CCM8")
     refused("down 81 the server accepts none of the cipher suites", PSK, "-nocert", *other)

@@ -165,25 +165,100 @@ def test_the_end_of_the_program_deregisters(leshan, register, endpoint, keys):
 
 # --- What is refused
 
+SILENT = "wrong pre-shared key or identity, or no answer any more"
+NOT_ACCEPTED = "the server does not accept the certificate (alert 42)"
+REFUSED = {
+    # Scandium says nothing to a client that it does not know, or with another key.
+    "wrong-key": (WRONG, OTHER, "5.03", SILENT),
+    "unknown-identity": (UNKNOWN, OTHER, "5.03", SILENT),
+    "certificate-of-nobody": (x509(certs.SELF, certs.SELF_KEY), PINNED, "4.01", NOT_ACCEPTED),
+    "another-certificate-of-the-server": (
+        x509(server=certs.SERVER_EXPIRED),
+        PINNED,
+        "4.01",
+        "the server's certificate is not the account's",
+    ),
+    "server-of-another-ca": (
+        x509(server=certs.SELF, usage=2),
+        BY_CA,
+        "4.01",
+        "the server's certificate is not signed by the CA",
+    ),
+}
+
+
+@pytest.mark.parametrize("keys, known, code, text", REFUSED.values(), ids=REFUSED)
+def test_a_handshake_for_a_registration_fails(leshan, register, keys, known, code, text):
+    device = register(keys, known)
+    failed = device.wait_event("REG_FAILED", short_id=1)
+    assert (failed["code"], failed["internal"], failed["text"]) == (code, True, text)
+    assert not leshan.server.events("registered")
+
+
+@pytest.mark.parametrize("keys, known, code, text", REFUSED.values(), ids=REFUSED)
+def test_a_handshake_for_a_bootstrap_fails(leshan, bootstrap, keys, known, code, text):
+    device = bootstrap(keys, OTHER, known=known, handshake_ms=HANDSHAKE_MS)
+    failed = device.wait_event("BS_FAILED", short_id=65535)
+    assert (failed["code"], failed["internal"], failed["text"]) == (code, True, text)
+    assert not leshan.bootstrap.events("session_initiated")
+
 
 @pytest.mark.parametrize(
-    "keys, known, text",
-    [
-        (WRONG, OTHER, "?"),
-        (UNKNOWN, OTHER, "?"),
-        (FIRST, None, "?"),
-        (x509(certs.SELF, certs.SELF_KEY), PINNED, "?"),
-        (x509(server=certs.SERVER_EXPIRED), PINNED, "the server's certificate is not the account's"),
-        (x509(server=certs.SELF, usage=2), PINNED, "?"),
-        (x509(certs.SERVER, certs.SERVER_KEY), PINNED, "?"),
-    ],
-    ids=[
-        *("wrong-key", "unknown-identity", "no-keys-known", "certificate-of-nobody"),
-        *("certificate-of-another-server", "server-of-another-ca", "certificate-of-another"),
-    ],
+    "keys", [OTHER, x509(certs.SERVER, certs.SERVER_KEY)], ids=["psk", "x509"]
 )
-def test_a_registration_is_refused(leshan, register, endpoint, keys, known, text):
-    device = register(keys, known)
-    failed = device.wait_event("REG_FAILED")
-    print(failed)
-    assert 0
+def test_an_endpoint_that_is_not_the_keys_is_refused(leshan, register, bootstrap, keys):
+    # A key that is another endpoint's, and a certificate whose common name is "server".
+    for process in (leshan.bootstrap, leshan.server):
+        process.call("secure", endpoint="server", **keys.secure)
+    try:
+        failed = register(keys, FIRST).wait_event("REG_FAILED", short_id=1)
+        assert (failed["code"], failed["internal"]) == ("4.03", False)
+        failed = bootstrap(keys, FIRST, known=FIRST).wait_event("BS_FAILED", short_id=65535)
+        assert (failed["code"], failed["internal"]) == ("4.00", False)
+    finally:
+        for process in (leshan.bootstrap, leshan.server):
+            process.call("secure", endpoint="server")
+    assert not leshan.server.events("registered")
+    assert leshan.bootstrap.events("session_unauthorized")
+
+
+# --- What changes
+
+
+def test_bootstrap_again_with_another_key_for_the_same_server(leshan, bootstrap, endpoint):
+    device = bootstrap(FIRST, WRONG)
+    leshan.server.wait_event("registered", endpoint=endpoint)
+    device.wait_event("REG_REGISTERED")
+    config = accounts(leshan.secure_server_uri, keys=OTHER.leshan, lifetime=77)
+    leshan.bootstrap.call("configure", endpoint=endpoint, config=config)
+    managed = Managed(device, leshan.server)
+    assert managed("execute", "/1/0/9")["code"] == "2.04"
+    leshan.bootstrap.wait_event("session_finished", endpoint=endpoint)
+    leshan.server.call("secure", endpoint=endpoint, **OTHER.secure)
+    assert device.wait_event("REG_REGISTERED")["lifetime"] == 77
+    assert OTHER.account.items() <= device.object(0)["1"].items()
+    assert managed("read", "/1/0/1")["content"] == 77
+
+
+@pytest.mark.parametrize("keys", [FIRST, PINNED], ids=["psk", "x509"])
+def test_a_server_that_forgot_its_sessions_is_registered_with_again(
+    device, other_server, endpoint, keys
+):
+    server, _ = other_server
+    server.call("stop_server")
+    uri = server.call("start_server", models=MODELS, **SERVER)["secure_uri"]
+    server.call("secure", endpoint=endpoint, **keys.secure)
+    account = {"short_id": 1, "uri": uri, "keys": keys.account, "settings": {"18": 0}}
+    ours = device(servers=[account], coap={"1": QUICK}, handshake_ms=HANDSHAKE_MS)
+    server.wait_event("registered", endpoint=endpoint)
+    ours.wait_event("REG_REGISTERED")
+    server.call("stop_server")
+    server.call("start_server", secure_port=int(uri.rpartition(":")[2]), **SERVER)
+    start = time.monotonic()
+    ours.set("/1/0/1", 500)  # leads to an update, of a session that is unknown there
+    failed = ours.wait_event("REG_UPDATE_FAILED")
+    assert (failed["code"], failed["internal"]) == ("5.03", True)
+    assert ours.wait_event("REG_REGISTERED")["lifetime"] == 500
+    assert server.wait_event("registered", endpoint=endpoint)["lifetime"] == 500
+    # The update's transmissions of at most 150 ms and a handshake.
+    assert time.monotonic() - start < 3

@@ -465,7 +465,7 @@ class Session(io.IOBase):
         if self._heard and self._finished == 1:
             text = "the server does not answer, it may not know this client's certificate or key"
             if not self.check:
-                text = "wrong pre-shared key, or no answer any more"
+                text = "wrong pre-shared key or identity, or no answer any more"
         self.end(_UNAVAILABLE, text)
 
     def _fail(self, e):
