@@ -38,8 +38,8 @@ check: ## lint, formatting and spelling
 	@$(venv) -m ruff format --check
 	@$(venv) -m codespell_lib
 
-interop: ## tests with Leshan's servers, which Maven fetches
-	@$(build) --venv --also java --also mvn
+interop: ## tests with Leshan, which Maven fetches, and with libcoap
+	@$(build) --venv --also java --also mvn --also coap-server-gnutls
 	@$(venv) -m pytest tests/interop $(PYTEST_ARGS)
 
 bench: ## memory, datagrams and time of the client, in a 32-bit build

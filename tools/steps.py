@@ -20,7 +20,12 @@ MPY_CROSS = BUILD / "unix" / "mpy-cross"
 MICROPYTHON = BUILD / "unix" / "micropython"
 
 # The Debian package that has a program, where the two differ in name.
-_PACKAGES = {"apt-get": "apt", "java": "default-jre-headless", "mvn": "maven"}
+_PACKAGES = {
+    "apt-get": "apt",
+    "coap-server-gnutls": "libcoap3-bin",
+    "java": "default-jre-headless",
+    "mvn": "maven",
+}
 
 
 def rel(path: Path) -> str:

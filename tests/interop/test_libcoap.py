@@ -1,0 +1,147 @@
+"""DTLS with libcoap's programs, each built with GnuTLS and with OpenSSL: our client and its servers."""
+
+import base64
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+
+import pytest
+from keys import certs, psk, x509
+from processes import Device
+
+ENDPOINT = "device-1"
+KEYS = psk(ENDPOINT, b"a-key-for-libcoap")
+WRONG = psk(ENDPOINT, b"not-the-one-it-has")
+PINNED = x509()
+BY_CA = x509(server=certs.CA, usage=2)
+STRANGER = x509(certs.SELF, certs.SELF_KEY)
+FOREIGN = x509(server=certs.SELF, usage=2)
+ONCE = {"17": 1, "18": 0, "20": 1}  # one attempt to register is all
+
+
+def program(name, build):
+    path = shutil.which("%s-%s" % (name, build))
+    assert path, "This needs %s-%s: apt-get install libcoap3-bin" % (name, build)
+    return path
+
+
+class Libcoap:
+    """A server of libcoap, and what it says."""
+
+    def __init__(self, name, build, *options):
+        port = two_ports()
+        command = [program(name, build), "-v", "7", "-A", "127.0.0.1", "-p", str(port), *options]
+        self.uri = "coaps://127.0.0.1:%d" % (port + 1)
+        self._said = []
+        self._changed = threading.Condition()
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            with self._changed:
+                self._said.append(line)
+                self._changed.notify_all()
+
+    def expect(self, pattern):
+        with self._changed:
+            found = self._changed.wait_for(lambda: re.search(pattern, "".join(self._said)), 10)
+            assert found, "no %s in\n%s" % (pattern, "".join(self._said))
+
+    def __enter__(self):
+        self.expect("created DTLS endpoint")
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        self._process.stdout.close()
+
+
+def two_ports():
+    """A free port with another one behind it: libcoap has CoAP on the one and DTLS on the other."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                try:
+                    other.bind(("127.0.0.1", port + 1))
+                except (OSError, OverflowError):
+                    continue
+        return port
+
+
+@pytest.fixture
+def certificates(tmp_path):
+    """Options for a server with certificates: its own with the key, and the CA of clients."""
+    key = base64.encodebytes(certs.SERVER_KEY).decode()
+    own = ssl.DER_cert_to_PEM_cert(certs.SERVER)
+    own += "-----BEGIN PRIVATE KEY-----\n%s-----END PRIVATE KEY-----\n" % key
+    (tmp_path / "server.pem").write_text(own)
+    (tmp_path / "ca.pem").write_text(ssl.DER_cert_to_PEM_cert(certs.CA))
+    return "-c", str(tmp_path / "server.pem"), "-C", str(tmp_path / "ca.pem")
+
+
+def options(keys, certificates):
+    if keys.account["2"] == 2:
+        return certificates
+    return "-k", bytes.fromhex(keys.account["5"]["hex"]).decode()
+
+
+def device(uri, keys, **config):
+    server = {"short_id": 1, "uri": uri, "keys": keys.account, "settings": ONCE}
+    return Device(ENDPOINT, servers=[server], **config)
+
+
+BUILDS = pytest.mark.parametrize("build", ["gnutls", "openssl"])
+KINDS = pytest.mark.parametrize("keys", [KEYS, PINNED, BY_CA], ids=["psk", "pinned", "ca"])
+
+
+@BUILDS
+@KINDS
+def test_register_with_its_resource_directory(build, keys, certificates):
+    # It takes a LwM2M registration for one of its own (RFC 9176 5); POST to an entry is an update.
+    with Libcoap("coap-rd", build, *options(keys, certificates)) as server:
+        with device(server.uri, keys) as client:
+            client.wait_event("REG_REGISTERED")
+            client.set("/1/0/1", 500)
+            client.wait_event("REG_UPDATING")
+            client.wait_event("REG_REGISTERED")
+            client.end()
+            assert client.names()[-1] == "REG_UNREGISTERED"
+
+
+@BUILDS
+@KINDS
+def test_its_server_has_no_registration_interface(build, keys, certificates):
+    with Libcoap("coap-server", build, *options(keys, certificates)) as server:
+        with device(server.uri, keys) as client:
+            failed = client.wait_event("REG_FAILED")
+            assert (failed["code"], failed["internal"]) == ("4.04", False)
+            assert failed["text"] == "Not Found"  # libcoap's words
+
+
+@BUILDS
+@pytest.mark.parametrize(
+    "keys, code, text",
+    [
+        (WRONG, "5.03", "wrong pre-shared key or identity, or no answer any more"),
+        (STRANGER, "4.01", "the server does not accept the certificate"),
+        (FOREIGN, "4.01", "the server's certificate is not signed by the CA"),
+    ],
+    ids=["wrong-key", "certificate-of-nobody", "server-of-another-ca"],
+)
+def test_a_handshake_fails(build, keys, code, text, certificates):
+    with Libcoap("coap-server", build, *certificates, *options(KEYS, certificates)) as server:
+        with device(server.uri, keys, handshake_ms=2000) as client:
+            failed = client.wait_event("REG_FAILED")
+            assert (failed["code"], failed["internal"]) == (code, True)
+            assert failed["text"].startswith(text)
