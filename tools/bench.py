@@ -22,6 +22,8 @@ from steps import BUILD, MICROPYTHON, ROOT, rel
 from udp_relay import Datagram, UdpRelay
 
 sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "interop"))
+import keys
 from leshan.leshan import (
     BOOTSTRAP_SERVER,
     SERVER_AND_CLIENT,
@@ -31,6 +33,10 @@ from leshan.leshan import (
 
 PROGRAMS = ROOT / "tools" / "bench"
 ENDPOINT = "bench-device"
+SECURE_ENDPOINT = "device-1"  # the common name of the tests' certificate
+PSK = keys.psk(SECURE_ENDPOINT, b"sixteen-byte-key")
+OTHER_PSK = keys.psk(SECURE_ENDPOINT, b"another-such-key")
+X509 = keys.x509()
 FROZEN = BUILD / "unix32" / "micropython"  # 32-bit, the client frozen, mbedTLS on its heap
 LARGE_HEAP = 1_000_000
 HEAP_STEP = 128  # bytes, the precision of the least heap
@@ -49,11 +55,15 @@ class Row:
         return self.most is not None and self.value > self.most
 
 
-def device(uri: str, heap: int) -> "Optional[dict]":
+def device(uri: str, heap: int, secure: "Optional[keys.Keys]" = None) -> "Optional[dict]":
     """Run the bench's client in a heap of that many bytes; None where it did not register."""
-    command = [str(FROZEN), "-X", f"heapsize={heap}", str(PROGRAMS / "device.py"), uri]
+    endpoint = SECURE_ENDPOINT if secure else ENDPOINT
+    command = [str(FROZEN), "-X", f"heapsize={heap}", str(PROGRAMS / "device.py"), endpoint, uri]
+    given = json.dumps(secure.account) if secure else ""
     env = dict(os.environ, MICROPYPATH=".frozen")
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        command, env=env, input=given, capture_output=True, text=True, timeout=60
+    )
     # Anything else that it prints is a failure that it has got over.
     return json.loads(done.stdout) if done.stdout.startswith('{"registered"') else None
 
@@ -82,8 +92,8 @@ def turns(record: List[Datagram]) -> float:
 
 
 def until_registered(first: UdpRelay, second: UdpRelay) -> List[Datagram]:
-    """What goes from a run's Bootstrap-Request, its first datagram through the first relay, to the
-    2.01 that answers its registration through the second."""
+    """What goes from a run's first datagram through the first relay, a Bootstrap-Request or a
+    ClientHello, to the 2.01 that answers its registration through the second."""
     start = next(i for i, datagram in enumerate(first.record) if datagram.to_target)
     begin = first.record[start].at
     registration = []
@@ -91,37 +101,64 @@ def until_registered(first: UdpRelay, second: UdpRelay) -> List[Datagram]:
         # The server may still answer the de-registration of the run before.
         if datagram.at > begin and (registration or datagram.to_target):
             registration.append(datagram)
-            if not datagram.to_target and datagram.data[1] == 0x41:
+            # Under DTLS it is the first that has application data (RFC 5246 6.2.1).
+            created = datagram.data[0] == 23 or datagram.data[1] == 0x41
+            if not datagram.to_target and created:
                 break
     return sorted(first.record[start:] + registration, key=lambda datagram: datagram.at)
 
 
-def exchange(name: str, uri: str, relays: Tuple[UdpRelay, UdpRelay], goals: bool) -> Iterator[Row]:
+def exchange(
+    name: str,
+    uri: str,
+    relays: Tuple[UdpRelay, UdpRelay],
+    goals: "Tuple[Optional[int], Optional[int]]",  # datagrams, bytes
+    secure: "Optional[keys.Keys]" = None,
+) -> Iterator[Row]:
     """Rows of bootstrap and registration with one pair of servers, through the relays."""
     seconds = []
     for _ in range(RUNS):
         for relay in relays:
             relay.record.clear()
-        if device(uri, LARGE_HEAP) is None:
+        if device(uri, LARGE_HEAP, secure) is None:
             raise SystemExit(f"The bench's client did not register with {name}'s server.")
         record = until_registered(*relays)
         seconds.append(turns(record))
-    yield Row(f"datagrams, {name}", len(record), "", 14 if goals else None)
+    yield Row(f"datagrams, {name}", len(record), "", goals[0])
     size = sum(len(datagram.data) for datagram in record)
-    yield Row(f"UDP payload, {name}", size, "B", 760 if goals else None)
+    yield Row(f"UDP payload, {name}", size, "B", goals[1])
     ms = statistics.median(seconds) * 1000
-    yield Row(f"time on the client's side, {name}", round(ms, 1), "ms", 50)
+    most = None if secure else 50
+    yield Row(f"time on the client's side, {name}", round(ms, 1), "ms", most)
 
 
 def with_leshan() -> Iterator[Row]:
     Leshan.build()
     with Leshan(BOOTSTRAP_SERVER) as bootstrap, Leshan(SERVER_AND_CLIENT) as server:
-        server_port = server.call("start_server")["port"]
-        with UdpRelay(bootstrap.call("start")["port"]) as first, UdpRelay(server_port) as second:
+        from_bootstrap = bootstrap.call("start", **keys.SERVER)
+        from_server = server.call("start_server", **keys.SERVER)
+
+        def configure(endpoint: str, **account: object) -> None:
+            bootstrap.call("configure", endpoint=endpoint, config=accounts(**account))
+
+        with UdpRelay(from_bootstrap["port"]) as first, UdpRelay(from_server["port"]) as second:
+            configure(ENDPOINT, server_uri=f"coap://{HOST}:{second.port}")
             uri = f"coap://{HOST}:{first.port}"
-            config = accounts(f"coap://{HOST}:{second.port}")
-            bootstrap.call("configure", endpoint=ENDPOINT, config=config)
-            yield from exchange("Leshan", uri, (first, second), True)
+            yield from exchange("Leshan", uri, (first, second), (14, 760))
+        for name, account, then, goals in (
+            ("Leshan, PSK and CCM_8", PSK, OTHER_PSK, (26, 2269)),
+            ("Leshan, X.509 and CCM_8", X509, X509, (None, 5629)),
+        ):
+            bootstrap.call("secure", endpoint=SECURE_ENDPOINT, **account.secure)
+            server.call("secure", endpoint=SECURE_ENDPOINT, **then.secure)
+            with contextlib.ExitStack() as stack:
+                relays = tuple(
+                    stack.enter_context(UdpRelay(started["secure_port"]))
+                    for started in (from_bootstrap, from_server)
+                )
+                uris = [f"coaps://{HOST}:{relay.port}" for relay in relays]
+                configure(SECURE_ENDPOINT, server_uri=uris[1], keys=then.leshan)
+                yield from exchange(name, uris[0], relays, goals, account)
 
 
 @contextlib.contextmanager
@@ -155,7 +192,7 @@ def with_own() -> Iterator[Row]:
         second.target_port = ports[1]
         with UdpRelay(ports[0]) as first:
             uri = f"coap://{HOST}:{first.port}"
-            yield from exchange("ours", uri, (first, second), False)
+            yield from exchange("ours", uri, (first, second), (None, None))
             yield from heap(uri)
         yield from many(f"coap://{HOST}:{ports[0]}")
 

@@ -43,7 +43,9 @@ def x509(certificate=certs.CLIENT, key=certs.CLIENT_KEY, server=certs.SERVER, us
         account["15"] = usage
         leshan["certificateUsage"] = {2: "TRUST_ANCHOR_ASSERTION"}[usage]
     client = {"certificate": certificate.hex(), "private_key": key.hex()}
-    return Keys(account, leshan, {**client, "server_certificate": server.hex()}, {"certificate": True})
+    return Keys(
+        account, leshan, {**client, "server_certificate": server.hex()}, {"certificate": True}
+    )
 
 
 # What Leshan's servers have for clients with certificates.

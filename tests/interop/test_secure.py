@@ -109,9 +109,7 @@ def test_bootstrap_and_management(leshan, bootstrap, endpoint, first, then):
     assert managed("read", "/0")["code"] == "4.01"
 
 
-@pytest.mark.parametrize(
-    "keys, number", [(FIRST, 0xC0A8), (PINNED, 0xC0AE)], ids=["psk", "x509"]
-)
+@pytest.mark.parametrize("keys, number", [(FIRST, 0xC0A8), (PINNED, 0xC0AE)], ids=["psk", "x509"])
 def test_the_suite_is_that_of_rfc_7925(leshan, register, keys, number):
     with UdpRelay(int(leshan.secure_server_uri.rpartition(":")[2])) as relay:
         device = register(keys, uri="coaps://127.0.0.1:%d" % relay.port)
@@ -131,7 +129,7 @@ def secured(request, leshan, register):
 
 
 def test_management(secured):
-    assert secured("read", "/3303/0/5700")["content"] == 21.5
+    assert secured("read", "/3303/0/5700")["content"] == SENSOR["instances"]["0"]["5700"]
     assert secured("execute", "/3303/0/5605")["code"] == "2.04"
     secured.device.wait_event("EXECUTED", path="/3303/0/5605")
     assert secured("discover", "/3303")["code"] == "2.05"

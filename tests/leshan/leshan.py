@@ -98,9 +98,7 @@ class LeshanError(Exception):
     pass
 
 
-def accounts(
-    server_uri, bootstrap_uri=None, short_id=1, lifetime=300, keys=None, bootstrap_keys=None, **config
-):
+def accounts(server_uri, bootstrap_uri=None, short_id=1, lifetime=300, keys=None, **config):
     """The usual BootstrapConfig: one server in /0/1 (/0/0 is the bootstrap server's) and /1/0.
 
     keys: fields of the security instance besides, such as securityMode; without them there is no security.
@@ -111,7 +109,7 @@ def accounts(
         security["0"] = {
             "uri": bootstrap_uri,
             "bootstrapServer": True,
-            **(bootstrap_keys or no_keys),
+            **no_keys,
         }
     servers = {"0": {"shortId": short_id, "lifetime": lifetime}}
     return {"toDelete": ["/0", "/1"], "security": security, "servers": servers, **config}

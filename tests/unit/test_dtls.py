@@ -119,7 +119,9 @@ def test_wrong_key_without_an_alert():
     assert client.session.next_ms(network.now) == 1
     network.now += 1
     network.pump()
-    assert client.events == [(UNAVAILABLE, "wrong pre-shared key or identity, or no answer any more")]
+    assert client.events == [
+        (UNAVAILABLE, "wrong pre-shared key or identity, or no answer any more")
+    ]
 
 
 def test_no_answer():

@@ -1,5 +1,7 @@
-# What make bench runs on the client's side: device.py URI-of-the-bootstrap-server
+# What make bench runs on the client's side: device.py ENDPOINT URI-of-the-bootstrap-server
 #
+# On standard input are keys as JSON, {resource id of /0/x: value}, the Security Mode with them;
+# bytes are {"hex": …}; or nothing.
 # Bootstraps, registers, steps idly, and prints its heap as JSON. Runs with the library frozen.
 
 import gc
@@ -24,8 +26,23 @@ def idle_steps(client):
     return gc.mem_alloc() - before
 
 
-client = lwm2m.Client("bench-device", on_event=registered)
-client.add_bootstrap_server(sys.argv[1], lwm2m.SEC_NONE)
+def keys():
+    line = sys.stdin.readline()
+    if not line:
+        return lwm2m.SEC_NONE, None
+    import json
+    from binascii import unhexlify
+
+    given = json.loads(line)
+    values = {int(rid): given[rid] for rid in given}
+    for rid in values:
+        if isinstance(values[rid], dict):
+            values[rid] = unhexlify(values[rid]["hex"])
+    return values.pop(2), values
+
+
+client = lwm2m.Client(sys.argv[1], on_event=registered)
+client.add_bootstrap_server(sys.argv[2], *keys())
 client.step(3)  # far more than it takes, if it succeeds
 client.step(1)  # the server has its answers to what it asks at once
 gc.collect()
