@@ -20,6 +20,8 @@ class Keys(NamedTuple):
     leshan: dict  # fields of a security instance of Leshan's bootstrap server
     client: dict  # arguments of Leshan's client
     secure: dict  # arguments of the command secure of Leshan's servers
+    ours: dict  # "security" of an account in our Bootstrap Server's table
+    known: dict  # "security" of a client in our servers' tables
 
 
 def psk(identity, key):
@@ -30,11 +32,15 @@ def psk(identity, key):
         leshan={"securityMode": "PSK", "publicKeyOrId": named, "secretKey": key.hex()},
         client={"identity": identity, "key": key.hex()},
         secure={"identity": identity, "key": key.hex()},
+        ours={"mode": "psk", "identity": identity, "key": key.hex()},
+        known={"mode": "psk", "identity": identity, "key": key.hex()},
     )
 
 
-def x509(certificate=certs.CLIENT, key=certs.CLIENT_KEY, server=certs.SERVER, usage=None):
-    """With its certificate pinned, or, with usage 2, that of its CA."""
+def x509(
+    certificate=certs.CLIENT, key=certs.CLIENT_KEY, server=certs.SERVER, usage=None, name="device-1"
+):
+    """With the server's certificate pinned, or, with usage 2, that of its CA. name: the common name."""
     account = {"2": 2, "3": certificate, "4": server, "5": key}
     account = {rid: v if rid == "2" else {"hex": v.hex()} for rid, v in account.items()}
     leshan = {"securityMode": "X509", "publicKeyOrId": certificate.hex()}
@@ -43,12 +49,21 @@ def x509(certificate=certs.CLIENT, key=certs.CLIENT_KEY, server=certs.SERVER, us
         account["15"] = usage
         leshan["certificateUsage"] = {2: "TRUST_ANCHOR_ASSERTION"}[usage]
     client = {"certificate": certificate.hex(), "private_key": key.hex()}
+    ours = {"mode": "certificate", "certificate": certificate.hex(), "key": key.hex()}
+    ours["server_certificate"] = server.hex()
+    if usage is not None:
+        ours["usage"] = usage
     return Keys(
-        account, leshan, {**client, "server_certificate": server.hex()}, {"certificate": True}
+        account=account,
+        leshan=leshan,
+        client={**client, "server_certificate": server.hex()},
+        secure={"certificate": True},
+        ours=ours,
+        known={"mode": "certificate", "name": name},
     )
 
 
-# What Leshan's servers have for clients with certificates.
+# What servers have for clients with certificates.
 SERVER = {
     "certificate": certs.SERVER.hex(),
     "private_key": certs.SERVER_KEY.hex(),

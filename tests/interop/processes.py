@@ -27,6 +27,7 @@ from pathlib import Path
 import keys
 import stage
 import steps
+from leshan.leshan import LeshanError
 
 _MICROPYTHON = steps.BUILD / "unix" / "micropython"
 _HEAP = "400K"  # an RP2040 has about 200 KB of heap, of 32-bit words; here they are 64-bit ones
@@ -164,7 +165,9 @@ class Device(Program):
 
 
 class Servers(Program):
-    def __init__(self):
+    """With tables of clients they have DTLS: {endpoint: keys.Keys} of the Bootstrap Server and of the Server."""
+
+    def __init__(self, bootstrap_clients=None, clients=None):
         with ExitStack() as stack:
             sockets = [
                 stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -173,8 +176,15 @@ class Servers(Program):
             for s in sockets:
                 s.bind(("127.0.0.1", 0))
             ports = [s.getsockname()[1] for s in sockets]
-        super().__init__("servers.py", "station", bootstrap_port=ports[0], port=ports[1])
-        self.bootstrap_uri, self.uri = ("coap://127.0.0.1:%d" % port for port in ports)
+        config = {"bootstrap_port": ports[0], "port": ports[1]}
+        uris = []
+        for name, known in (("bootstrap_clients", bootstrap_clients), ("clients", clients)):
+            uris.append("%s://127.0.0.1:%d" % ("coap" if known is None else "coaps", ports.pop(0)))
+            if known is not None:
+                config[name] = {endpoint: {"security": known[endpoint].known} for endpoint in known}
+                config["certificate"] = list(keys.SERVER.values())
+        super().__init__("servers.py", "full", **config)
+        self.bootstrap_uri, self.uri = uris
 
     def accounts(self, table):
         self.command(accounts=table)
@@ -201,3 +211,32 @@ class Managed:
 
     def wait_event(self, kind, **details):
         return self.server.wait_event(kind, endpoint=self.device.endpoint, **details)
+
+
+class LeshanClient:
+    """Leshan's client."""
+
+    def __init__(self, leshan, endpoint):
+        self._process = leshan.server
+        self._endpoint = endpoint
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        try:
+            self.call("stop_client", deregister=False)
+        except LeshanError as error:
+            assert "no client was started" in str(error)
+
+    def start(self, **settings):
+        self._process.call("start_client", endpoint=self._endpoint, **settings)
+
+    def call(self, command, **args):
+        return self._process.call(command, endpoint=self._endpoint, **args)
+
+    def object(self, oid):
+        return self.call("client_object", object=oid)
+
+    def wait_event(self, kind, **details):
+        return self._process.wait_event(kind, endpoint=self._endpoint, **details)

@@ -1,8 +1,10 @@
 # Our two servers in one process under MicroPython, to be driven by a test. processes.py starts it,
 # driven.py says how it is driven.
 #
-# Configuration: {"bootstrap_port", "port", "control"}
-# Events: BS_STARTED, BS_FINISHED, BS_FAILED (endpoint, code, text), OPERATION (endpoint, operation, code, text),
+# Configuration: {"bootstrap_port", "port", "control"}, and for DTLS {"bootstrap_clients", "clients": tables
+#   of clients, as module clients has them, "certificate": [the servers', its key, the CA of clients] in hex}
+# Events: REFUSED (identity, text),
+#   BS_STARTED, BS_FINISHED, BS_FAILED (endpoint, code, text), OPERATION (endpoint, operation, code, text),
 #   REGISTERED, UPDATED, DEREGISTERED, EXPIRED (endpoint, lifetime, version, binding, queue, links, formats),
 #   NOTIFICATION (endpoint, and an answer).
 # Commands:
@@ -11,7 +13,7 @@
 #   {"call": a method of the server, "endpoint", "path", "args": […], "options": {…}} → {"code", "format",
 #       "payload" in hex, "text", "values"}
 
-from binascii import hexlify
+from binascii import hexlify, unhexlify
 
 import lwm2m.bootstrap_server as bs
 import lwm2m.objects as objects
@@ -133,13 +135,43 @@ def command(m, answer):
         handles[m["endpoint"], path] = handle
 
 
-def main(config):
+def on_refused(address, identity, text):
+    say({"event": "REFUSED", "identity": identity and str(identity, "utf-8"), "text": text})
+
+
+def security(clients):
+    """The arguments of a server with DTLS for a table of clients."""
+    if clients is None:
+        return {}
+    from lwm2m.clients import credentials_of
+
+    credentials, identities = credentials_of(clients)
+    certificate = tuple(unhexlify(part) for part in config["certificate"])
+    return {
+        "credentials": credentials,
+        "identities": identities,
+        "certificate": certificate,
+        "on_refused": on_refused,
+    }
+
+
+def main():
     global bootstrap, lwm2m_server
     bootstrap = bs.BootstrapServer(
-        config["bootstrap_port"], "127.0.0.1", on_request=on_request, on_event=on_session
+        config["bootstrap_port"],
+        "127.0.0.1",
+        on_request=on_request,
+        on_event=on_session,
+        **security(config.get("bootstrap_clients")),
     )
-    net = bootstrap._port.net
-    lwm2m_server = server.Server(config["port"], "127.0.0.1", on_client=on_client, net=net)
+    net = bootstrap.net
+    lwm2m_server = server.Server(
+        config["port"],
+        "127.0.0.1",
+        on_client=on_client,
+        net=net,
+        **security(config.get("clients")),
+    )
     Control(net, config["control"], command)
     try:
         bootstrap.step(-1)
@@ -149,4 +181,5 @@ def main(config):
     lwm2m_server.close()
 
 
-main(configuration())
+config = configuration()
+main()

@@ -1,7 +1,7 @@
 """Leshan's own client bootstraps from our Bootstrap Server, and is managed by our Server."""
 
 import pytest
-from processes import Servers
+from processes import LeshanClient, Servers
 
 TEXT, LINK, TLV, SENML_CBOR = 0, 40, 11542, 112  # Content-Formats (LwM2M 1.1 7.4)
 
@@ -12,35 +12,11 @@ def servers():
         yield servers
 
 
-class Client:
-    """Leshan's client."""
-
-    def __init__(self, leshan, endpoint):
-        self._process = leshan.server
-        self._endpoint = endpoint
-
-    def start(self, **settings):
-        self._process.call("start_client", endpoint=self._endpoint, **settings)
-
-    def call(self, command, **args):
-        return self._process.call(command, endpoint=self._endpoint, **args)
-
-    def object(self, oid):
-        return self.call("client_object", object=oid)
-
-    def wait_event(self, kind, **details):
-        return self._process.wait_event(kind, endpoint=self._endpoint, **details)
-
-
 @pytest.fixture
 def client(leshan, servers, endpoint):
     """Leshan's client, to be started; it is ended before our servers are."""
-    client = Client(leshan, endpoint)
-    yield client
-    try:
-        client.call("stop_client", deregister=False)
-    except Exception as error:
-        assert "no client was started" in str(error)
+    with LeshanClient(leshan, endpoint) as client:
+        yield client
 
 
 @pytest.fixture
