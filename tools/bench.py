@@ -24,6 +24,7 @@ from udp_relay import Datagram, UdpRelay
 sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "tests" / "interop"))
 import keys
+import processes
 from leshan.leshan import (
     BOOTSTRAP_SERVER,
     SERVER_AND_CLIENT,
@@ -34,9 +35,14 @@ from leshan.leshan import (
 PROGRAMS = ROOT / "tools" / "bench"
 ENDPOINT = "bench-device"
 SECURE_ENDPOINT = "device-1"  # the common name of the tests' certificate
-PSK = keys.psk(SECURE_ENDPOINT, b"sixteen-byte-key")
-OTHER_PSK = keys.psk(SECURE_ENDPOINT, b"another-such-key")
-X509 = keys.x509()
+SECURE = (  # of the bootstrap server, and of the server
+    (
+        "PSK and CCM_8",
+        keys.psk(SECURE_ENDPOINT, b"sixteen-byte-key"),
+        keys.psk(SECURE_ENDPOINT, b"another-such-key"),
+    ),
+    ("X.509 and CCM_8", keys.x509(), keys.x509()),
+)
 FROZEN = BUILD / "unix32" / "micropython"  # 32-bit, the client frozen, mbedTLS on its heap
 LARGE_HEAP = 1_000_000
 HEAP_STEP = 128  # bytes, the precision of the least heap
@@ -111,7 +117,7 @@ def until_registered(first: UdpRelay, second: UdpRelay) -> List[Datagram]:
 def exchange(
     name: str,
     uri: str,
-    relays: Tuple[UdpRelay, UdpRelay],
+    relays: "Tuple[UdpRelay, ...]",
     goals: "Tuple[Optional[int], Optional[int]]",  # datagrams, bytes
     secure: "Optional[keys.Keys]" = None,
 ) -> Iterator[Row]:
@@ -145,20 +151,22 @@ def with_leshan() -> Iterator[Row]:
             configure(ENDPOINT, server_uri=f"coap://{HOST}:{second.port}")
             uri = f"coap://{HOST}:{first.port}"
             yield from exchange("Leshan", uri, (first, second), (14, 760))
-        for name, account, then, goals in (
-            ("Leshan, PSK and CCM_8", PSK, OTHER_PSK, (26, 2269)),
-            ("Leshan, X.509 and CCM_8", X509, X509, (None, 5629)),
-        ):
+        for (name, account, then), goals in zip(SECURE, ((26, 2269), (None, 5629))):
             bootstrap.call("secure", endpoint=SECURE_ENDPOINT, **account.secure)
             server.call("secure", endpoint=SECURE_ENDPOINT, **then.secure)
             with contextlib.ExitStack() as stack:
-                relays = tuple(
-                    stack.enter_context(UdpRelay(started["secure_port"]))
-                    for started in (from_bootstrap, from_server)
-                )
-                uris = [f"coaps://{HOST}:{relay.port}" for relay in relays]
+                ports = [started["secure_port"] for started in (from_bootstrap, from_server)]
+                relays, uris = secure_relays(stack, *ports)
                 configure(SECURE_ENDPOINT, server_uri=uris[1], keys=then.leshan)
-                yield from exchange(name, uris[0], relays, goals, account)
+                yield from exchange(f"Leshan, {name}", uris[0], relays, goals, account)
+
+
+def secure_relays(
+    stack: contextlib.ExitStack, *ports: int
+) -> "Tuple[Tuple[UdpRelay, ...], List[str]]":
+    """A relay for each port, until the stack is closed, and their URIs."""
+    relays = tuple(stack.enter_context(UdpRelay(port)) for port in ports)
+    return relays, [f"coaps://{HOST}:{relay.port}" for relay in relays]
 
 
 @contextlib.contextmanager
@@ -195,6 +203,16 @@ def with_own() -> Iterator[Row]:
             yield from exchange("ours", uri, (first, second), (None, None))
             yield from heap(uri)
         yield from many(f"coap://{HOST}:{ports[0]}")
+
+
+def with_own_secure() -> Iterator[Row]:
+    for name, account, then in SECURE:
+        tables = ({SECURE_ENDPOINT: known} for known in (account, then))
+        with processes.Servers(*tables) as servers, contextlib.ExitStack() as stack:
+            relays, uris = secure_relays(stack, servers.bootstrap_port, servers.port)
+            server = {"short_id": 1, "uri": uris[1], "lifetime": 300, "security": then.ours}
+            servers.accounts({SECURE_ENDPOINT: {"servers": [server]}})
+            yield from exchange(f"ours, {name}", uris[0], relays, (None, None), account)
 
 
 def many(uri: str) -> Iterator[Row]:
@@ -248,7 +266,7 @@ def table(rows: List[Row]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.parse_args()
-    rows = [row for part in (with_leshan, with_own, parse_rate) for row in part()]
+    rows = [row for part in (with_leshan, with_own, with_own_secure, parse_rate) for row in part()]
     print(table(rows))
     out = BUILD / "bench.json"
     machine = {"machine": platform.machine(), "system": platform.platform(terse=True)}

@@ -61,6 +61,8 @@ class Control:
     command(message, answer): does it, and calls answer(value), then or later.
     """
 
+    datagram = 8192  # bytes, of the largest; certificates are in some
+
     def __init__(self, net, port, command):
         self.command = command
         self.net = net

@@ -176,6 +176,7 @@ class Servers(Program):
             for s in sockets:
                 s.bind(("127.0.0.1", 0))
             ports = [s.getsockname()[1] for s in sockets]
+        self.bootstrap_port, self.port = ports
         config = {"bootstrap_port": ports[0], "port": ports[1]}
         uris = []
         for name, known in (("bootstrap_clients", bootstrap_clients), ("clients", clients)):
