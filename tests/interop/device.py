@@ -13,6 +13,8 @@
 #   {"call": a method of the client, "args": […]}
 #   {"object": id, "call": a method of the object, "args": […]}; without "call" the object's instances.
 
+import time
+
 import lwm2m
 import lwm2m.model as model
 import lwm2m.tlv as tlv
@@ -153,6 +155,8 @@ def main(config):
         while client.step(60) == lwm2m.NO_ERROR:
             pass
         say({"event": "UNAVAILABLE"})  # 5.03: to step on would start everything afresh
+        while True:
+            time.sleep(1)  # until Ctrl-C, which must not come when this ends by itself
     except KeyboardInterrupt:
         pass
     client.close()
