@@ -38,7 +38,11 @@ def psk(identity, key):
 
 
 def x509(
-    certificate=certs.CLIENT, key=certs.CLIENT_KEY, server=certs.SERVER, usage=None, name="device-1"
+    certificate=certs.CLIENT,
+    key=certs.CLIENT_KEY,
+    server=certs.SERVER,
+    usage=None,
+    name="device-1",
 ):
     """With the server's certificate pinned, or, with usage 2, that of its CA. name: the common name."""
     account = {"2": 2, "3": certificate, "4": server, "5": key}

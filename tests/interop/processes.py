@@ -182,7 +182,9 @@ class Servers(Program):
         for name, known in (("bootstrap_clients", bootstrap_clients), ("clients", clients)):
             uris.append("%s://127.0.0.1:%d" % ("coap" if known is None else "coaps", ports.pop(0)))
             if known is not None:
-                config[name] = {endpoint: {"security": known[endpoint].known} for endpoint in known}
+                config[name] = {
+                    endpoint: {"security": known[endpoint].known} for endpoint in known
+                }
                 config["certificate"] = list(keys.SERVER.values())
         super().__init__("servers.py", "full", **config)
         self.bootstrap_uri, self.uri = uris

@@ -1,12 +1,8 @@
-"""Leshan's own client under DTLS with our Bootstrap Server and our Server; and libcoap's client."""
-
-import re
-import subprocess
+"""Leshan's own client under DTLS with our Bootstrap Server and our Server."""
 
 import pytest
 from keys import certs, psk, x509
 from processes import LeshanClient, Servers
-from test_libcoap import BUILDS, program
 
 FIRST = psk("first-identity", b"a key of 16 byte")
 OTHER = psk("other-identity", b"another-key-with-twenty-eight")
@@ -113,17 +109,3 @@ def test_a_name_that_is_not_sent_is_the_identitys(client, endpoint):
     with Servers(clients={endpoint: PINNED}) as servers:
         client.start(server_uri=servers.uri, send_endpoint=False, **PINNED.client)
         servers.wait_event("REGISTERED", endpoint=endpoint)
-
-
-@BUILDS
-def test_the_client_of_libcoap(endpoint, build):
-    # No LwM2M client; but an answer of ours is the proof of a session.
-    with Servers(clients={endpoint: FIRST}) as servers:
-        for keys, code in ((FIRST, "4.04"), (WRONG, None)):
-            command = [program("coap-client", build), "-v", "6", "-B", "3"]
-            command += ["-u", keys.client["identity"]]
-            command += ["-k", bytes.fromhex(keys.client["key"]).decode(), servers.uri + "/none"]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=20)
-            print(done.stdout, done.stderr)
-            found = re.search(r"\b\d\.\d\d\b", done.stdout + done.stderr)
-            assert (found and found[0]) == code

@@ -10,13 +10,14 @@ import threading
 
 import pytest
 from keys import certs, psk, x509
-from processes import Device
+from processes import Device, Servers
 
 ENDPOINT = "device-1"
 KEYS = psk(ENDPOINT, b"a-key-for-libcoap")
 WRONG = psk(ENDPOINT, b"not-the-one-it-has")
 PINNED = x509()
 BY_CA = x509(server=certs.CA, usage=2)
+UNKNOWN = psk("device-2", b"a-key-for-libcoap")
 STRANGER = x509(certs.SELF, certs.SELF_KEY)
 FOREIGN = x509(server=certs.SELF, usage=2)
 ONCE = {"17": 1, "18": 0, "20": 1}  # one attempt to register is all
@@ -79,15 +80,19 @@ def two_ports():
         return port
 
 
+def certificate_options(folder, certificate, key):
+    """For a program's own certificate with its key, and the CA of its peers."""
+    text = base64.encodebytes(key).decode()
+    own = ssl.DER_cert_to_PEM_cert(certificate)
+    own += "-----BEGIN PRIVATE KEY-----\n%s-----END PRIVATE KEY-----\n" % text
+    (folder / "own.pem").write_text(own)
+    (folder / "ca.pem").write_text(ssl.DER_cert_to_PEM_cert(certs.CA))
+    return "-c", str(folder / "own.pem"), "-C", str(folder / "ca.pem")
+
+
 @pytest.fixture
 def certificates(tmp_path):
-    """Options for a server with certificates: its own with the key, and the CA of clients."""
-    key = base64.encodebytes(certs.SERVER_KEY).decode()
-    own = ssl.DER_cert_to_PEM_cert(certs.SERVER)
-    own += "-----BEGIN PRIVATE KEY-----\n%s-----END PRIVATE KEY-----\n" % key
-    (tmp_path / "server.pem").write_text(own)
-    (tmp_path / "ca.pem").write_text(ssl.DER_cert_to_PEM_cert(certs.CA))
-    return "-c", str(tmp_path / "server.pem"), "-C", str(tmp_path / "ca.pem")
+    return certificate_options(tmp_path, certs.SERVER, certs.SERVER_KEY)
 
 
 def options(keys, certificates):
@@ -145,3 +150,40 @@ def test_a_handshake_fails(build, keys, code, text, certificates):
             failed = client.wait_event("REG_FAILED")
             assert (failed["code"], failed["internal"]) == (code, True)
             assert failed["text"].startswith(text)
+
+
+# --- Its client with our server: no LwM2M client, but an answer of ours is the proof of a session
+
+
+def ask(build, uri, *options):
+    """The code that coap-client gets, None where it gets none."""
+    command = [program("coap-client", build), "-v", "6", "-B", "3", *options, uri + "/none"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    found = re.search(r"\b[245]\.\d\d\b", done.stdout + done.stderr)
+    return found and found[0]
+
+
+@BUILDS
+def test_its_client_with_a_pre_shared_key(build):
+    with Servers(clients={ENDPOINT: KEYS}) as servers:
+        for keys, refusal in ((KEYS, None), (WRONG, "wrong key"), (UNKNOWN, "unknown identity")):
+            key = bytes.fromhex(keys.client["key"]).decode()
+            code = ask(build, servers.uri, "-u", keys.client["identity"], "-k", key)
+            assert code == (None if refusal else "4.04")
+            if refusal:
+                servers.wait_event("REFUSED", identity=keys.client["identity"], text=refusal)
+
+
+@BUILDS
+def test_its_client_with_a_certificate(build, tmp_path):
+    with Servers(clients={ENDPOINT: PINNED}) as servers:
+        known = certificate_options(tmp_path, certs.CLIENT, certs.CLIENT_KEY)
+        assert ask(build, servers.uri, *known) == "4.04"
+        stranger = certificate_options(tmp_path, certs.SELF, certs.SELF_KEY)
+        assert ask(build, servers.uri, *stranger) is None
+        # GnuTLS gives no certificate to a server that asks for one of another CA (RFC 5246 7.4.4).
+        refusals = {
+            "gnutls": "the client has no certificate",
+            "openssl": "the client's certificate is not signed by the CA",
+        }
+        servers.wait_event("REFUSED", text=refusals[build])
