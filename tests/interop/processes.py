@@ -229,8 +229,8 @@ class LeshanClient:
     def __exit__(self, kind, error, trace):
         try:
             self.call("stop_client", deregister=False)
-        except LeshanError as error:
-            assert "no client was started" in str(error)
+        except LeshanError as failure:
+            assert "no client was started" in str(failure)
 
     def start(self, **settings):
         self._process.call("start_client", endpoint=self._endpoint, **settings)
