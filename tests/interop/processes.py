@@ -110,7 +110,7 @@ class Program:
             self._changed.notify_all()
 
     def _said(self):
-        lines = [json.dumps(event) for event in self.events]
+        lines = [json.dumps(event, ensure_ascii=False) for event in self.events]
         return "\n".join(lines + self._other_lines)
 
     def wait_event(self, event, timeout=10, **details):

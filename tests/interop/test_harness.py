@@ -1,8 +1,11 @@
 """The harness itself: Leshan's client with Leshan's two servers, through the driver."""
 
+import base64
+import hashlib
 import socket
 
 import pytest
+from keys import certs, printed, psk
 from leshan.leshan import LeshanError, accounts
 from udp_relay import UdpRelay
 
@@ -111,6 +114,15 @@ def test_driver_says_what_went_wrong(leshan, endpoint):
         leshan.server.call("fly")
     with pytest.raises(LeshanError, match="did not give the event registered"):
         leshan.server.wait_event("registered", endpoint=endpoint, timeout=0.01)
+
+
+@pytest.mark.parametrize("key", [b"a key of 16 byte", bytes(range(0xF0, 0x100)), certs.CLIENT_KEY])
+def test_a_key_that_was_printed_is_found(key):
+    psk("somebody", key)
+    coded = base64.b64encode(key).decode()
+    for form in (repr(key), key.decode("latin-1"), key.hex(), key.hex().upper(), coded):
+        assert printed('{"text": "%s"}' % form)
+    assert not printed('{"text": "%s"}' % hashlib.sha256(key).hexdigest())
 
 
 def test_relay_counts_and_tells_clients_apart():
