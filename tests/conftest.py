@@ -31,10 +31,15 @@ def lib_dir(flavour: str, role: str = "full") -> Path:
 
 
 def micropython(
-    *args: str, flavour: str = "src", role: str = "full", heap: str = DEFAULT_HEAP, **kwargs
+    *args: str,
+    flavour: str = "src",
+    role: str = "full",
+    heap: str = DEFAULT_HEAP,
+    lib: "Path | None" = None,
+    **kwargs,
 ) -> subprocess.CompletedProcess:
-    """Run the unix port on args, with the library of that role in its path."""
-    path = [str(lib_dir(flavour, role)), str(UNIT), ".frozen"]
+    """Run the unix port on args, with the library of that role, or in that folder, in its path."""
+    path = [str(lib or lib_dir(flavour, role)), str(UNIT), ".frozen"]
     env = dict(os.environ, MICROPYPATH=os.pathsep.join(path))
     command = [str(MICROPYTHON), "-X", "heapsize=" + heap, *args]
     return subprocess.run(command, env=env, text=True, capture_output=True, **kwargs)

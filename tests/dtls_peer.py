@@ -10,6 +10,7 @@ import time
 import dtls_certs as certs
 import lwm2m
 from lwm2m.core import Account, Core
+from lwm2m.credentials import Credentials
 from lwm2m.listen import bind_dtls
 from lwm2m.net import Net, now
 
@@ -95,27 +96,18 @@ class Plain:
             print("all after", time.ticks_diff(time.ticks_ms(), self.start))
 
 
-class Secure(Net):
-    """A Net whose servers' sockets have DTLS."""
-
-    options = None
-
-    def bind(self, role, host, port):
-        return bind_dtls(self, role, host, port, **self.options)
-
-
 def server(port, psk):
     from lwm2m.server import Server
 
-    net = Secure()
-    net.options = {"psk": {k.encode(): value(psk[k]) for k in psk}}
+    keys = Credentials()
+    for identity in psk:
+        keys.create(identity.encode(), (0, identity.encode(), b"", value(psk[identity])))
     names = ("", "registered", "updated", "deregistered", "expired")
     one = Server(
         port,
         "127.0.0.1",
-        on_client=lambda event, client: print(names[event], client.endpoint, client.peer.identity),
-        allow=lambda endpoint, peer: endpoint.encode() == peer.identity,
-        net=net,
+        on_client=lambda event, client: print(names[event], client.endpoint, client.identity),
+        credentials=keys,
     )
     print("ready")
     one.step(-1)

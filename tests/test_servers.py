@@ -53,14 +53,14 @@ class Process:
             self._over = True
             self._changed.notify_all()
 
-    def wait_for(self, start, seconds=30):
-        """The first line that starts so."""
+    def wait_for(self, start, seconds=30, times=1):
+        """The first line that starts so; or the one that is that many-th."""
         end = time.monotonic() + seconds
         with self._changed:
             while True:
-                for line in self.lines:
-                    if line.startswith(start):
-                        return line
+                found = [line for line in self.lines if line.startswith(start)]
+                if len(found) >= times:
+                    return found[times - 1]
                 left = end - time.monotonic()
                 if self._over or left <= 0:
                     pytest.fail(f"no line {start!r} in:\n" + "\n".join(self.lines))
@@ -78,7 +78,7 @@ class Process:
 
 def test_twenty_clients_at_once():
     bs_port, port = free_ports(2)
-    with Process("station.py", bs_port, port, CLIENTS, role="station", heap="160K") as station:
+    with Process("station.py", bs_port, port, CLIENTS, role="station", heap="192K") as station:
         station.wait_for("listening")
         with Process("fleet.py", bs_port, CLIENTS, role="client", heap="1M") as fleet:
             assert fleet.wait_for("end") == "end 0"

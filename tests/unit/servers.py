@@ -107,6 +107,20 @@ class World:
         self.run(lambda: False, seconds)
 
 
+def request(code, path, query="", payload=b"", format=None, type=CON, mid=0):
+    """A request as bytes, with token b"tk"."""
+    w = Writer(2048)
+    w.start(type, code, mid, b"tk")
+    for number, value in path_options(path):
+        w.option(number, value)
+    if format is not None:
+        w.option(CONTENT_FORMAT, format)
+    for number, value in path_options(query, URI_QUERY):
+        w.option(number, value)
+    w.payload(payload)
+    return w.message()
+
+
 class Listener:
     """In place of a dtls_server.Listener; its sessions are Sessions of tests."""
 
@@ -145,16 +159,7 @@ class Peer:
         if mid is None:
             self.mid += 1
             mid = self.mid
-        w = Writer(2048)
-        w.start(type, code, mid, b"tk")
-        for number, value in path_options(path):
-            w.option(number, value)
-        if format is not None:
-            w.option(CONTENT_FORMAT, format)
-        for number, value in path_options(query, URI_QUERY):
-            w.option(number, value)
-        w.payload(payload)
-        self.raw(w.message())
+        self.raw(request(code, path, query, payload, format, type, mid))
         return mid
 
     def raw(self, datagram):

@@ -1,12 +1,16 @@
-# A Bootstrap Server that gives out the accounts of a table; module table of the package
-# says what stands in it.
+# A Bootstrap Server that gives out the accounts of a table; module table of the package says what
+# stands in it.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
-# bootstrap_server.py ACCOUNTS.json [PORT [HOST]]
+# bootstrap_server.py ACCOUNTS.json [PORT [HOST [CERTIFICATE KEY CA]]]
+#
+# With keys in the table, or with certificates, the port is one of coaps. CERTIFICATE and KEY are
+# the server's own, CA is the one of the clients: DER files.
 
 import sys
 
 from lwm2m.bootstrap_server import FAILED, FINISHED, STARTED, BootstrapServer, load_accounts
+from lwm2m.clients import load_der
 
 
 def on_event(event, session):
@@ -18,10 +22,19 @@ def on_event(event, session):
         print("%s was not bootstrapped: %s" % (session.endpoint, session.text))
 
 
-def main(accounts, port=5783, host="0.0.0.0"):
+def on_refused(address, identity, text):
+    print("A client with identity %s was refused: %s" % (identity, text))
+
+
+def main(accounts, port=5783, host="0.0.0.0", *certificate):
     try:
         server = BootstrapServer(
-            int(port), host, accounts=load_accounts(accounts), on_event=on_event
+            int(port),
+            host,
+            accounts=load_accounts(accounts),
+            on_event=on_event,
+            certificate=[load_der(path) for path in certificate] or None,
+            on_refused=on_refused,
         )
     except (OSError, ValueError) as e:
         print(e.args[-1])

@@ -2,10 +2,15 @@
 # timezone and observes its temperature sensor.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
-# server.py [PORT [HOST]]
+# server.py [PORT [HOST [CLIENTS.json [CERTIFICATE KEY CA]]]]
+#
+# With a table of clients, which module clients of the package describes, or with certificates, the
+# port is one of coaps; CLIENTS.json is "-" where there are certificates only. CERTIFICATE and KEY
+# are the server's own, CA is the one of the clients: DER files.
 
 import sys
 
+from lwm2m.clients import credentials_of, load_clients, load_der
 from lwm2m.model import FLOAT, STR, R
 from lwm2m.objects import DEVICE
 from lwm2m.server import DEREGISTERED, EXPIRED, REGISTERED, UPDATED, Server, values
@@ -64,11 +69,26 @@ def on_temperature(client, code, format, payload):
     print("Temperature: %.2f" % found[5700])
 
 
-def main(port=5683, host="0.0.0.0"):
+def on_refused(address, identity, text):
+    print("A client with identity %s was refused: %s" % (identity, text))
+
+
+def main(port=5683, host="0.0.0.0", clients="-", *certificate):
     global server
     try:
-        server = Server(int(port), host, on_client)
-    except OSError as e:
+        credentials = identities = None
+        if clients != "-":
+            credentials, identities = credentials_of(load_clients(clients))
+        server = Server(
+            int(port),
+            host,
+            on_client,
+            credentials=credentials,
+            identities=identities,
+            certificate=[load_der(path) for path in certificate] or None,
+            on_refused=on_refused,
+        )
+    except (OSError, ValueError) as e:
         print(e.args[-1])
         sys.exit(1)
     print("Listening on port %s" % port)

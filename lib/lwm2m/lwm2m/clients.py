@@ -66,6 +66,19 @@ def credentials_of(table):
     return credentials, identities
 
 
+def load_der(path):
+    """A certificate or a key out of a DER file. Raises OSError."""
+    with _open(path, "rb") as file:
+        return file.read()
+
+
+def _open(path, mode="r"):
+    try:
+        return open(path, mode)
+    except OSError as e:
+        raise OSError(e.errno, "cannot read " + path)
+
+
 def _security(at, endpoint, given):
     # (identity, pre-shared key or None)
     mode = mode_of(at, given, {"psk": ("identity", "key"), "certificate": ("name",)})
@@ -82,11 +95,7 @@ def load(what, source):
     import json
 
     if isinstance(source, str):
-        try:
-            file = open(source)
-        except OSError as e:
-            raise OSError(e.errno, "cannot read " + source)
-        with file:
+        with _open(source) as file:
             return load(what, file)
     try:
         return json.load(source)

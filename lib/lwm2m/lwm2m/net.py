@@ -39,7 +39,6 @@ class Net:
     Its poll() returns a status; its next_ms() may be -1 for never.
     """
 
-    modes = (3,)  # Security Modes: NoSec; more of them where lwm2m-dtls is
     handshake_ms = 45000  # how long a DTLS handshake may take; dtls says why
     trust = ()  # DER certificates of CAs, for Certificate Usage 0 and 1 (/0/x/15)
     now = staticmethod(now)
@@ -50,13 +49,19 @@ class Net:
         self._entries = []  # (socket, role, account, or None for a server's socket)
         self._roles = []  # and DTLS sessions, and Listeners
         self._stopped = False
-        try:
-            import lwm2m.dtls as dtls
 
-            self._dtls = dtls
-            self.modes = dtls.MODES
+    def __getattr__(self, name):
+        # Not before a client asks for it: servers without keys leave lwm2m-dtls alone.
+        if name != "modes":
+            raise AttributeError(name)
+        self.modes = (3,)  # Security Modes (/0/x/2): NoSec
+        try:
+            from .dtls import MODES
+
+            self.modes = MODES
         except (ImportError, AttributeError):  # no lwm2m-dtls, or a tls that cannot do DTLS
             pass
+        return self.modes
 
     def add(self, role):
         """Let step() run a role too."""
@@ -78,7 +83,9 @@ class Net:
             sock.setblocking(False)
             sock.connect(peer)  # so that datagrams of others do not get here
             if scheme == "coaps":
-                account.connection = role = self._dtls.connect(
+                from .dtls import connect
+
+                account.connection = role = connect(
                     role, account, sock, host, now, self.handshake_ms, self.trust
                 )
                 self.add(role)

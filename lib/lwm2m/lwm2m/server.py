@@ -29,6 +29,9 @@ EXPIRED = const(4)
 
 _LIFETIME = const(86400)  # s, where a client does not say (LwM2M 1.1 6.2.1)
 
+# DTLS sessions beside those of the clients: of who begins anew, or has yet to register.
+_SPARE = const(16)
+
 _CREATED = const(0x41)
 _DELETED = const(0x42)
 _CHANGED = const(0x44)
@@ -165,7 +168,7 @@ class Server:
             certificate,
             identities,
             on_refused=on_refused,
-            sessions=max_clients,
+            sessions=max_clients + _SPARE,
             size=size,
             body=body,
             seen=max_clients,

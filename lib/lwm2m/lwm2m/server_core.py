@@ -54,15 +54,17 @@ class Port:
         self._ms = 0  # and the rest of it
         self._now = None  # ms, of the last call
         self._due = -1  # s, the earliest time that alarm() was told, -1 for none
-        self._credentials = credentials
         self._names = None  # {identity: endpoint names} with DTLS
         self._others = others or identities is None
         self._on_refused = on_refused
         if credentials is not None or certificate is not None:
             options = {"sessions": sessions, "idle": idle}
             if credentials is not None:
+                self._read = credentials.read
                 options["psk"] = self
             if certificate is not None:
+                if len(certificate) != 3:
+                    raise ValueError("certificate must be (certificate, key, the clients' CA)")
                 options["cert"], options["key"], options["ca"] = certificate
             self._names = _names(identities or {})
             self._socket = net.bind(role, host, port, options)
@@ -88,7 +90,7 @@ class Port:
 
     def get(self, identity):
         """The pre-shared key of an identity, or None; for the Listener."""
-        answer = self.call(self._credentials.read, identity)
+        answer = self.call(self._read, identity)
         if answer and not answer[0] and answer[1][0] == _PSK:
             return answer[1][3]
 

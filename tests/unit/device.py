@@ -1,0 +1,52 @@
+# Clients in one process that share a Net, for test_secure_servers.py: device.py FILE
+#
+# The file is JSON, a list of {"endpoint": name, "server": account, "bootstrap": account}, one of
+# the two left out; an account is {"uri": …, "security": {/0/x/2 to 16}}. In there a str that starts
+# with "x:" is hex, one with "c:" a name of dtls_certs. Prints a line for each event; de-registers
+# on SIGINT.
+
+import json
+import sys
+
+import dtls_certs as certs
+import lwm2m
+
+NAMES = {n: name[6:] for name, n in lwm2m.__dict__.items() if name.startswith("EVENT_")}
+
+
+def value(x):
+    if isinstance(x, str) and x[:2] == "x:":
+        return bytes.fromhex(x[2:])
+    return getattr(certs, x[2:]) if isinstance(x, str) and x[:2] == "c:" else x
+
+
+def start(net, endpoint, server=None, bootstrap=None, lifetime=60):
+    def on_event(event):
+        code = "%d.%02d" % (event.code >> 5, event.code & 31) if event.code else ""
+        print(endpoint, NAMES.get(event.type), code, event.text or "")
+
+    client = lwm2m.Client(endpoint, on_event, net=net, device={0: "maker of " + endpoint})
+    for account in (server, bootstrap):
+        if account:
+            security = {int(k): value(v) for k, v in account["security"].items()}
+            mode = security.pop(2)
+            if account is server:
+                client.add_server(1, account["uri"], mode, lifetime, security=security)
+                client.set_server(1, {17: 3, 18: 1})
+                client.set_coap(1, 200, 150, 2)
+            else:
+                client.add_bootstrap_server(account["uri"], mode, security)
+    return client
+
+
+net = lwm2m.Net()
+net.handshake_ms = 4000
+with open(sys.argv[1]) as file:
+    clients = [start(net, **given) for given in json.load(file)]
+try:
+    while True:
+        clients[0].step(-1)  # which returns when all servers have failed, and begins again
+except KeyboardInterrupt:
+    pass
+for client in clients:
+    client.close()
