@@ -128,6 +128,7 @@ def test_psk(setting):
     server.wait_for("dev has registered for 60 s")
     server.wait_for("Read /3/0: 2.05")
     server.wait_for("    Manufacturer: maker of dev")
+    server.wait_for("Observing /3303/0/5700 has ended: 4.04")  # it is at rest
     client.process.send_signal(signal.SIGINT)
     server.wait_for("dev has de-registered")
 
