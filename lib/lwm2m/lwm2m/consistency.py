@@ -12,7 +12,7 @@ _BOOTSTRAP_ID = const(65535)
 def inconsistency(objects, modes, context=None, enough=True):
     """What is wrong with the accounts of {0: Security, 1: Server}: a str, or None.
 
-    modes: tuple of the Security Modes that this device can do. context: the Context that knows
+    modes: contains the Security Modes that this device can do. context: the Context that knows
     the keys which are not in the objects. enough: whether there must be a server account, as at
     Finish; the factory may leave that to a bootstrap server.
     """

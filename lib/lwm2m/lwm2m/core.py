@@ -102,8 +102,8 @@ class Core:
     """The client without its clock and sockets.
 
     net: open(core, account, now) -> True when connected, False when connected() will be called;
-        sets account.connection; raises OSError. close(account). send(account, datagram). modes: tuple of the Security
-        Modes (/0/x/2) that it can do.
+        sets account.connection; raises OSError. close(account). send(account, datagram). modes:
+        contains the Security Modes (/0/x/2) that it can do. now(), next_ms(now): as Net has them.
     on_event(event) or None. rng() -> 30 random bits. device: {resource id: value} of /3/0.
     """
 

@@ -12,6 +12,7 @@ from ucoap.engine import diff
 _MASK = const(0x3FFFFFFF)
 _MAX_DATAGRAM = const(1280)  # more than RFC 7252 4.6 lets a message have
 _SHORT_DATAGRAM = const(160)
+_NO_SEC = const(3)
 _INTERNAL = const(0xA0)
 _DAY_MS = const(86400000)
 
@@ -32,6 +33,20 @@ def address(host, port):
     return family, socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM)[0][-1]
 
 
+class _Modes:
+    # lwm2m-dtls is loaded when it is asked for, so that what does without costs no heap.
+
+    def __contains__(self, mode):
+        if mode == _NO_SEC:
+            return True
+        try:
+            from .dtls import MODES
+
+            return mode in MODES
+        except (ImportError, AttributeError):  # no lwm2m-dtls, or a tls that cannot do DTLS
+            return False
+
+
 class Net:
     """UDP, plain and with DTLS, for one or more roles: a client's core, a server.
 
@@ -39,6 +54,7 @@ class Net:
     Its poll() returns a status; its next_ms() may be -1 for never.
     """
 
+    modes = _Modes()  # Security Modes (/0/x/2) that it can do
     handshake_ms = 45000  # how long a DTLS handshake may take; dtls says why
     trust = ()  # DER certificates of CAs, for Certificate Usage 0 and 1 (/0/x/15)
     now = staticmethod(now)
@@ -49,19 +65,6 @@ class Net:
         self._entries = []  # (socket, role, account, or None for a server's socket)
         self._roles = []  # and DTLS sessions, and Listeners
         self._stopped = False
-
-    def __getattr__(self, name):
-        # Not before a client asks for it: servers without keys leave lwm2m-dtls alone.
-        if name != "modes":
-            raise AttributeError(name)
-        self.modes = (3,)  # Security Modes (/0/x/2): NoSec
-        try:
-            from .dtls import MODES
-
-            self.modes = MODES
-        except (ImportError, AttributeError):  # no lwm2m-dtls, or a tls that cannot do DTLS
-            pass
-        return self.modes
 
     def add(self, role):
         """Let step() run a role too."""

@@ -147,7 +147,7 @@ def split_uri(uri):
 def security_fault(values, modes):
     """What is wrong with a /0 instance by itself: a str without any key in it, or None.
 
-    values: {resource id: value} with the mandatory ones. modes: tuple of the Security Modes
+    values: {resource id: value} with the mandatory ones. modes: contains the Security Modes
     that this device can do.
     """
     parts = split_uri(values[0])
