@@ -24,9 +24,9 @@ help: ## this list
 build: ## build MicroPython's unix port and the test tools, as the others do when needed
 	@$(build) --venv
 
-run: ## a bootstrap server, a server and a client on this machine; PORT=, BS_PORT= choose UDP ports
+run: ## a bootstrap server, a server and a client here; SECURITY=psk, cert or none; PORT=, BS_PORT= choose UDP ports
 	@$(build) --venv
-	@$(venv) tools/run.py $(if $(BS_PORT),--bootstrap-port $(BS_PORT)) $(if $(PORT),--port $(PORT)) $(RUN_ARGS)
+	@$(venv) tools/run.py $(if $(SECURITY),--security $(SECURITY)) $(if $(BS_PORT),--bootstrap-port $(BS_PORT)) $(if $(PORT),--port $(PORT)) $(RUN_ARGS)
 
 test: ## all tests but those with other projects' servers; PYTEST_ARGS= for pytest
 	@$(build) --venv

@@ -22,7 +22,8 @@ class Datagram(NamedTuple):
 
 
 class UdpRelay:
-    def __init__(self, target_port):
+    def __init__(self, target_port, lose=None):
+        self._lose = lose  # f() -> whether the next datagram is lost
         self.record = []  # every Datagram, oldest first; read it once the exchange is over
         self.target_port = target_port
         self._upstream = {}  # client's address: our socket towards the target, so that it can tell clients apart
@@ -55,6 +56,14 @@ class UdpRelay:
         """Let every client come from another address from now on, as a NAT does after a pause."""
         self._upstream = {}
 
+    def wait_for_silence(self, seconds):
+        """Wait until nothing has passed for so long."""
+        while True:
+            left = self.record[-1].at + seconds - time.monotonic() if self.record else 0
+            if left <= 0:
+                return
+            time.sleep(left)
+
     @property
     def datagrams(self):
         return len(self.record)
@@ -78,6 +87,8 @@ class UdpRelay:
         data, address = source.recvfrom(_MAX)
         to_target = source is self._local
         self.record.append(Datagram(time.monotonic(), to_target, data))
+        if self._lose and self._lose():
+            return
         if to_target:
             if address not in self._upstream:
                 self._upstream[address] = self._socket()

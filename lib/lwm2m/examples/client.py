@@ -2,12 +2,17 @@
 # It prints what that one prints; the sensor is an addition that prints nothing.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
-# client.py [URI of the bootstrap server]
+# client.py [URI of the bootstrap server [psk | cert FOLDER [NAME]]]
+#
+# psk: with the key of secure_client.py. cert: with client.crt, client.key and the CA of the
+# server, ca.crt, in that folder, all DER; NAME is what the server's certificate is for, where it
+# is not the URI's host.
 
 import sys
 
 import lwm2m
 import sensor
+from secure_client import PSK_CLIENT_IDENTITY, PSK_CLIENT_KEY
 
 
 def on_event(event):
@@ -32,10 +37,25 @@ def on_event(event):
         print("Server (short ID: %d): Bootstrap finished" % event.short_id)
 
 
-def main(uri="coap://localhost:5783"):
+def read(folder, name):
+    with open(folder + "/" + name, "rb") as f:
+        return f.read()
+
+
+def main(uri="coap://localhost:5783", security="none", folder=".", name=None):
     client = lwm2m.Client("IOWA_Client", on_event=on_event)
     client.add_object(sensor.temperature)
-    client.add_bootstrap_server(uri, lwm2m.SEC_NONE)
+    if security == "psk":
+        keys = {3: PSK_CLIENT_IDENTITY, 5: PSK_CLIENT_KEY}
+        client.add_bootstrap_server(uri, lwm2m.SEC_PRE_SHARED_KEY, keys)
+    elif security == "cert":
+        keys = {3: read(folder, "client.crt"), 5: read(folder, "client.key")}
+        keys.update({4: read(folder, "ca.crt"), 15: 2})  # Certificate Usage 2: of the server's CA
+        if name:
+            keys[14] = name
+        client.add_bootstrap_server(uri, lwm2m.SEC_CERTIFICATE, keys)
+    else:
+        client.add_bootstrap_server(uri, lwm2m.SEC_NONE)
     try:
         while client.step(1) == lwm2m.NO_ERROR:
             sensor.measure()
