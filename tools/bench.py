@@ -48,6 +48,9 @@ LARGE_HEAP = 1_000_000
 HEAP_STEP = 128  # bytes, the precision of the least heap
 RUNS = 5  # of what is timed
 CLIENTS = 100  # at once, for the bootstrap server
+HANDSHAKES = 50  # at once, with pre-shared keys
+SHARED_KEY = "sixteen-byte-key"
+SESSION_HEAP = 9 * 1024  # bytes, with pre-shared keys
 
 
 @dataclasses.dataclass
@@ -61,10 +64,13 @@ class Row:
         return self.most is not None and self.value > self.most
 
 
-def device(uri: str, heap: int, secure: "Optional[keys.Keys]" = None) -> "Optional[dict]":
+def device(
+    uri: str, heap: int, secure: "Optional[keys.Keys]" = None, *more: str
+) -> "Optional[dict]":
     """Run the bench's client in a heap of that many bytes; None where it did not register."""
     endpoint = SECURE_ENDPOINT if secure else ENDPOINT
     command = [str(FROZEN), "-X", f"heapsize={heap}", str(PROGRAMS / "device.py"), endpoint, uri]
+    command += more
     given = json.dumps(secure.account) if secure else ""
     env = dict(os.environ, MICROPYPATH=".frozen")
     done = subprocess.run(
@@ -114,6 +120,12 @@ def until_registered(first: UdpRelay, second: UdpRelay) -> List[Datagram]:
     return sorted(first.record[start:] + registration, key=lambda datagram: datagram.at)
 
 
+def round_trips(record: List[Datagram]) -> int:
+    """How often the client has to wait for an answer: changes of direction, towards the client."""
+    there = [datagram.to_target for datagram in record]
+    return sum(before and not after for before, after in zip(there, there[1:]))
+
+
 def exchange(
     name: str,
     uri: str,
@@ -133,6 +145,7 @@ def exchange(
     yield Row(f"datagrams, {name}", len(record), "", goals[0])
     size = sum(len(datagram.data) for datagram in record)
     yield Row(f"UDP payload, {name}", size, "B", goals[1])
+    yield Row(f"round trips, {name}", round_trips(record), "")
     ms = statistics.median(seconds) * 1000
     most = None if secure else 50
     yield Row(f"time on the client's side, {name}", round(ms, 1), "ms", most)
@@ -170,12 +183,19 @@ def secure_relays(
 
 
 @contextlib.contextmanager
-def own_servers(uri: "Callable[[int], str]") -> "Iterator[Tuple[int, int]]":
-    """Our two servers, and their ports. uri(port of the server) -> what the accounts have."""
+def own_servers(
+    uri: "Optional[Callable[[int], str]]", given: "Optional[dict]" = None
+) -> "Iterator[Tuple[int, int]]":
+    """Our two servers, and their ports.
+
+    uri(port of the server) -> what the accounts have; or a whole table of accounts.
+    """
     ports = free_port(), free_port()
     table = BUILD / "bench-accounts.json"
-    server = {"short_id": 1, "uri": uri(ports[1]), "lifetime": 300}
-    table.write_text(json.dumps({"*": {"servers": [server]}}))
+    if given is None:
+        server = {"short_id": 1, "uri": uri(ports[1]), "lifetime": 300}
+        given = {"*": {"servers": [server]}}
+    table.write_text(json.dumps(given))
     with contextlib.ExitStack() as stack:
         for program, args in (
             (PROGRAMS / "bootstrap_server.py", [str(table), str(ports[0]), HOST]),
@@ -202,7 +222,7 @@ def with_own() -> Iterator[Row]:
             uri = f"coap://{HOST}:{first.port}"
             yield from exchange("ours", uri, (first, second), (None, None))
             yield from heap(uri)
-        yield from many(f"coap://{HOST}:{ports[0]}")
+        yield from many(f"coap://{HOST}:{ports[0]}", CLIENTS)
 
 
 def with_own_secure() -> Iterator[Row]:
@@ -213,18 +233,53 @@ def with_own_secure() -> Iterator[Row]:
             server = {"short_id": 1, "uri": uris[1], "lifetime": 300, "security": then.ours}
             servers.accounts({SECURE_ENDPOINT: {"servers": [server]}})
             yield from exchange(f"ours, {name}", uris[0], relays, (None, None), account)
+            # One with a server it knows, and the same without security, differ by the session.
+            with own_servers(lambda port: f"coap://{HOST}:{port}") as ports:
+                plain = device(f"coap://{HOST}:{ports[1]}", LARGE_HEAP, None, "server")
+            uri = f"coaps://{HOST}:{servers.port}"
+            held = device(uri, LARGE_HEAP, then, "server")
+            if plain is None or held is None:
+                raise SystemExit("The bench's client did not register with our server.")
+            goal = SESSION_HEAP if name.startswith("PSK") else None
+            size = held["held"] - plain["held"]
+            yield Row(f"heap of a DTLS session, 32 bit, {name}", size, "B", goal)
+    table = {
+        f"bench-{n}": {
+            "servers": [{"short_id": 1, "uri": f"coap://{HOST}:5683"}],
+            "security": {"mode": "psk", "key": SHARED_KEY.encode().hex()},
+        }
+        for n in range(HANDSHAKES)
+    }
+    with own_servers(None, table) as ports:
+        yield from many(f"coaps://{HOST}:{ports[0]}", HANDSHAKES, "secure ", SHARED_KEY)
 
 
-def many(uri: str) -> Iterator[Row]:
+def many(uri: str, count: int, kind: str = "", *key: str) -> Iterator[Row]:
     command = [str(MICROPYTHON), "-X", "heapsize=16M", str(PROGRAMS / "clients.py")]
     done = subprocess.run(
-        [*command, uri, str(CLIENTS)], env=own_env(), capture_output=True, text=True, check=True
+        [*command, uri, str(count), *key],
+        env=own_env(),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     found = json.loads(done.stdout)
-    if found["done"] != CLIENTS:
-        raise SystemExit(f"Only {found['done']} of {CLIENTS} clients were bootstrapped.")
-    rate = CLIENTS / found["ms"] * 1000
-    yield Row(f"bootstraps in a second, {CLIENTS} clients at once (this machine)", round(rate), "")
+    if found["done"] != count:
+        raise SystemExit(f"Only {found['done']} of {count} clients were bootstrapped.")
+    rate = count / found["ms"] * 1000
+    what = f"{kind}bootstraps in a second, {count} clients at once (this machine)"
+    yield Row(what, round(rate), "")
+
+
+def flash() -> Iterator[Row]:
+    env = own_env()
+    env["MICROPYPATH"] += f":{ROOT / 'tests' / 'unit'}"
+    command = [str(MICROPYTHON), "-X", "heapsize=8M", str(PROGRAMS / "commits.py")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    for kind, (commits, erases, programs) in json.loads(done.stdout).items():
+        yield Row(f"commits to flash of a bootstrap, {kind}", commits, "", 1)
+        yield Row(f"blocks that it erases, {kind}", erases, "")
+        yield Row(f"pieces that it programs, {kind}", programs, "")
 
 
 def own_env() -> "dict[str, str]":
@@ -266,7 +321,11 @@ def table(rows: List[Row]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.parse_args()
-    rows = [row for part in (with_leshan, with_own, with_own_secure, parse_rate) for row in part()]
+    rows = [
+        row
+        for part in (with_leshan, with_own, with_own_secure, flash, parse_rate)
+        for row in part()
+    ]
     print(table(rows))
     out = BUILD / "bench.json"
     machine = {"machine": platform.machine(), "system": platform.platform(terse=True)}

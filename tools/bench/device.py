@@ -1,4 +1,5 @@
 # What make bench runs on the client's side: device.py ENDPOINT URI-of-the-bootstrap-server
+#                                        or: device.py ENDPOINT URI-of-the-server server
 #
 # On standard input are keys as JSON, {resource id of /0/x: value}, the Security Mode with them;
 # bytes are {"hex": …}; or nothing.
@@ -42,7 +43,11 @@ def keys():
 
 
 client = lwm2m.Client(sys.argv[1], on_event=registered)
-client.add_bootstrap_server(sys.argv[2], *keys())
+mode, security = keys()
+if sys.argv[3:]:
+    client.add_server(1, sys.argv[2], mode, security=security)
+else:
+    client.add_bootstrap_server(sys.argv[2], mode, security)
 client.step(3)  # far more than it takes, if it succeeds
 client.step(1)  # the server has its answers to what it asks at once
 gc.collect()
