@@ -3,9 +3,10 @@
 # The file is JSON, a list of {"endpoint": name, "server": account, "bootstrap": account}, one of
 # the two left out; an account is {"uri": …, "security": {/0/x/2 to 16}}. In there a str that starts
 # with "x:" is hex, one with "c:" a name of dtls_certs. Prints a line for each event; de-registers
-# on SIGINT.
+# when the file has gone: an interrupt could come while tls sends.
 
 import json
+import os
 import sys
 
 import dtls_certs as certs
@@ -39,14 +40,19 @@ def start(net, endpoint, server=None, bootstrap=None, lifetime=60):
     return client
 
 
+def there(path):
+    try:
+        os.stat(path)
+        return True
+    except OSError:
+        return False
+
+
 net = lwm2m.Net()
 net.handshake_ms = 4000
 with open(sys.argv[1]) as file:
     clients = [start(net, **given) for given in json.load(file)]
-try:
-    while True:
-        clients[0].step(-1)  # which returns when all servers have failed, and begins again
-except KeyboardInterrupt:
-    pass
+while there(sys.argv[1]):
+    clients[0].step(1)  # or less, when all servers have failed; then it begins again
 for client in clients:
     client.close()
