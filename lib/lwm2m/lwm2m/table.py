@@ -34,7 +34,7 @@
 # {"mode": "certificate",
 #  "certificate": "MIIB…",                  3, the client's own
 #  "server_certificate": "MIIB…",           4, the server's, a CA's, or the digest of it
-#  "key": "MIGH…",                          5, the client's, PKCS #8
+#  "key": "3081…",                          5, the client's, PKCS #8
 #  "matching": 0,                           13, 1 to 3 where the digest is SHA-256, 384 or 512
 #  "sni": "server.example.org",             14, the name that the server's certificate must have
 #  "usage": 3,                              15, Certificate Usage: 0 or 2 a CA's, 1 or 3 its own
