@@ -45,7 +45,8 @@ _EFBIG = const(27)
 class Store:
     """Accounts in flash.
 
-    folder: where, on any mounted file system. factory: the factory copy where it is not
+    folder: where, on any mounted file system. Not /lwm2m: boards search / for modules first, and
+    would take the folder for the package. factory: the factory copy where it is not
     folder/factory/accounts: the path of the file, or a function that opens it as open(path, "rb") does.
     size: bytes that a slot takes from the start. FAT writes its table of clusters when a file
     grows, where a power cut does most harm: let it be more than is ever stored.
@@ -55,7 +56,7 @@ class Store:
     beside its objects can stand under 65535, which is no object's id.
     """
 
-    def __init__(self, folder="/lwm2m", factory=None, size=4096):
+    def __init__(self, folder="/lwm2m-store", factory=None, size=4096):
         self._files = [folder + name + "/accounts" for name in ("/0", "/1", "/factory")]
         if factory:
             self._files[_FACTORY] = factory
