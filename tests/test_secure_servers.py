@@ -3,6 +3,7 @@
 import base64
 import json
 import shutil
+import signal
 import socket
 import sys
 
@@ -16,6 +17,7 @@ import dtls_certs as certs
 
 SERVER = ROOT / "lib" / "lwm2m-server" / "examples" / "server.py"
 BOOTSTRAP_SERVER = ROOT / "lib" / "lwm2m-bootstrap-server" / "examples" / "bootstrap_server.py"
+SECOND = ROOT / "lib" / "lwm2m" / "examples" / "secure_client.py"
 KEY = b"key of the device"
 BS_KEY = b"key for bootstrap"
 
@@ -489,3 +491,29 @@ def test_examples_say_what_is_wrong(setting, what):
     for process in (server, bootstrap):
         process.wait_for(text)
         assert process.process.wait(10) == 1
+
+
+# --- The reference's second program
+
+
+def test_second_program(setting):
+    # Its identity is not its endpoint name, and nobody listens to its events.
+    bs_port, port = free_ports(2)
+    server = setting.server(port, {"IOWA_Client": known("id-1")})
+    with UdpRelay(port) as relay:
+        account = {
+            "short_id": 1,
+            "uri": f"coaps://127.0.0.1:{relay.port}",
+            "lifetime": 60,
+            "security": {"mode": "psk", "identity": "id-1", "key": KEY.hex()},
+        }
+        table = {"IOWA_Client": {"servers": [account], **known("IOWA_CLIENT", b"0123456789")}}
+        bootstrap = setting.bootstrap_server(bs_port, table)
+        client = setting.start(SECOND, f"coaps://127.0.0.1:{bs_port}", role="full")
+        bootstrap.wait_for("IOWA_Client has its accounts")
+        server.wait_for("IOWA_Client has registered for 60 s")
+        server.wait_for("Read /3/0: 2.05")
+        relay.wait_for_silence(0.2)  # an interrupt could come while tls sends
+        client.process.send_signal(signal.SIGINT)
+        server.wait_for("IOWA_Client has de-registered")
+        assert client.process.wait(10) == 0 and client.lines == []

@@ -97,6 +97,7 @@ class Context:
         try:
             if self._credentials:
                 state[0] = self._stow(state[0], made)
+            peers = self._names(state[0])
             if self._store:
                 self._store.commit(core.endpoint, state)
         except Exception:
@@ -108,7 +109,7 @@ class Context:
                 core.objects[oid].instances = state[oid]
         self.dirty = False
         old = self._peers
-        self._peers = self._names(state[0])
+        self._peers = peers
         self._delete(old)
 
     def save(self):
