@@ -333,6 +333,61 @@ def test_bootstrap_again(setting):
         client.process.kill()
 
 
+def test_accounts_outlast_the_process(setting, tmp_path):
+    # Killed right after it has registered, it registers again by itself. When the server wants
+    # another key, it asks the bootstrap server for it, and nothing is left of the old one.
+    bs_port, port = free_ports(2)
+    folder = tmp_path / "flash"
+    folder.mkdir()
+    stored = {"endpoint": "dev", "store": str(folder)}
+    uri = f"coaps://127.0.0.1:{bs_port}"
+    factory = {"uri": uri, "security": psk("bs-1", BS_KEY)}
+
+    def servers(key):
+        account = {
+            "short_id": 1,
+            "uri": f"coaps://127.0.0.1:{port}",
+            "security": {"mode": "psk", "identity": "id-1", "key": key.hex()},
+        }
+        table = {"dev": {"servers": [account], **known("bs-1", BS_KEY)}}
+        return setting.bootstrap_server(bs_port, table), setting.server(
+            port, {"dev": known("id-1", key)}
+        )
+
+    def stop(*processes):
+        for process in processes:
+            process.process.kill()
+            process.process.wait()
+
+    def files():
+        return {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+
+    bootstrap, server = servers(KEY)
+    client = setting.clients({**stored, "bootstrap": factory})
+    client.wait_for("dev REG_REGISTERED")
+    stop(client)
+    assert KEY in files()["0/accounts"] and KEY in files()["1/accounts"]
+    client = setting.clients(stored)
+    client.wait_for("dev REG_REGISTERED")
+    assert not any("BS_" in line for line in client.lines)
+    stop(client, server, bootstrap)
+    bootstrap, server = servers(KEY + b"x")
+    client = setting.clients(stored)
+    client.wait_for("dev REG_FAILED")
+    client.wait_for("dev BS_FINISHED")
+    client.wait_for("dev REG_REGISTERED")
+    stop(client)
+    left = files()
+    assert sorted(left) == ["0/accounts", "1/accounts"]
+    for data in left.values():
+        assert data.count(KEY) == data.count(KEY + b"x") == 1
+        assert data.count(BS_KEY) == 1
+
+
 SESSIONS = """
 import time
 import lwm2m.server as server

@@ -1,7 +1,8 @@
 # Clients in one process that share a Net, for test_secure_servers.py: device.py FILE
 #
 # The file is JSON, a list of {"endpoint": name, "server": account, "bootstrap": account}, one of
-# the two left out; an account is {"uri": …, "security": {/0/x/2 to 16}}. In there a str that starts
+# the two left out; an account is {"uri": …, "security": {/0/x/2 to 16}}; or {"endpoint", "store":
+# folder} for accounts that are in flash. In there a str that starts
 # with "x:" is hex, one with "c:" a name of dtls_certs. Prints a line for each event; de-registers
 # when the file has gone: an interrupt could come while tls sends.
 
@@ -21,12 +22,16 @@ def value(x):
     return getattr(certs, x[2:]) if isinstance(x, str) and x[:2] == "c:" else x
 
 
-def start(net, endpoint, server=None, bootstrap=None, lifetime=60):
+def start(net, endpoint, server=None, bootstrap=None, lifetime=60, store=None):
     def on_event(event):
         code = "%d.%02d" % (event.code >> 5, event.code & 31) if event.code else ""
         print(endpoint, NAMES.get(event.type), code, event.text or "")
 
-    client = lwm2m.Client(endpoint, on_event, net=net, device={0: "maker of " + endpoint})
+    device = {0: "maker of " + endpoint}
+    store = lwm2m.Store(store) if store else None
+    client = lwm2m.Client(endpoint, on_event, net=net, device=device, store=store)
+    if 1 in client.servers():
+        client.set_server(1, {17: 1})
     for account in (server, bootstrap):
         if account:
             security = {int(k): value(v) for k, v in account["security"].items()}
