@@ -1,0 +1,118 @@
+"""The provisioning file that a board gets: accounts and settings in the form of lwm2m.store.
+
+The device's own modules make, read and check it. They are loaded from the checkout's lib/, or from
+where pip has put a copy of them, with a stand-in for MicroPython's module `micropython`.
+"""
+
+import importlib.util
+import io
+import json
+import sys
+import types
+from pathlib import Path
+from typing import Dict, NamedTuple, Optional, Tuple
+
+from . import FactoryError
+
+# {object id: {instance id: {resource id: value}}}
+State = Dict[int, Dict[int, Dict[int, object]]]
+
+SETTINGS = 65535, 1, 0  # where the settings lie in a state: JSON in a str
+SLOT = 4096  # bytes, what a board has for it
+HEAD = 12
+
+_HERE = Path(__file__).resolve().parent
+
+
+def _folder(package: str) -> Path:
+    packed = _HERE / "_lib" / package
+    return packed if packed.exists() else _HERE.parents[1] / "lib" / package / package
+
+
+def _load(package: str) -> None:
+    # By its folder: a search path would show the manifests and examples beside it too.
+    folder = _folder(package)
+    spec = importlib.util.spec_from_file_location(
+        package, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[package] = module
+    spec.loader.exec_module(module)
+
+
+if "micropython" not in sys.modules:
+    _shim = types.ModuleType("micropython")
+    _shim.const = lambda value: value
+    sys.modules["micropython"] = _shim
+for _package in ("ucoap", "lwm2m"):
+    if _package not in sys.modules:
+        _load(_package)
+
+import lwm2m.bootstrap as bootstrap  # noqa: E402
+import lwm2m.objects as objects  # noqa: E402
+import lwm2m.store as store  # noqa: E402
+
+MODES = (0, 2, 3)  # Security Modes that devices with lwm2m-dtls can do
+
+
+class Content(NamedTuple):
+    """What a provisioning file says."""
+
+    endpoint: str
+    state: State
+    settings: dict
+
+
+def fault(state: State) -> Optional[str]:
+    """What is wrong with the accounts, by the check that a client makes at Finish; or None.
+
+    A bootstrap server account alone is enough here.
+    """
+    found = objects.base_objects(None)
+    for oid in (0, 1):
+        found[oid].instances = state.get(oid, {})
+    text = bootstrap.inconsistency(found, MODES)
+    return None if text == "only a bootstrap server account" else text
+
+
+def pack(endpoint: str, state: State, settings: dict) -> bytes:
+    """The provisioning file. FactoryError where the accounts are inconsistent or it is too long."""
+    oid, iid, rid = SETTINGS
+    text = fault(state)
+    if text:
+        raise FactoryError(f"The accounts are inconsistent: {text}.")
+    whole = dict(state)
+    whole[oid] = {iid: {rid: json.dumps(settings, ensure_ascii=False, separators=(",", ":"))}}
+    body = endpoint, whole
+    data = store._header(0, body) + b"".join(store._encode(body))
+    if len(data) > SLOT:
+        raise FactoryError(
+            f"The configuration takes {len(data)} bytes, a board has {SLOT} for it: give it fewer "
+            "or shorter certificates and settings."
+        )
+    return data
+
+
+def unpack(data: bytes) -> Content:
+    """What a provisioning file says; FactoryError where it is damaged."""
+    oid, iid, rid = SETTINGS
+    try:
+        endpoint = _endpoint(data)
+        state, text = store.Store("", lambda: io.BytesIO(data)).load(endpoint)
+        if state is None or text:
+            raise ValueError
+        settings = json.loads(state.pop(oid)[iid][rid])
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise FactoryError("It is damaged, or no provisioning file.") from None
+    return Content(endpoint, state, settings)
+
+
+def _endpoint(data: bytes) -> str:
+    end = HEAD + 1 + data[HEAD]
+    return data[HEAD + 1 : end].decode()
+
+
+def describe(state: State) -> "list[Tuple[Optional[int], str, int]]":
+    """Each account's short id (None: the bootstrap server's), URI and Security Mode."""
+    found = (state[0][iid] for iid in sorted(state[0]))
+    return [(None if each[1] else each[10], each[0], each[2]) for each in found]
