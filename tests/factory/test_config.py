@@ -139,8 +139,10 @@ NETWORKS = [
     ('type = "none"', {"type": "none"}),
     ('type = "wifi"\nssid = "x"', {"type": "wifi", "ssid": "x", "address": "dhcp"}),
     (
-        'type = "ppp"\nuart = 1\ntx = 4\nrx = 5\napn = "iot"\npin = "0000"\n'
-        'chat = [["AT", "OK", 2], ["ATD*99#", "CONNECT", 30.5]]',
+        (
+            'type = "ppp"\nuart = 1\ntx = 4\nrx = 5\napn = "iot"\npin = "0000"\n'
+            'chat = [["AT", "OK", 2], ["ATD*99#", "CONNECT", 30.5]]'
+        ),
         {
             "type": "ppp",
             "uart": 1,
@@ -153,8 +155,10 @@ NETWORKS = [
         },
     ),
     (
-        'type = "ethernet"\nmdc = 23\nphy = "LAN8720"\n[network.address]\nip = "192.0.2.7"\n'
-        'mask = "255.255.255.0"\ngateway = "192.0.2.1"\ndns = "192.0.2.2"',
+        (
+            'type = "ethernet"\nmdc = 23\nphy = "LAN8720"\n[network.address]\nip = "192.0.2.7"\n'
+            'mask = "255.255.255.0"\ngateway = "192.0.2.1"\ndns = "192.0.2.2"'
+        ),
         {
             "type": "ethernet",
             "mdc": 23,
@@ -181,66 +185,186 @@ def test_network(tmp_path: Path, text: str, network: dict) -> None:
 # What is replaced in PSK or CERTIFICATE, and the sentence behind the file's name.
 WRONG = [
     (PSK, 'endpoint = "urn', 'endpont = "urn', "line 1: endpoint is missing."),
-    (PSK, "{serial}", "{serail}", "line 1: endpoint has {serail}: choose from {chip_id}, "
-     "{mac}, {serial}."),
+    (
+        PSK,
+        "{serial}",
+        "{serail}",
+        ("line 1: endpoint has {serail}: choose from {chip_id}, {mac}, {serial}."),
+    ),
     (PSK, "{serial}", "{serial", "line 1: endpoint has a brace that is no {name}."),
     (PSK, "ops:", "ops: ", "line 1: endpoint must not have spaces or control characters."),
     (PSK, "ssid = ", "sid = ", "line 3: network.ssid is missing."),
     (PSK, '"line 3"', "3", "line 5: network.ssid must be a text in quotes."),
     (PSK, '"line 3"', '""', "line 5: network.ssid is empty."),
-    (PSK, "correct horse", "horse", "line 6: network.password must have from 8 to 63 characters "
-     "(WPA)."),
+    (
+        PSK,
+        "correct horse",
+        "horse",
+        ("line 6: network.password must have from 8 to 63 characters (WPA)."),
+    ),
     (PSK, '"DE"', '"de"', 'line 7: network.country must be two capital letters, such as "DE".'),
-    (PSK, '"wifi"', '"wiffi"', "line 4: network.type must be one of wifi, ppp, ethernet, none; "
-     'did you mean "wifi"?'),
+    (
+        PSK,
+        '"wifi"',
+        '"wiffi"',
+        ('line 4: network.type must be one of wifi, ppp, ethernet, none; did you mean "wifi"?'),
+    ),
     (PSK, 'country = "DE"', 'address = "static"', "line 7: network.address must be one of dhcp."),
-    (PSK, 'country = "DE"', 'address = { ip = "1.2.3" }', "line 7: network.address.mask is missing."),
+    (
+        PSK,
+        'country = "DE"',
+        'address = { ip = "1.2.3" }',
+        "line 7: network.address.mask is missing.",
+    ),
     (PSK, "led = 25", "led = true", "line 10: board.led must be a whole number."),
     (PSK, "led = 25", "led = 256", "line 10: board.led must be from 0 to 255."),
     (PSK, "led = 25", "leds = 25", "line 10: board.leds is unknown: did you mean led?"),
-    (PSK, "interval = 60", "interval = 1979-05-27", "line 13: app.interval must be made of texts, "
-     "numbers, true and false."),
-    (PSK, "hold_off = 5", "hold_off = -1", "line 17: bootstrap.hold_off must be from 0 to "
-     "2147483647."),
-    (PSK, "hold_off = 5", "hold_of = 5", "line 17: bootstrap.hold_of is unknown: did you mean "
-     "hold_off?"),
-    (PSK, "coaps://bs.", "coap://bs.", "line 20: bootstrap.security.mode must be none with a "
-     "coap:// URI; or make it coaps://."),
-    (PSK, "coaps://bs.", "http://bs.", "line 16: bootstrap.uri must be coap://host:port or "
-     "coaps://host:port."),
-    (PSK, "short_id = 101", "short_id = 65535", "line 28: server[1].short_id must be from 1 to "
-     "65534."),
-    (PSK, 'mode = "psk"\nid', 'mode = "none"\nid', "line 34: server[1].security.mode must be psk "
-     "or certificate with a coaps:// URI."),
-    (PSK, "key_bytes = 32", "key_bytes = 8", "line 36: server[1].security.key_bytes must be from "
-     "16 to 64."),
-    (PSK, "key_bytes = 32", 'key = "0011"', "line 36: server[1].security.key has 2 bytes: a key "
-     "has from 16 to 64 bytes, which are 32 to 128 hexadecimal digits."),
-    (PSK, "key_bytes = 32", 'key = "001"', "line 36: server[1].security.key has 3 digits: two "
-     "make a byte, so the number must be even."),
-    (PSK, "key_bytes = 32", 'key = "secret!!"', "line 36: server[1].security.key must be "
-     "hexadecimal."),
-    (PSK, "{chip_id}", "{psk}", "line 35: server[1].security.identity has {psk}: choose from "
-     "{chip_id}, {mac}, {serial}, {endpoint}."),
-    (PSK, "[[server]]", "[[server]]\nshort_id = 101\nuri = \"coap://x\"\n[[server]]",
-     "line 31: server[2].short_id 101 is there twice."),
-    (PSK, "[server.security]", "[servers.security]", "line 27: server[1].security must be psk or "
-     "certificate with a coaps:// URI."),
+    (
+        PSK,
+        "interval = 60",
+        "interval = 1979-05-27",
+        ("line 13: app.interval must be made of texts, numbers, true and false."),
+    ),
+    (
+        PSK,
+        "hold_off = 5",
+        "hold_off = -1",
+        ("line 17: bootstrap.hold_off must be from 0 to 2147483647."),
+    ),
+    (
+        PSK,
+        "hold_off = 5",
+        "hold_of = 5",
+        ("line 17: bootstrap.hold_of is unknown: did you mean hold_off?"),
+    ),
+    (
+        PSK,
+        "coaps://bs.",
+        "coap://bs.",
+        ("line 20: bootstrap.security.mode must be none with a coap:// URI; or make it coaps://."),
+    ),
+    (
+        PSK,
+        "coaps://bs.",
+        "http://bs.",
+        ("line 16: bootstrap.uri must be coap://host:port or coaps://host:port."),
+    ),
+    (
+        PSK,
+        "short_id = 101",
+        "short_id = 65535",
+        ("line 28: server[1].short_id must be from 1 to 65534."),
+    ),
+    (
+        PSK,
+        'mode = "psk"\nid',
+        'mode = "none"\nid',
+        ("line 34: server[1].security.mode must be psk or certificate with a coaps:// URI."),
+    ),
+    (
+        PSK,
+        "key_bytes = 32",
+        "key_bytes = 8",
+        ("line 36: server[1].security.key_bytes must be from 16 to 64."),
+    ),
+    (
+        PSK,
+        "key_bytes = 32",
+        'key = "0011"',
+        (
+            "line 36: server[1].security.key has 2 bytes: a key "
+            "has from 16 to 64 bytes, which are 32 to 128 hexadecimal digits."
+        ),
+    ),
+    (
+        PSK,
+        "key_bytes = 32",
+        'key = "001"',
+        (
+            "line 36: server[1].security.key has 3 digits: two "
+            "make a byte, so the number must be even."
+        ),
+    ),
+    (
+        PSK,
+        "key_bytes = 32",
+        'key = "secret!!"',
+        ("line 36: server[1].security.key must be hexadecimal."),
+    ),
+    (
+        PSK,
+        "{chip_id}",
+        "{psk}",
+        (
+            "line 35: server[1].security.identity has {psk}: choose from "
+            "{chip_id}, {mac}, {serial}, {endpoint}."
+        ),
+    ),
+    (
+        PSK,
+        "[[server]]",
+        '[[server]]\nshort_id = 101\nuri = "coap://x"\n[[server]]',
+        "line 31: server[2].short_id 101 is there twice.",
+    ),
+    (
+        PSK,
+        "[server.security]",
+        "[servers.security]",
+        ("line 27: server[1].security must be psk or certificate with a coaps:// URI."),
+    ),
     (PSK, "lifetime = 300", "lifetime = 300 s", "line 30, column 16: this is no TOML."),
-    (CERTIFICATE, "ca.pem", "none.pem", "line 10: server[1].security.ca_certificate FOLDER/none.pem "
-     "cannot be read: No such file or directory."),
-    (CERTIFICATE, '"ca.pem"', '"ca.key"', "line 10: server[1].security.ca_certificate FOLDER/ca.key "
-     "is no certificate in PEM or DER."),
-    (CERTIFICATE, '"ca.pem"', '"server.pem"', "line 10: server[1].security.ca_certificate is not "
-     "that of a CA."),
-    (CERTIFICATE, '"ca.key"', '"other.key"', "line 11: server[1].security.ca_key does not belong "
-     "to ca_certificate."),
-    (CERTIFICATE, "1000", "5000", "line 13: server[1].security.valid_days would outlive the CA's "
-     "own certificate, which ends in 3999 days."),
-    (CERTIFICATE, "[0xC0AE]", '["x"]', "line 15: server[1].security.cipher_suites must be IANA's "
-     "numbers, such as 0xC0A8."),
-    (CERTIFICATE, "sni", "key", "line 14: server[1].security.key is unknown: did you mean ca_key?"),
-]  # fmt: skip
+    (
+        CERTIFICATE,
+        "ca.pem",
+        "none.pem",
+        (
+            "line 10: server[1].security.ca_certificate FOLDER/none.pem "
+            "cannot be read: No such file or directory."
+        ),
+    ),
+    (
+        CERTIFICATE,
+        '"ca.pem"',
+        '"ca.key"',
+        (
+            "line 10: server[1].security.ca_certificate FOLDER/ca.key "
+            "is no certificate in PEM or DER."
+        ),
+    ),
+    (
+        CERTIFICATE,
+        '"ca.pem"',
+        '"server.pem"',
+        ("line 10: server[1].security.ca_certificate is not that of a CA."),
+    ),
+    (
+        CERTIFICATE,
+        '"ca.key"',
+        '"other.key"',
+        ("line 11: server[1].security.ca_key does not belong to ca_certificate."),
+    ),
+    (
+        CERTIFICATE,
+        "1000",
+        "5000",
+        (
+            "line 13: server[1].security.valid_days would outlive the CA's "
+            "own certificate, which ends in 3999 days."
+        ),
+    ),
+    (
+        CERTIFICATE,
+        "[0xC0AE]",
+        '["x"]',
+        ("line 15: server[1].security.cipher_suites must be IANA's numbers, such as 0xC0A8."),
+    ),
+    (
+        CERTIFICATE,
+        "sni",
+        "key",
+        "line 14: server[1].security.key is unknown: did you mean ca_key?",
+    ),
+]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import json
 import sys
 import types
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional, Tuple
+from typing import Dict, NamedTuple, Optional
 
 from . import FactoryError
 
@@ -19,7 +19,6 @@ State = Dict[int, Dict[int, Dict[int, object]]]
 
 SETTINGS = 65535, 1, 0  # where the settings lie in a state: JSON in a str
 SLOT = 4096  # bytes, what a board has for it
-HEAD = 12
 
 _HERE = Path(__file__).resolve().parent
 
@@ -48,7 +47,7 @@ for _package in ("ucoap", "lwm2m"):
     if _package not in sys.modules:
         _load(_package)
 
-import lwm2m.bootstrap as bootstrap  # noqa: E402
+import lwm2m.consistency as consistency  # noqa: E402
 import lwm2m.objects as objects  # noqa: E402
 import lwm2m.store as store  # noqa: E402
 
@@ -71,8 +70,7 @@ def fault(state: State) -> Optional[str]:
     found = objects.base_objects(None)
     for oid in (0, 1):
         found[oid].instances = state.get(oid, {})
-    text = bootstrap.inconsistency(found, MODES)
-    return None if text == "only a bootstrap server account" else text
+    return consistency.inconsistency(found, MODES, enough=False)
 
 
 def pack(endpoint: str, state: State, settings: dict) -> bytes:
@@ -97,22 +95,8 @@ def unpack(data: bytes) -> Content:
     """What a provisioning file says; FactoryError where it is damaged."""
     oid, iid, rid = SETTINGS
     try:
-        endpoint = _endpoint(data)
-        state, text = store.Store("", lambda: io.BytesIO(data)).load(endpoint)
-        if state is None or text:
-            raise ValueError
+        endpoint, state = store.Store("", lambda: io.BytesIO(data)).factory()
         settings = json.loads(state.pop(oid)[iid][rid])
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, TypeError):
         raise FactoryError("It is damaged, or no provisioning file.") from None
     return Content(endpoint, state, settings)
-
-
-def _endpoint(data: bytes) -> str:
-    end = HEAD + 1 + data[HEAD]
-    return data[HEAD + 1 : end].decode()
-
-
-def describe(state: State) -> "list[Tuple[Optional[int], str, int]]":
-    """Each account's short id (None: the bootstrap server's), URI and Security Mode."""
-    found = (state[0][iid] for iid in sorted(state[0]))
-    return [(None if each[1] else each[10], each[0], each[2]) for each in found]

@@ -1,0 +1,234 @@
+# What the factory tool calls on a board, over the REPL. Each function prints one line of JSON:
+# {"ok": true, …}, or {"ok": false, "error": "a sentence"}. None of them prints a key.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+
+import hashlib
+import json
+import os
+import sys
+from binascii import hexlify
+from lwm2m.consistency import inconsistency
+from lwm2m.objects import base_objects
+from lwm2m.store import Store
+import device.settings as settings
+
+PROTOCOL = 1  # goes up when the tool has to know
+_ENOSPC = 28
+
+
+def install(path, sha256):
+    """Take the provisioning file at path, whose SHA-256 is that, in hexadecimal, as factory copy.
+
+    What the client has stored is cleared. It is checked before anything is changed, and then it is
+    the old configuration or the new one, whenever power is cut.
+    """
+    _answer(_install, path, sha256)
+
+
+def status():
+    """What this board is, and what it has."""
+    _answer(_status)
+
+
+def selftest():
+    """Whether what the factory has given fits together, and what the application says."""
+    _answer(_selftest)
+
+
+def reset():
+    """Back to the factory's accounts."""
+    _answer(_reset)
+
+
+def erase():
+    """Forget everything that the factory has given."""
+    _answer(_erase)
+
+
+def lock():
+    """Close the REPL, from its next line on; only an image of this project can."""
+    _answer(_lock)
+
+
+def _answer(f, *args):
+    try:
+        answer = f(*args)
+        answer["ok"] = True
+    except ValueError as e:
+        answer = {"ok": False, "error": str(e)}
+    except OSError as e:
+        text = "the file system is full" if e.errno == _ENOSPC else "flash fails: %r" % e
+        answer = {"ok": False, "error": text}
+    except MemoryError:
+        answer = {"ok": False, "error": "the board is out of memory"}
+    print(json.dumps(answer))
+
+
+def _install(path, sha256):
+    settings.finish()
+    if _digest(lambda: open(path, "rb"), True) != sha256:
+        raise ValueError("the file has not arrived as it was sent")
+    try:
+        copy = settings.parse(Store(settings.FOLDER, path).factory())
+    except ValueError as e:
+        raise ValueError(str(e).replace("the factory copy", "the file"))
+    text = _fault(copy) if copy else "the file is empty"
+    if text:
+        raise ValueError(text)
+    os.rename(path, settings.FOLDER + "/ready")
+    settings.finish()
+    copy = settings.load()
+    return {"endpoint": copy.endpoint, "sha256": _digest(_open)}
+
+
+def _status():
+    import lwm2m
+
+    implementation = sys.implementation
+    reserved = settings.area()
+    answer = {
+        "protocol": PROTOCOL,
+        "firmware": globals().get("__version__"),
+        "library": getattr(lwm2m, "__version__", None),
+        "micropython": ".".join([str(n) for n in implementation[1][:3]]),
+        "board": getattr(implementation, "_machine", sys.platform),
+        "image": "ours" if reserved else "stock",
+        "chip_id": _chip_id(),
+        "mac": _mac(),
+        "endpoint": None,
+        "accounts": [],
+        "locked": bool(reserved and reserved.locked()),
+        "sha256": None,
+        "fault": None,
+    }
+    try:
+        import device.guard as guard
+
+        answer["guard"] = guard.report()
+    except (ImportError, AttributeError):
+        pass
+    try:
+        copy = settings.load()
+    except ValueError as e:
+        answer["fault"] = str(e)
+        return answer
+    if copy:
+        state, answer["fault"] = settings.store().load(copy.endpoint)
+        accounts = (state or copy.state).get(0, {})
+        answer["endpoint"] = copy.endpoint
+        answer["sha256"] = _digest(_open)
+        for iid in sorted(accounts):
+            values = accounts[iid]
+            short_id = None if values.get(1) else values.get(10)
+            account = {"short_id": short_id, "uri": values.get(0), "mode": values.get(2)}
+            answer["accounts"].append(account)
+    return answer
+
+
+def _selftest():
+    copy = settings.load()
+    if not copy:
+        raise ValueError("the factory has given this board nothing yet")
+    text = _fault(copy)
+    if text:
+        raise ValueError(text)
+    done = ["factory copy", "accounts"]
+    try:
+        import app
+    except ImportError as e:
+        if "'app'" not in str(e):
+            raise ValueError("the application does not start: %s" % e)
+        app = None
+    test = getattr(app, "selftest", None)
+    if test:
+        try:
+            text = test()
+        except Exception as e:
+            text = repr(e)
+        if text:
+            raise ValueError("the application: %s" % text)
+        done.append("application")
+    return {"endpoint": copy.endpoint, "tested": done}
+
+
+def _reset():
+    copy = settings.load()
+    if not copy:
+        raise ValueError("the factory has given this board nothing yet")
+    store = settings.store()
+    store.load(copy.endpoint)
+    store.factory_reset()
+    return {"endpoint": copy.endpoint}
+
+
+def _erase():
+    for name in ("/new", "/ready", "/0/accounts", "/1/accounts"):
+        settings.remove(name)
+    reserved = settings.area()
+    if reserved:
+        reserved.erase()
+    else:
+        settings.remove("/factory/accounts")
+    return {}
+
+
+def _lock():
+    reserved = settings.area()
+    if not reserved:
+        raise ValueError("stock MicroPython cannot be locked: flash an image of this project")
+    copy = settings.load()
+    if not copy:
+        raise ValueError("the factory has given this board nothing yet: provision it first")
+    reserved.lock()
+    return {"endpoint": copy.endpoint, "locked": reserved.locked()}
+
+
+def _fault(copy):
+    # What is wrong with the accounts; the check is the one at Bootstrap-Finish, but that a bootstrap
+    # server account is enough.
+    objects = base_objects(None)
+    for oid in (0, 1):
+        objects[oid].instances = copy.state.get(oid, {})
+    if not objects[0].instances:
+        return "no account"
+    try:
+        from lwm2m.dtls import MODES
+    except ImportError:
+        MODES = (3,)
+    return inconsistency(objects, MODES, None, False)
+
+
+def _open():
+    reserved = settings.area()
+    return reserved.open() if reserved else open(settings.FOLDER + "/factory/accounts", "rb")
+
+
+def _digest(opened, all=False):
+    # SHA-256, in hexadecimal, of a file; without all, of what its head says to be in it.
+    digest = hashlib.sha256()
+    with opened() as f:
+        data = f.read(12)
+        left = int.from_bytes(data[6:8], "big")
+        while data:
+            digest.update(data)
+            data = f.read(64 if all else min(left, 64))
+            left -= len(data)
+    return str(hexlify(digest.digest()), "utf-8")
+
+
+def _chip_id():
+    try:
+        from machine import unique_id
+    except ImportError:
+        return None
+    return str(hexlify(unique_id()), "utf-8")
+
+
+def _mac():
+    # Of the Wi-Fi interface; boards without it have none.
+    try:
+        from network import STA_IF, WLAN
+
+        return str(hexlify(WLAN(STA_IF).config("mac")), "utf-8")
+    except Exception:  # ImportError, or what a port makes of a chip that is not there
+        return None
