@@ -11,8 +11,8 @@ import sys
 import vfs
 from binascii import hexlify
 from accounts import AGAIN, ENDPOINT, FACTORY, KEYS, stored
-from flash import GARBAGE, HALF, NOTHING, Flash, Lfs2, fill, mounted, unfill
-from lwm2m.store import Store, _encode, _header
+from flash import GARBAGE, HALF, NOTHING, Flash, Lfs2, fill, unfill
+from lwm2m.store import _encode, _header
 import device.factory as factory
 import device.settings as settings
 
@@ -114,7 +114,7 @@ def send(data):
 def call(f, *args):
     """The JSON that a function of factory prints; no key is in it."""
     lines = []
-    factory.print = lambda text: lines.append(text)
+    factory.print = lines.append
     f(*args)
     assert len(lines) == 1
     for key in KEYS:

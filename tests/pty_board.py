@@ -1,0 +1,186 @@
+"""The unix port as a board: a raw REPL at a pseudo-terminal, and flash that outlasts its process.
+
+Its file system is littlefs in a file, mounted at "/", and its /lib is the library as it is staged.
+What it says and hears passes through here, so that the cable can be pulled after any byte.
+"""
+
+import fcntl
+import os
+import pty
+import select
+import subprocess
+import termios
+import threading
+import tty
+from pathlib import Path
+from typing import Optional
+
+from conftest import MICROPYTHON, lib_dir
+
+BLOCKS = 64
+_BOOT = """\
+import sys, vfs
+class Flash:
+    def __init__(self, path):
+        self._f = open(path, "r+b")
+    def readblocks(self, n, buf, offset=0):
+        self._f.seek(n * 4096 + offset)
+        self._f.readinto(buf)
+    def writeblocks(self, n, buf, offset=0):
+        self._f.seek(n * 4096 + offset)
+        self._f.write(buf)
+    def ioctl(self, op, arg):
+        return {4: BLOCKS, 5: 4096}.get(op, 0)
+flash = Flash(sys.argv[1])
+folders = [(name, vfs.VfsPosix(path)) for name, path in zip(("/lib", "/rom"), sys.argv[2:])]
+try:
+    files = vfs.VfsLfs2(flash, progsize=256)
+except OSError:
+    vfs.VfsLfs2.mkfs(flash, progsize=256)
+    files = vfs.VfsLfs2(flash, progsize=256)
+vfs.umount("/")
+vfs.mount(files, "/")
+for name, folder in folders:
+    vfs.mount(folder, name)
+sys.path[:] = ["", "/rom", "/lib", ".frozen"]
+import os
+os.chdir("/")
+END
+""".replace("BLOCKS", str(BLOCKS))
+# What the unix port has not: a chip with a number.
+_MACHINE = """\
+from umachine import *
+def unique_id():
+    return bytes.fromhex("%s")
+"""
+
+
+class PtyBoard:
+    """A board. port: a link to its pseudo-terminal while it is plugged in.
+
+    ours: False leaves this project's library out, as on a board with other firmware.
+    """
+
+    def __init__(self, folder: Path, chip_id: str = "e66038b713952135", ours: bool = True):
+        self.folder = folder
+        self.chip_id = chip_id
+        self.port = folder / "tty"
+        self.flash = folder / "flash"
+        self.passed = 0  # bytes since the cable was plugged in, both ways
+        self._ours = ours
+        self._left: Optional[int] = None  # bytes until it is pulled
+        self._power = False  # whether that ends the board too
+        self._process: Optional[subprocess.Popen] = None
+        self._inner = self._slave = self._outer = -1
+        self._wake, self._waker = os.pipe()
+        self._pump: Optional[threading.Thread] = None
+        rom = folder / "rom"
+        rom.mkdir(parents=True)
+        (rom / "machine.py").write_text(_MACHINE % chip_id)
+        self.flash.write_bytes(b"\xff" * BLOCKS * 4096)
+
+    def __enter__(self) -> "PtyBoard":
+        self.plug()
+        return self
+
+    def __exit__(self, *exc) -> None:
+        self.unplug()
+        self.power_off()
+
+    # --- Power
+
+    def _command(self, code: str) -> "list[str]":
+        lib = lib_dir("src") if self._ours else self.folder / "rom"
+        path = self.folder / f"{'run' if 'rawrepl' not in code else 'boot'}.py"
+        path.write_text(_BOOT.replace("END", code))
+        return [str(MICROPYTHON), str(path), str(self.flash), str(lib), str(self.folder / "rom")]
+
+    def power_on(self) -> None:
+        if self._process:
+            return
+        self._inner, slave = pty.openpty()
+        tty.setraw(slave)
+        modes = termios.tcgetattr(slave)
+        modes[3] |= termios.ISIG  # Ctrl-C interrupts what runs, as on a board
+        termios.tcsetattr(slave, termios.TCSANOW, modes)
+
+        def own_terminal() -> None:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        self._process = subprocess.Popen(
+            self._command("import rawrepl\nrawrepl.run()"),
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            preexec_fn=own_terminal,
+        )
+        os.close(slave)
+
+    def power_off(self) -> None:
+        self.unplug()
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            os.close(self._inner)
+
+    def run(self, code: str) -> str:
+        """What a program prints on this board, which is off: at its start, as it were."""
+        assert self._process is None
+        done = subprocess.run(self._command(code), capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    # --- The cable
+
+    def plug(self, pull_after: Optional[int] = None, power: bool = False) -> None:
+        """Plug it in. pull_after: bytes, both ways, after which the cable is pulled.
+
+        power: the board has its power from that cable.
+        """
+        self.power_on()
+        self.passed = 0
+        self._left = pull_after
+        self._power = power
+        # The slave is kept open: a pty with nobody on it reads as an error.
+        self._outer, self._slave = pty.openpty()
+        tty.setraw(self._slave)
+        self.port.unlink(missing_ok=True)
+        self.port.symlink_to(os.ttyname(self._slave))
+        self._pump = threading.Thread(target=self._pass, daemon=True)
+        self._pump.start()
+
+    def unplug(self) -> None:
+        if self._pump:
+            os.write(self._waker, b"x")
+            self.wait()
+            os.read(self._wake, 1)
+
+    def wait(self) -> None:
+        """Until the cable has been pulled, and where that ends the board it has ended."""
+        if self._pump:
+            self._pump.join()
+            self._pump = None
+        if self._power:
+            self._power = False
+            self.power_off()
+
+    def _pass(self) -> None:
+        # The one thread that uses the pty: closed while another reads it, it would stay open.
+        other = {self._inner: self._outer, self._outer: self._inner}
+        while self._left is None or self.passed < self._left:
+            ready = select.select([*other, self._wake], [], [])[0]
+            if self._wake in ready:
+                break
+            try:
+                data = os.read(ready[0], 4096 if self._left is None else self._left - self.passed)
+                os.write(other[ready[0]], data)
+            except OSError:  # the board has ended
+                break
+            self.passed += len(data)
+        if self._power:
+            self._process.kill()
+        self.port.unlink()
+        os.close(self._outer)
+        os.close(self._slave)

@@ -1,0 +1,250 @@
+"""A board at a serial port, over mpremote's transport and its REPL.
+
+What goes wrong is a FactoryError, whose sentence says what to do.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import struct
+import time
+from typing import Callable, List, Optional
+
+import mpremote.transport_serial
+import serial
+from mpremote.transport import TransportError, TransportExecError
+from mpremote.transport_serial import SerialTransport
+from serial.tools import list_ports
+
+from . import FactoryError
+
+PROTOCOL = 1  # device.factory's, that this tool speaks
+NEW = "/lwm2m/new"  # the temporary name on the board
+_TIMEOUT_S = 10  # a board that says nothing for so long has gone
+_ATTEMPTS = 3  # an ESP32 is reset when its port is opened, and may be starting yet
+_GONE = (errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF, errno.ENOENT)
+
+# mpremote prints what it got in place of a prompt; here it would go across the table of ports.
+mpremote.transport_serial.print = lambda *args, **kwargs: None
+
+
+class Unplugged(FactoryError):
+    """The board is not there any more."""
+
+
+def ports() -> List[str]:
+    """The serial ports that boards may be at: those of USB devices."""
+    return sorted(port.device for port in list_ports.comports() if port.vid is not None)
+
+
+def only_port(named: Optional[str]) -> str:
+    """The port that was named, or the only one that there is."""
+    if named:
+        return named
+    found = ports()
+    if not found:
+        raise FactoryError(
+            "No board is there: no USB serial port was found. Plug one in, with a cable that has "
+            "data lines, or name its port with --port."
+        )
+    if len(found) > 1:
+        raise FactoryError(f"There are several ports: choose with --port from {', '.join(found)}.")
+    return found[0]
+
+
+class Board:
+    """with Board(port) as board: its REPL is ours; leaving starts its main program again."""
+
+    def __init__(self, port: str, baud: int = 115200):
+        self.port = port
+        self._baud = baud
+        self._transport: Optional[SerialTransport] = None
+
+    def __enter__(self) -> "Board":
+        try:
+            self._guard(self._connect)
+            self._guard(self._check)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc) -> None:
+        if not self._transport:
+            return
+        try:
+            if self._transport.in_raw_repl:
+                self._transport.exit_raw_repl()
+                self._transport.serial.write(b"\x04")  # soft reset: main.py runs
+        except OSError:  # it has gone
+            pass
+        try:
+            self._transport.close()
+        except OSError:
+            try:
+                self._transport.serial.close()
+            except OSError:
+                pass
+
+    # --- What is done to it
+
+    def status(self) -> dict:
+        """What device.factory.status() says."""
+        return self._call("status")
+
+    def selftest(self) -> dict:
+        return self._call("selftest")
+
+    def reset(self) -> dict:
+        """Back to the factory's accounts."""
+        return self._call("reset")
+
+    def erase(self) -> dict:
+        return self._call("erase")
+
+    def lock(self) -> dict:
+        answer = self._call("lock")
+        self._transport.in_raw_repl = False  # there is none any more
+        return answer
+
+    def provision(self, data: bytes, step: Callable[[str], None] = lambda name: None) -> dict:
+        """Give it a provisioning file; returns its status then.
+
+        It goes to a temporary name, its hash is compared, and the board checks it and puts it in
+        place: until then it has its old configuration, from then on the new one.
+        """
+        digest = hashlib.sha256(data)
+        step("sending")
+        self._guard(self._send, data)
+        step("checking")
+        if self._guard(self._transport.fs_hashfile, NEW, "sha256") != digest.digest():
+            self._guard(self._transport.fs_rmfile, NEW)
+            raise FactoryError(
+                f"What arrived at the board on {self.port} is not what was sent: try again, with "
+                "another cable if it happens again."
+            )
+        step("installing")
+        answer = self._call("install", NEW, digest.hexdigest())
+        if answer["sha256"] != digest.hexdigest():
+            raise FactoryError(
+                f"The board on {self.port} reads back something else than was written: its flash "
+                "is worn out or damaged."
+            )
+        step("testing")
+        self.selftest()
+        return self.status()
+
+    # --- How
+
+    def _connect(self) -> None:
+        # The real name, by which mpremote tells a pseudo-terminal.
+        port = os.path.realpath(self.port) if os.path.exists(self.port) else self.port
+        try:
+            self._transport = SerialTransport(port, self._baud, timeout=_TIMEOUT_S)
+        except TransportError:
+            raise self._refused() from None
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._transport.enter_raw_repl(timeout_overall=3)
+                return
+            except TransportError:
+                pass
+        raise FactoryError(
+            f"What is on {self.port} does not answer as MicroPython does: it has other firmware, "
+            "or it is locked."
+        )
+
+    def _refused(self) -> FactoryError:
+        # mpremote does not say why it could not open a port.
+        try:
+            serial.Serial(self.port, exclusive=True).close()
+        except OSError as e:
+            if e.errno == errno.EACCES and os.path.exists(self.port):
+                return FactoryError(
+                    f"You may not use {self.port}: on Linux, become a member of the group that "
+                    "owns it (often dialout) and log in again."
+                )
+            if e.errno in _GONE or not os.path.exists(self.port):
+                return Unplugged(f"There is no port {self.port}: is the board plugged in?")
+        return FactoryError(
+            f"{self.port} is busy: another program has it open (a terminal, or this tool again)."
+        )
+
+    def _check(self) -> None:
+        try:
+            self._transport.exec("import device.factory")
+        except TransportExecError as e:
+            if "ImportError" not in e.error_output:
+                raise
+            version = self._transport.exec("import sys; print(sys.version)").decode().strip()
+            raise FactoryError(
+                f"The board on {self.port} runs MicroPython, but not this project's firmware "
+                f"({version}): flash an image, or copy the packages into its /lib."
+            ) from None
+        found = int(self._transport.eval("device.factory.PROTOCOL", parse=False))
+        if found < PROTOCOL:
+            raise FactoryError(
+                f"The firmware of the board on {self.port} is too old for this tool: flash a newer "
+                "image."
+            )
+        if found > PROTOCOL:
+            raise FactoryError(
+                f"The firmware of the board on {self.port} is newer than this tool: update the tool."
+            )
+
+    def _send(self, data: bytes) -> None:
+        self._transport.exec("import os\ntry:\n os.mkdir('/lwm2m')\nexcept OSError:\n pass")
+        try:
+            self._transport.fs_writefile(NEW, data)
+        except OSError as e:
+            if e.errno == errno.ENOSPC:
+                self._transport.exec(f"f.close()\nos.remove({NEW!r})")
+            raise
+
+    def _call(self, name: str, *args: str) -> dict:
+        listed = ", ".join(map(repr, args))
+        output = self._guard(self._transport.exec, f"device.factory.{name}({listed})")
+        try:
+            answer = json.loads(output.decode().strip().splitlines()[-1])
+        except (ValueError, IndexError):
+            raise FactoryError(
+                f"The board on {self.port} answers with something else than JSON to {name}()."
+            ) from None
+        if not answer.get("ok"):
+            raise FactoryError(f"The board on {self.port} refuses: {answer.get('error')}.")
+        return answer
+
+    def _guard(self, f, *args):
+        # What mpremote and pyserial raise, in sentences. Their own words are left out: they may
+        # quote what was on the line.
+        try:
+            return f(*args)
+        except TransportExecError as e:
+            last = (e.error_output.strip().splitlines() or ["?"])[-1]
+            raise FactoryError(f"The firmware of the board on {self.port} failed: {last}") from None
+        except (TransportError, serial.SerialException, struct.error):
+            raise self._gone() from None
+        except OSError as e:
+            if e.strerror == NEW:  # the board's own, about the file
+                if e.errno == errno.ENOSPC:
+                    raise FactoryError(
+                        f"The file system of the board on {self.port} is full: remove files from it."
+                    ) from None
+                raise FactoryError(
+                    f"The board on {self.port} cannot write its flash ({errno.errorcode[e.errno]})."
+                ) from None
+            raise self._gone() from None
+
+    def _gone(self) -> Unplugged:
+        return Unplugged(
+            f"The board on {self.port} went silent: was the cable pulled? It has its old "
+            "configuration or the new one, whole; plug it in and start again."
+        )
+
+
+def wait_for(port: str, seconds: float = 2) -> None:
+    """Wait until a port that has just appeared may be opened: udev sets its owner a little later."""
+    end = time.monotonic() + seconds
+    while not os.access(port, os.R_OK | os.W_OK) and time.monotonic() < end:
+        time.sleep(0.05)
