@@ -4,7 +4,6 @@ Its file system is littlefs in a file, mounted at "/", and its /lib is the libra
 What it says and hears passes through here, so that the cable can be pulled after any byte.
 """
 
-import fcntl
 import os
 import pty
 import select
@@ -15,7 +14,8 @@ import tty
 from pathlib import Path
 from typing import Optional
 
-from conftest import MICROPYTHON, lib_dir
+import stage
+from steps import MICROPYTHON
 
 BLOCKS = 64
 _BOOT = """\
@@ -47,6 +47,7 @@ import os
 os.chdir("/")
 END
 """.replace("BLOCKS", str(BLOCKS))
+_REPL = "import rawrepl\nrawrepl.run()"
 # What the unix port has not: a chip with a number.
 _MACHINE = """\
 from umachine import *
@@ -71,7 +72,7 @@ class PtyBoard:
         self._left: Optional[int] = None  # bytes until it is pulled
         self._power = False  # whether that ends the board too
         self._process: Optional[subprocess.Popen] = None
-        self._inner = self._slave = self._outer = -1
+        self._inner = self._terminal = self._outer = self._slave = -1
         self._wake, self._waker = os.pipe()
         self._pump: Optional[threading.Thread] = None
         rom = folder / "rom"
@@ -79,7 +80,7 @@ class PtyBoard:
         (rom / "machine.py").write_text(_MACHINE % chip_id)
         self.flash.write_bytes(b"\xff" * BLOCKS * 4096)
 
-    def __enter__(self) -> "PtyBoard":
+    def __enter__(self):
         self.plug()
         return self
 
@@ -90,8 +91,8 @@ class PtyBoard:
     # --- Power
 
     def _command(self, code: str) -> "list[str]":
-        lib = lib_dir("src") if self._ours else self.folder / "rom"
-        path = self.folder / f"{'run' if 'rawrepl' not in code else 'boot'}.py"
+        lib = stage.stage("full")[0] if self._ours else self.folder / "rom"
+        path = self.folder / ("boot.py" if code == _REPL else "run.py")
         path.write_text(_BOOT.replace("END", code))
         return [str(MICROPYTHON), str(path), str(self.flash), str(lib), str(self.folder / "rom")]
 
@@ -104,18 +105,18 @@ class PtyBoard:
         modes[3] |= termios.ISIG  # Ctrl-C interrupts what runs, as on a board
         termios.tcsetattr(slave, termios.TCSANOW, modes)
 
-        def own_terminal() -> None:
-            os.setsid()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
+        # A shell opens the terminal, which becomes that of its new session: Ctrl-C is a signal then.
         self._process = subprocess.Popen(
-            self._command("import rawrepl\nrawrepl.run()"),
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            preexec_fn=own_terminal,
+            ["sh", "-c", 'exec "$@" <>$0 >&0 2>&0', os.ttyname(slave), *self._command(_REPL)],
+            start_new_session=True,
         )
-        os.close(slave)
+        # The shell must have it before this end is closed: an open one reads without an error.
+        self._terminal = slave
+        # Until it is at its prompt, a Ctrl-C would end it, and not only what it runs.
+        said = b""
+        while not said.endswith(b">>> "):
+            assert select.select([self._inner], [], [], 20)[0], said
+            said += os.read(self._inner, 4096)
 
     def power_off(self) -> None:
         self.unplug()
@@ -124,6 +125,7 @@ class PtyBoard:
             self._process.wait()
             self._process = None
             os.close(self._inner)
+            os.close(self._terminal)
 
     def run(self, code: str) -> str:
         """What a program prints on this board, which is off: at its start, as it were."""

@@ -12,7 +12,7 @@ import json
 import os
 from lwm2m.store import Store
 
-FOLDER = "/lwm2m"
+FOLDER = "/lwm2m-store"  # the Store's own
 
 
 class Settings:

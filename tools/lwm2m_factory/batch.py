@@ -192,7 +192,9 @@ def _check_shared(config: Config, names: "set[str]") -> None:
     # What would be the same on every board.
     own = {*names, *BOARD_VALUES}
     if not set(names_in(config.endpoint)) & own:
-        raise config.section.error("endpoint", "is the same for every board: put {serial} into it.")
+        raise config.section.error(
+            "endpoint", "is the same for every board: put {serial} into it."
+        )
     for account in config.accounts + config.given:
         security = account.security
         if security.mode != PSK:

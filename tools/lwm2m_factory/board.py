@@ -20,9 +20,10 @@ from serial.tools import list_ports
 from . import FactoryError
 
 PROTOCOL = 1  # device.factory's, that this tool speaks
-NEW = "/lwm2m/new"  # the temporary name on the board
-_TIMEOUT_S = 10  # a board that says nothing for so long has gone
-_ATTEMPTS = 3  # an ESP32 is reset when its port is opened, and may be starting yet
+FOLDER = "/lwm2m-store"  # as device.settings has it
+NEW = FOLDER + "/new"  # the temporary name
+_TIMEOUT_S = 2  # for what has to come at once
+_ATTEMPTS = 2  # an ESP32 is reset when its port is opened, and may be starting yet
 _GONE = (errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF, errno.ENOENT)
 
 # mpremote prints what it got in place of a prompt; here it would go across the table of ports.
@@ -61,7 +62,7 @@ class Board:
         self._baud = baud
         self._transport: Optional[SerialTransport] = None
 
-    def __enter__(self) -> "Board":
+    def __enter__(self):
         try:
             self._guard(self._connect)
             self._guard(self._check)
@@ -194,7 +195,7 @@ class Board:
             )
 
     def _send(self, data: bytes) -> None:
-        self._transport.exec("import os\ntry:\n os.mkdir('/lwm2m')\nexcept OSError:\n pass")
+        self._transport.exec(f"import os\ntry:\n os.mkdir({FOLDER!r})\nexcept OSError:\n pass")
         try:
             self._transport.fs_writefile(NEW, data)
         except OSError as e:
@@ -222,7 +223,9 @@ class Board:
             return f(*args)
         except TransportExecError as e:
             last = (e.error_output.strip().splitlines() or ["?"])[-1]
-            raise FactoryError(f"The firmware of the board on {self.port} failed: {last}") from None
+            raise FactoryError(
+                f"The firmware of the board on {self.port} failed: {last}"
+            ) from None
         except (TransportError, serial.SerialException, struct.error):
             raise self._gone() from None
         except OSError as e:
@@ -241,6 +244,17 @@ class Board:
             f"The board on {self.port} went silent: was the cable pulled? It has its old "
             "configuration or the new one, whole; plug it in and start again."
         )
+
+
+def restart_in_boot_loader(port: str) -> None:
+    """Restart a board that runs MicroPython, whatever its main program is, in its boot loader."""
+    board = Board(port)
+    try:
+        board._guard(board._connect)
+        board._guard(board._transport.exec_raw_no_follow, "import machine; machine.bootloader()")
+        board._transport.in_raw_repl = False
+    finally:
+        board.__exit__()
 
 
 def wait_for(port: str, seconds: float = 2) -> None:

@@ -55,6 +55,7 @@ cipher_suites = [0xC0AE]       # /0/x/16
 
 import datetime
 import difflib
+import hashlib
 import ipaddress
 import json
 import re
@@ -693,6 +694,7 @@ def identity(config: Config, values: Dict[str, str], earlier: Optional[dict] = N
             if not given:
                 _put(state, account, resources)
     data = image.pack(endpoint, state, config.settings)
+    record["sha256"] = hashlib.sha256(data).hexdigest()
     return Identity(endpoint, data, record)
 
 

@@ -38,7 +38,7 @@ class Ledger:
         self._places: Dict[str, int] = {}  # of the endpoints' records in the secrets
         self._files = FileLock(f"{log}.lock")
 
-    def __enter__(self) -> "Ledger":
+    def __enter__(self):
         try:
             self._files.acquire(timeout=0)
         except Timeout:

@@ -1,0 +1,370 @@
+"""Boards: the unix port with a raw REPL at a pseudo-terminal, and what can go wrong with them."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import stat
+import subprocess
+import sys
+import threading
+import tty
+from pathlib import Path
+from typing import Callable
+
+import pytest
+from pty_board import PtyBoard
+from samples import CERTIFICATE, PSK
+from steps import ROOT
+
+from lwm2m_factory import FactoryError, config, image
+from lwm2m_factory.board import Board, Unplugged
+
+# What a board starts with, as its main program has it: what JSON is printed.
+GIVEN = """\
+import json, device.settings as settings
+copy = settings.load()
+state = copy and settings.store().load(copy.endpoint)[0]
+print(json.dumps(copy and [copy.endpoint, sorted(copy.values["app"].items()),
+    [[state[0][iid][0], repr(state[0][iid][5])] for iid in sorted(state[0])]]))
+"""
+# Files up to the end, as one that cannot be closed is lost.
+FILL = """\
+os.mkdir("full")
+n = 0
+try:
+    while True:
+        with open("full/%d" % n, "wb") as f:
+            f.write(bytes(4096))
+        n += 1
+except OSError:
+    pass
+"""
+CHIP = "e66038b713952135"
+
+
+@pytest.fixture
+def board(tmp_path: Path):
+    with PtyBoard(tmp_path / "board", CHIP) as found:
+        yield found
+
+
+def factory(folder: Path, *args: object, cwd: bool = True) -> subprocess.CompletedProcess:
+    """Run the command in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "lwm2m_factory", *map(str, args)],
+        cwd=folder,
+        env=dict(os.environ, PYTHONPATH=str(ROOT / "tools"), COLUMNS="100"),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )
+
+
+def keys_of(folder: Path) -> "list[str]":
+    record = json.loads((folder / "factory.secrets").read_text().splitlines()[-1])
+    accounts = record["accounts"] + record["given"]
+    return [each["security"]["key"] for each in accounts if "key" in each["security"]]
+
+
+def test_provision_verify_reset_erase(tmp_path: Path, board: PtyBoard) -> None:
+    (tmp_path / "factory.toml").write_text(PSK)
+    port = ("--port", board.port)
+    done = factory(tmp_path, "provision", "factory.toml", "--serial", "0001", *port)
+    assert done.returncode == 0, done.stderr
+    keys = keys_of(tmp_path)
+    assert len(keys) == 3
+    assert "Endpoint  urn:dev:ops:32473-0001" in done.stdout
+    assert "Account   bootstrap: coaps://bs.example.org (psk)" in done.stdout
+    assert stat.S_IMODE((tmp_path / "factory.secrets").stat().st_mode) == 0o600
+    log = (tmp_path / "factory.log").read_text()
+    events = [json.loads(line) for line in log.splitlines()]
+    assert [event["event"] for event in events] == ["assigned", "done"]
+    for event in events:
+        assert event["chip_id"] == CHIP and event["endpoint"] == "urn:dev:ops:32473-0001"
+    for key in keys:
+        assert key not in log + done.stdout + done.stderr
+
+    done = factory(tmp_path, "verify", *port)
+    assert done.returncode == 0, done.stderr
+    assert "factory copy, accounts, what was given." in done.stdout
+
+    # The same again changes nothing, neither on the board nor in the files.
+    before = (tmp_path / "factory.secrets").read_text()
+    done = factory(tmp_path, "provision", "factory.toml", "--serial", "0001", *port)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "factory.secrets").read_text() == before
+
+    # It has one identity for good, and nobody else gets it.
+    done = factory(tmp_path, "provision", "factory.toml", "--serial", "0002", *port)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"The board {CHIP} was given the endpoint urn:dev:ops:32473-0001 already, and would get "
+        "urn:dev:ops:32473-0002: no board has two.\n"
+    )
+    with PtyBoard(tmp_path / "other", "e66038b713952136") as other:
+        args = ("--serial", "0001", "--port", other.port)
+        done = factory(tmp_path, "provision", "factory.toml", *args)
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"The endpoint urn:dev:ops:32473-0001 was given to the board {CHIP} already: no "
+            "identity is given twice.\n"
+        )
+        done = factory(tmp_path, "verify", "--port", other.port)
+        assert done.returncode == 1
+        assert "refuses: the factory has given this board nothing yet." in done.stderr
+
+    # Another configuration under the same name: keys stay, the rest is replaced.
+    (tmp_path / "factory.toml").write_text(PSK.replace("interval = 60", "interval = 90"))
+    done = factory(tmp_path, "provision", "factory.toml", "--serial", "0001", *port)
+    assert done.returncode == 0, done.stderr
+    assert keys_of(tmp_path) == keys
+    assert len((tmp_path / "factory.secrets").read_text().splitlines()) == 1
+    assert stat.S_IMODE((tmp_path / "factory.secrets").stat().st_mode) == 0o600
+    done = factory(tmp_path, "verify", *port)
+    assert done.returncode == 0, done.stderr
+
+    assert factory(tmp_path, "reset", *port).returncode == 0
+    done = factory(tmp_path, "erase", *port)
+    assert done.returncode == 1 and "Nobody can be asked here: say --yes." in done.stderr
+    done = factory(tmp_path, "erase", "--yes", *port)
+    assert done.returncode == 0, done.stderr
+    done = factory(tmp_path, "status", *port)
+    assert "Endpoint  none: the factory has given it nothing yet" in done.stdout
+    done = factory(tmp_path, "lock", "--yes", *port)
+    assert done.returncode == 1 and "the factory has given this board nothing yet" in done.stderr
+
+
+def test_certificate(authority: Path, board: PtyBoard) -> None:
+    (authority / "factory.toml").write_text(CERTIFICATE)
+    args = ("provision", "factory.toml", "--serial", "7", "--port", board.port)
+    done = factory(authority, *args)
+    assert done.returncode == 0, done.stderr
+    assert "Account   1: coaps://server.example.org (certificate)" in done.stdout
+    text = (authority / "factory.secrets").read_text() + (authority / "factory.log").read_text()
+    board.power_off()
+    code = "import device.settings as settings; print(settings.load().state[0][0][5].hex())"  # its key
+    key = board.run(code).strip()
+    assert len(key) > 200 and key not in text
+
+
+def test_lock_is_refused_on_stock_micropython(tmp_path: Path, board: PtyBoard) -> None:
+    (tmp_path / "factory.toml").write_text(PSK.replace("led = 25", "locked = true"))
+    args = ("--serial", "1", "--port", board.port)
+    done = factory(tmp_path, "provision", "factory.toml", *args)
+    assert done.returncode == 1
+    assert "runs stock MicroPython, which cannot be locked: flash an image" in done.stderr
+    assert not (tmp_path / "factory.secrets").exists()
+    (tmp_path / "factory.toml").write_text(PSK)
+    assert factory(tmp_path, "provision", "factory.toml", *args).returncode == 0
+    done = factory(tmp_path, "lock", "--yes", "--port", board.port)
+    assert done.returncode == 1
+    assert "refuses: stock MicroPython cannot be locked" in done.stderr
+
+
+# What is wrong with boards and ports.
+
+
+def test_no_port(tmp_path: Path) -> None:
+    done = factory(tmp_path, "status", "--port", tmp_path / "ttyUSB0")
+    assert done.returncode == 1
+    assert done.stderr == f"There is no port {tmp_path}/ttyUSB0: is the board plugged in?\n"
+
+
+def test_busy_port(tmp_path: Path, board: PtyBoard) -> None:
+    with open(board.port, "rb", buffering=0) as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # as pyserial holds an exclusive port
+        done = factory(tmp_path, "status", "--port", board.port)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{board.port} is busy: another program has it open")
+
+
+def test_not_micropython(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+
+    def answer() -> None:  # as firmware with a command line of its own
+        try:
+            while os.read(master, 100):
+                os.write(master, b"ERROR: unknown command\r\n> ")
+        except OSError:
+            pass
+
+    threading.Thread(target=answer, daemon=True).start()
+    done = factory(tmp_path, "status", "--port", os.ttyname(slave))
+    assert done.returncode == 1
+    assert "does not answer as MicroPython does: it has other firmware, or it is locked." in (
+        done.stderr
+    )
+    assert done.stdout == ""
+
+
+def test_other_firmware(tmp_path: Path) -> None:
+    with PtyBoard(tmp_path / "board", ours=False) as board:
+        done = factory(tmp_path, "status", "--port", board.port)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        rf"The board on {board.port} runs MicroPython, but not this project's firmware \(.*\): "
+        r"flash an image, or copy the packages into its /lib\.\n",
+        done.stderr,
+    )
+
+
+@pytest.mark.parametrize(
+    ("protocol", "sentence"),
+    [(0, "is too old for this tool: flash a newer"), (2, "is newer than this tool: update the")],
+)
+def test_other_version(tmp_path: Path, board: PtyBoard, protocol: int, sentence: str) -> None:
+    board.power_off()
+    code = f"""\
+os.mkdir("device")
+with open("device/factory.py", "w") as f:
+    f.write("PROTOCOL = {protocol}")
+"""
+    board.run(code)
+    board.plug()
+    done = factory(tmp_path, "status", "--port", board.port)
+    assert done.returncode == 1
+    assert f"The firmware of the board on {board.port} {sentence}" in done.stderr
+
+
+def test_disk_full(tmp_path: Path, board: PtyBoard) -> None:
+    (tmp_path / "factory.toml").write_text(PSK)
+    args = ("provision", "factory.toml", "--serial", "1", "--port", board.port)
+    assert factory(tmp_path, *args).returncode == 0
+    board.power_off()
+    before = board.run(GIVEN)
+    board.run(FILL)
+    board.plug()
+    (tmp_path / "factory.toml").write_text(PSK.replace("interval = 60", f'text = "{"x" * 3000}"'))
+    done = factory(tmp_path, *args)
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == f"The file system of the board on {board.port} is full: remove files from it.\n"
+    )
+    events = [json.loads(line) for line in (tmp_path / "factory.log").read_text().splitlines()]
+    assert events[-1]["event"] == "failed" and "is full" in events[-1]["error"]
+    board.power_off()
+    assert board.run(GIVEN) == before
+    assert board.run("print(os.listdir('/lwm2m-store'))") == "['factory']\n"
+    board.run("for name in os.listdir('full'): os.remove('full/' + name)")
+    board.plug()
+    done = factory(tmp_path, *args)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_main_program_that_runs(tmp_path: Path, board: PtyBoard) -> None:
+    # It is interrupted, and runs again behind the tool.
+    with Board(str(board.port)) as found:
+        found._transport.exec("open('/n', 'w').write('0')")
+        found._transport.exit_raw_repl()
+        found._transport.serial.write(b"while True: pass\r\n")
+        found._transport.serial.write(b"\r\n")
+    with Board(str(board.port)) as found:
+        assert found.status()["chip_id"] == CHIP
+
+
+# The cable is pulled.
+
+
+@pytest.fixture
+def identities(tmp_path: Path):
+    """The old and the new configuration of a board: two provisioning files."""
+
+    def made(text: str) -> bytes:
+        path = tmp_path / "c.toml"
+        path.write_text(text)
+        found = config.load(path)
+        return config.identity(found, {"serial": "1", "chip_id": CHIP, "mac": ""}).data
+
+    new = PSK.replace("interval = 60", "interval = 90").replace("server.example", "new.example")
+    return made(PSK), made(new)
+
+
+def provisioned(board: PtyBoard, data: bytes) -> str:
+    board.power_off()
+    board.plug()
+    with Board(str(board.port)) as found:
+        found.provision(data)
+    board.power_off()
+    return board.run(GIVEN)
+
+
+def sweep(
+    board: PtyBoard, old: bytes, new: bytes, step: int, power: bool, first: int = 1
+) -> "tuple[int, int, int]":
+    """Pull the cable after each step-th byte; returns how often the old and new were there."""
+    states = {provisioned(board, data): name for data, name in ((new, "new"), (old, "old"))}
+    assert len(states) == 2
+    flash = board.flash.read_bytes()
+    board.plug()
+    with Board(str(board.port)) as found:
+        found.provision(new)
+    total = board.passed
+    counts = {"old": 0, "new": 0}
+    for cut in range(first, total, step):
+        board.power_off()
+        board.flash.write_bytes(flash)
+        board.plug(cut, power)
+        try:
+            with Board(str(board.port)) as found:
+                found.provision(new)
+            done = True
+        except Unplugged as e:
+            assert "went silent: was the cable pulled?" in str(e) or "There is no port" in str(e)
+            done = False
+        board.wait()
+        if not power:
+            # Plugged in again, the board answers.
+            board.plug()
+            with Board(str(board.port)) as found:
+                status = found.status()
+                assert found.selftest()["ok"]
+        board.power_off()
+        found = board.run(GIVEN)
+        assert found in states, (cut, found)
+        assert states[found] == "new" or not done, cut
+        counts[states[found]] += 1
+        if not power:
+            assert status["endpoint"] and status["fault"] is None
+        assert board.run("print(os.listdir('/lwm2m-store'))") == "['factory']\n", cut
+    return counts["old"], counts["new"], total
+
+
+@pytest.mark.parametrize("power", [True, False], ids=["power", "link"])
+def test_cable_pulled_after_each_nth_byte(board, identities, power: bool) -> None:
+    step = int(os.environ.get("CABLE_STEP", "13"))
+    old, new, total = sweep(board, *identities, step, power, first=1 if power else 22)
+    assert old > 10 and new > 10
+    print(f"{total} bytes; pulled {old + new} times: {old} old, {new} new, 0 lost")
+
+
+def test_damage_on_the_line_is_seen(tmp_path: Path, board: PtyBoard, identities) -> None:
+    old, new = identities
+    before = provisioned(board, old)
+    board.plug()
+    with Board(str(board.port)) as found:
+        send: Callable = found._transport.fs_writefile
+
+        def damaged(path: str, data: bytes) -> None:
+            send(path, data[:100] + b"?" + data[101:])
+
+        found._transport.fs_writefile = damaged
+        with pytest.raises(
+            FactoryError, match=r"What arrived at the board .* is not what was sent"
+        ):
+            found.provision(new)
+    board.power_off()
+    assert board.run(GIVEN) == before
+
+
+def test_image_reads_what_the_board_stores(board: PtyBoard, identities) -> None:
+    provisioned(board, identities[0])
+    data = bytes.fromhex(
+        board.run("print(open('/lwm2m-store/factory/accounts', 'rb').read().hex())")
+    )
+    assert data == identities[0]
+    assert image.unpack(data).endpoint == "urn:dev:ops:32473-1"

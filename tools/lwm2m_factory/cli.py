@@ -1,0 +1,255 @@
+"""The command lwm2m-factory."""
+
+import argparse
+import getpass
+import sys
+from pathlib import Path
+from typing import Callable, Optional, Sequence
+
+from rich.console import Console
+
+from . import FactoryError, __version__, batch, config, export, flash, ledger
+from .board import Board, only_port
+
+MODES = config.NAMES
+
+
+def _ask_password(path: Path) -> str:
+    return getpass.getpass(f"Password of {path}: ")
+
+
+def _sure(args: argparse.Namespace, question: str) -> None:
+    if args.yes:
+        return
+    if not sys.stdin.isatty():
+        raise FactoryError(f"{question} Nobody can be asked here: say --yes.")
+    if input(f"{question} [yes/no] ").strip().lower() != "yes":
+        raise FactoryError("Nothing was done.")
+
+
+def _describe(status: dict) -> str:
+    lines = [
+        f"Board     {status['board']}",
+        f"Chip      {status['chip_id']}" + (f", MAC {status['mac']}" if status["mac"] else ""),
+        f"Firmware  {status['firmware'] or '?'}, library {status['library'] or '?'}, MicroPython "
+        f"{status['micropython']}"
+        + (", an image of this project" if status["image"] == "ours" else ", stock"),
+        f"Endpoint  {status['endpoint'] or 'none: the factory has given it nothing yet'}",
+    ]
+    for account in status["accounts"]:
+        who = "bootstrap" if account["short_id"] is None else account["short_id"]
+        mode = MODES.get(account["mode"], account["mode"])
+        lines.append(f"Account   {who}: {account['uri']} ({mode})")
+    lines.append(f"Locked    {'yes' if status['locked'] else 'no'}")
+    if status.get("fault"):
+        lines.append(f"Fault     {status['fault']}")
+    for name, value in (status.get("guard") or {}).items():
+        lines.append(f"{name:<9} {value}")
+    return "\n".join(lines)
+
+
+# The commands.
+
+
+def _status(args: argparse.Namespace) -> None:
+    with Board(only_port(args.port)) as board:
+        print(_describe(board.status()))
+
+
+def _verify(args: argparse.Namespace) -> None:
+    port = only_port(args.port)
+    with Board(port) as board:
+        status = board.status()
+        tested = board.selftest()["tested"]
+    chip, endpoint = status["chip_id"], status["endpoint"]
+    if args.secrets.exists():
+        with ledger.Ledger(args.log, args.secrets) as found:
+            expected = found.endpoints.get(chip)
+            digest = (found.record(expected) or {}).get("sha256") if expected else None
+        if expected is None:
+            raise FactoryError(f"The board {chip} is not in {args.log} or {args.secrets}.")
+        if expected != endpoint:
+            raise FactoryError(f"The board {chip} was given {expected}, but has {endpoint}.")
+        if digest != status["sha256"]:
+            raise FactoryError(
+                f"The board {chip} has another configuration than {args.secrets} says it was given."
+            )
+        tested = [*tested, "what was given"]
+    print(f"{endpoint} on {port} is as it should be: {', '.join(tested)}.")
+
+
+def _reset(args: argparse.Namespace) -> None:
+    port = only_port(args.port)
+    with Board(port) as board:
+        endpoint = board.reset()["endpoint"]
+    print(f"{endpoint} on {port} is back to the factory's accounts.")
+
+
+def _erase(args: argparse.Namespace) -> None:
+    port = only_port(args.port)
+    _sure(args, f"The board on {port} will forget its accounts and keys.")
+    with Board(port) as board:
+        board.erase()
+    print(f"The board on {port} has no accounts any more.")
+
+
+def _lock(args: argparse.Namespace) -> None:
+    port = only_port(args.port)
+    _sure(
+        args, f"Nobody will get at the board on {port} over its serial port again, this tool too."
+    )
+    with Board(port) as board:
+        board.selftest()
+        endpoint = board.lock()["endpoint"]
+    print(f"{endpoint} on {port} is locked.")
+
+
+def _provision(args: argparse.Namespace) -> None:
+    names = ("serial",) if args.csv is None else batch.columns(args.csv)
+    found = config.load(args.config, names, _ask_password)
+    console = Console(stderr=True)
+    with ledger.Ledger(args.log, args.secrets) as open_ledger:
+        if args.csv:
+            choose = _row(args, found, open_ledger)
+        else:
+            needed = set(found.names()) - ({"serial"} if args.serial else set())
+            if needed:
+                raise FactoryError(
+                    "The configuration needs a serial number: give it with --serial."
+                )
+
+            def choose(chip: str, mac: str):
+                return ({"serial": args.serial} if args.serial else {}), args.serial
+
+        def step(state: str, **details) -> None:
+            if console.is_terminal:
+                console.print(f"{state} …", style="dim", end="\r")
+
+        status = batch.provision(only_port(args.port), found, open_ledger, choose, step)
+    print(_describe(status))
+    print(f"Noted in {args.log}; its keys are in {args.secrets}.")
+
+
+def _row(args: argparse.Namespace, found: config.Config, open_ledger: ledger.Ledger):
+    rows = batch.Rows(args.csv, found, open_ledger)
+    if not args.serial:
+        return rows.choose
+    if args.serial not in rows.rows:
+        raise FactoryError(f"{args.csv} has no row with the serial number {args.serial}.")
+    return lambda chip, mac: (rows.rows[args.serial], args.serial)
+
+
+def _batch(args: argparse.Namespace) -> Optional[int]:
+    found = config.load(args.config, batch.columns(args.csv), _ask_password)
+    console = Console()
+    with ledger.Ledger(args.log, args.secrets) as open_ledger:
+        rows = batch.Rows(args.csv, found, open_ledger)
+        failures = batch.run(found, open_ledger, rows, args.port or [], console)
+        left = rows.left()
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    if left:
+        print(f"{left} rows of {args.csv} are left: the same command goes on.")
+    return 1 if failures else None
+
+
+def _flash(args: argparse.Namespace) -> None:
+    print(flash.flash(args.image, args.port, args.drive, args.erase))
+
+
+def _export(args: argparse.Namespace) -> None:
+    counts = export.FORMS[args.to](args.secrets, args.output, args.short_id)
+    for name, count in counts.items():
+        print(f"{name}: {count} entries")
+    print(f"{args.output} has keys in it; nobody else on this machine may read it.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lwm2m-factory",
+        description="Give boards their LwM2M identities, over their serial ports.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, f: Callable, text: str) -> argparse.ArgumentParser:
+        found = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        found.set_defaults(run=f)
+        return found
+
+    def port(found: argparse.ArgumentParser) -> None:
+        found.add_argument(
+            "--port", help="the board's serial port; needed where there are several"
+        )
+
+    def files(found: argparse.ArgumentParser) -> None:
+        found.add_argument(
+            "--log",
+            type=Path,
+            default=Path("factory.log"),
+            help="what was given to which board, without keys (%(default)s)",
+        )
+        found.add_argument(
+            "--secrets",
+            type=Path,
+            default=Path("factory.secrets"),
+            help="the keys, for export (%(default)s)",
+        )
+
+    one = command("provision", _provision, "give a board its identity")
+    one.add_argument("config", type=Path, help="the configuration, TOML")
+    one.add_argument("--serial", help="what {serial} is, or which row of the CSV")
+    one.add_argument(
+        "--csv", type=Path, help="take the next row, or the one of --serial, of a CSV"
+    )
+    port(one)
+    files(one)
+    many = command("batch", _batch, "give many boards theirs, as they are plugged in")
+    many.add_argument("config", type=Path, help="the configuration, TOML")
+    many.add_argument(
+        "csv", type=Path, nargs="?", help="a row a board; without it, boards without end"
+    )
+    many.add_argument("--port", action="append", help="look at this port only; may be repeated")
+    files(many)
+    port(command("status", _status, "say what a board is and has"))
+    checked = command("verify", _verify, "test a board, and compare it with what it was given")
+    port(checked)
+    files(checked)
+    port(command("reset", _reset, "take a board back to its factory accounts"))
+    for name, f, text in (
+        ("erase", _erase, "let a board forget everything that it was given"),
+        ("lock", _lock, "close a board's serial port for good; for this project's images"),
+    ):
+        found = command(name, f, text)
+        port(found)
+        found.add_argument("--yes", action="store_true", help="do not ask")
+    image = command("flash", _flash, "flash an image: UF2, or an ESP32's with esptool")
+    image.add_argument("image", type=Path, help="firmware.uf2 or firmware.bin")
+    port(image)
+    image.add_argument("--drive", type=Path, help="of the board in its boot loader")
+    image.add_argument("--erase", action="store_true", help="ESP32: erase all of it before")
+    out = command("export", _export, "write what servers have to know of the boards")
+    out.add_argument("--to", required=True, choices=list(export.FORMS), help="for whom")
+    out.add_argument("-o", "--output", type=Path, required=True, help="a file; leshan: a folder")
+    out.add_argument("--short-id", type=int, help="of the server that is exported for")
+    files(out)
+    return parser
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command. What goes wrong is a sentence on stderr and the status 1."""
+    args = _parser().parse_args(argv)
+    try:
+        return args.run(args) or 0
+    except FactoryError as e:
+        print(e, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "\nStopped. A board has its old configuration or the new one, whole.", file=sys.stderr
+        )
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

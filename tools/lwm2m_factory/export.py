@@ -1,0 +1,267 @@
+"""What servers have to know of the boards, out of the file of secrets, one board at a time.
+
+Every form is streamed: the memory that it takes does not depend on how many boards there are.
+All files have keys in them, and the mode 0600.
+"""
+
+import contextlib
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Callable, Dict, Iterable, Iterator, List, Optional
+from urllib.parse import quote
+
+from . import FactoryError, ledger
+
+# Leshan's names of Security Modes.
+_LESHAN_MODES = {"psk": "PSK", "certificate": "X509", "none": "NO_SEC"}
+
+
+def leshan(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+    """A folder with what Leshan's demo servers take. Returns how many entries each file has.
+
+    bootstrapStore.json: the file of its bootstrap server's store (data/bootstrapStore.json).
+    bootstrap.rest and server.rest: calls of the REST interfaces of its two servers, a line of
+    JSON each: method, path and body.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    counts = {}
+    for name, lines in (
+        ("bootstrapStore.json", _object(_configs(secrets))),
+        ("bootstrap.rest", _bootstrap_calls(secrets)),
+        ("server.rest", _server_calls(secrets, short_id)),
+    ):
+        counts[name] = _write(out / name, lines)
+    return counts
+
+
+def bootstrap_server(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+    """The table of accounts of our Bootstrap Server (module lwm2m.table)."""
+    return {out.name: _write(out, _object(_accounts(secrets)))}
+
+
+def server(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+    """The table of clients of our LwM2M Server (module lwm2m.clients)."""
+    return {out.name: _write(out, _object(_clients(secrets, short_id)))}
+
+
+def csv_file(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+    """A line for each account of each board."""
+    return {out.name: _write(out, _csv(secrets))}
+
+
+FORMS: Dict[str, Callable[[Path, Path, Optional[int]], Dict[str, int]]] = {
+    "leshan": leshan,
+    "bootstrap-server": bootstrap_server,
+    "server": server,
+    "csv": csv_file,
+}
+
+
+def _write(path: Path, lines: Iterable[str]) -> int:
+    # Under another name until it is whole. Lines that begin with a space or letter are entries.
+    new = path.with_name(path.name + ".new")
+    count = 0
+    try:
+        with ledger.private(new) as f:
+            with io.TextIOWrapper(f, encoding="utf-8", newline="") as text:
+                for line in lines:
+                    text.write(line)
+                    count += 1
+        new.replace(path)
+    except OSError as e:
+        raise FactoryError(f"{path} cannot be written: {e.strerror}.") from None
+    finally:
+        with contextlib.suppress(OSError):
+            new.unlink()
+    return max(count - 1, 0) if path.suffix in (".json", ".csv") else count
+
+
+def _object(pairs: "Iterator[tuple[str, dict]]") -> Iterator[str]:
+    # A JSON object, an entry a line; the end counts as one more.
+    lead = "{\n"
+    for name, value in pairs:
+        yield f"{lead}{_json(name)}: {_json(value)}"
+        lead = ",\n"
+    yield "\n}\n" if lead == ",\n" else "{}\n"
+
+
+def _json(value) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _bootstrap_account(record: dict) -> Optional[dict]:
+    for account in record["accounts"]:
+        if "short_id" not in account:
+            return account
+    return None
+
+
+def _given(record: dict) -> List[dict]:
+    # What the bootstrap server is to give this board; [] where it has no bootstrap account.
+    if _bootstrap_account(record) is None:
+        return []
+    if not record["given"]:
+        raise FactoryError(
+            f"{record['endpoint']} has a bootstrap account, but the configuration does not say "
+            "what the bootstrap server is to give it: add a [[bootstrap.server]]."
+        )
+    return record["given"]
+
+
+def _server_account(record: dict, short_id: Optional[int]) -> Optional[dict]:
+    # The account of the server that is exported for.
+    found = [a for a in record["accounts"] + record["given"] if "short_id" in a]
+    if short_id is not None:
+        found = [account for account in found if account["short_id"] == short_id]
+    if len(found) > 1:
+        listed = ", ".join(str(account["short_id"]) for account in found)
+        raise FactoryError(
+            f"{record['endpoint']} has accounts of several servers: choose with --short-id from "
+            f"{listed}."
+        )
+    return found[0] if found else None
+
+
+# Our own servers.
+
+
+def _accounts(secrets: Path) -> "Iterator[tuple[str, dict]]":
+    for record in ledger.records(secrets):
+        given = _given(record)
+        if given:
+            servers = []
+            for account in given:
+                one = {key: account[key] for key in ("short_id", "uri", "lifetime", "binding")}
+                if account["security"]["mode"] != "none":
+                    one["security"] = account["security"]
+                servers.append(one)
+            entry = {"servers": servers}
+            security = _proof(_bootstrap_account(record)["security"])
+            if security:
+                entry["security"] = security
+            yield record["endpoint"], entry
+
+
+def _proof(security: dict) -> Optional[dict]:
+    # How a client proves who it is, as module lwm2m.clients has it.
+    if security["mode"] == "psk":
+        return security
+    return {"mode": "certificate"} if security["mode"] == "certificate" else None
+
+
+def _clients(secrets: Path, short_id: Optional[int]) -> "Iterator[tuple[str, dict]]":
+    for record in ledger.records(secrets):
+        account = _server_account(record, short_id)
+        security = account and _proof(account["security"])
+        if security:
+            yield record["endpoint"], {"security": security}
+
+
+# Leshan's.
+
+
+def _configs(secrets: Path) -> "Iterator[tuple[str, dict]]":
+    for record in ledger.records(secrets):
+        given = _given(record)
+        if given:
+            yield record["endpoint"], _config(given)
+
+
+def _config(given: List[dict]) -> dict:
+    # Leshan's BootstrapConfig. The instance ids of /0 are chosen by Discover, as the bootstrap
+    # server's own account has one of them.
+    config = {
+        "autoIdForSecurityObject": True,
+        "toDelete": ["/0", "/1"],
+        "servers": {},
+        "security": {},
+    }
+    for iid, account in enumerate(given):
+        security = account["security"]
+        config["servers"][str(iid)] = {
+            "shortId": account["short_id"],
+            "lifetime": account["lifetime"],
+            "binding": list(account["binding"]),
+        }
+        config["security"][str(iid)] = {
+            "uri": account["uri"],
+            "bootstrapServer": False,
+            "securityMode": _LESHAN_MODES[security["mode"]],
+            "publicKeyOrId": _signed(security.get("identity", "").encode()),
+            "serverPublicKey": [],
+            "secretKey": _signed(bytes.fromhex(security.get("key", ""))),
+            "serverId": account["short_id"],
+        }
+    return config
+
+
+def _signed(data: bytes) -> List[int]:
+    # As Java has bytes.
+    return [byte - 256 if byte > 127 else byte for byte in data]
+
+
+def _call(method: str, path: str, body: dict) -> str:
+    return _json({"method": method, "path": path, "body": body}) + "\n"
+
+
+def _bootstrap_calls(secrets: Path) -> Iterator[str]:
+    for record in ledger.records(secrets):
+        given = _given(record)
+        if given:
+            security = _security_info(record["endpoint"], _bootstrap_account(record)["security"])
+            if security:
+                yield _call("PUT", "/api/security/clients/", security)
+            path = f"/api/bootstrap/{quote(record['endpoint'], safe='')}"
+            yield _call("POST", path, _config(given))
+
+
+def _server_calls(secrets: Path, short_id: Optional[int]) -> Iterator[str]:
+    for record in ledger.records(secrets):
+        account = _server_account(record, short_id)
+        security = account and _security_info(record["endpoint"], account["security"])
+        if security:
+            yield _call("PUT", "/api/security/clients/", security)
+
+
+def _security_info(endpoint: str, security: dict) -> Optional[dict]:
+    if security["mode"] == "psk":
+        details = {"identity": security["identity"], "key": security["key"]}
+        return {"endpoint": endpoint, "tls": {"mode": "psk", "details": details}}
+    if security["mode"] == "certificate":
+        return {"endpoint": endpoint, "tls": {"mode": "x509"}}
+    return None
+
+
+# CSV.
+
+
+def _csv(secrets: Path) -> Iterator[str]:
+    text = io.StringIO()
+    writer = csv.writer(text)
+
+    def line(*values: object) -> str:
+        text.seek(0)
+        text.truncate()
+        writer.writerow(values)
+        return text.getvalue()
+
+    yield line(
+        *("endpoint", "chip_id", "account", "in_board", "uri", "mode", "identity", "key"),
+        "certificate",
+    )
+    for record in ledger.records(secrets):
+        for account in record["accounts"] + record["given"]:
+            security = account["security"]
+            yield line(
+                record["endpoint"],
+                record["chip_id"],
+                account.get("short_id", "bootstrap"),
+                "no" if account["given"] else "yes",
+                account["uri"],
+                security["mode"],
+                security.get("identity", ""),
+                security.get("key", ""),
+                security.get("certificate", ""),
+            )
