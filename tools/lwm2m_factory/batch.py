@@ -37,14 +37,35 @@ def provision(
     again: also where it has been given it before; otherwise that is only looked at.
     step(state, …) is told what is being done.
     """
+    about: Dict[str, str] = {"port": port}
+
+    def told(state: str, **details) -> None:
+        about.update(details)
+        step(state, **details)
+
+    try:
+        return _provision(port, config, ledger, choose, told, again)
+    except FactoryError as e:
+        ledger.note(
+            FAILED,
+            port=port,
+            chip_id=about.get("chip"),
+            endpoint=about.get("endpoint"),
+            error=str(e),
+        )
+        raise
+
+
+def _provision(
+    port: str, config: Config, ledger: Ledger, choose: Choose, step: Step, again: bool
+) -> dict:
     step("reading")
     with Board(port) as board:
         status = board.status()
         chip = status["chip_id"]
         if not chip:
             raise FactoryError(f"The board on {port} does not tell its chip's number.")
-        about = {"port": port, "board": status["board"], "mac": status["mac"]}
-        step("reading", chip=chip, board=status["board"])
+        step("reading", chip=chip)
         if chip in ledger.done and not again:
             expected = ledger.endpoints[chip]
             if status["endpoint"] != expected:
@@ -60,23 +81,18 @@ def provision(
                 f"The board on {port} runs stock MicroPython, which cannot be locked: flash an "
                 "image of this project, or leave out board.locked."
             )
+        mac = status["mac"] or ""
         with ledger.lock:
-            values, row = choose(chip, status["mac"] or "")
-            values = dict(values, chip_id=chip, mac=status["mac"] or "")
+            values, row = choose(chip, mac)
+            values = dict(values, chip_id=chip, mac=mac)
             endpoint = endpoint_of(config, values)
             ledger.check(chip, endpoint)
             made = identity(config, values, ledger.record(endpoint))
-            ledger.assign(chip, made, row, **about)
-        try:
-            status = board.provision(
-                made.data, lambda state: step(state, endpoint=endpoint, row=row)
-            )
-            if lock:
-                step("locking")
-                board.lock()
-        except FactoryError as e:
-            ledger.note(FAILED, chip_id=chip, endpoint=endpoint, port=port, error=str(e))
-            raise
+            ledger.assign(chip, made, row, port=port, board=status["board"], mac=status["mac"])
+        status = board.provision(made.data, lambda state: step(state, endpoint=endpoint))
+        if lock:
+            step("locking")
+            board.lock()
         ledger.finished(chip, endpoint, port=port, firmware=status["firmware"])
         return status
 
@@ -313,8 +329,6 @@ def run(
             rows.release(chip[0] if chip else None)
             show.failures.append(f"{chip[0] if chip else port}: {e}")
             show.set(port, "failed", note=str(e))
-            if not chip:
-                ledger.note(FAILED, port=port, error=str(e))
         except Exception as e:  # a defect of this tool: other ports go on
             show.failures.append(f"{port}: {type(e).__name__}")
             show.set(port, "failed", note=f"a defect of this tool: {type(e).__name__}")
