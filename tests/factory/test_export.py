@@ -1,0 +1,209 @@
+"""What servers are told: read by the servers' own code where it is ours, streamed, and kept private."""
+
+import csv
+import io
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from samples import CERTIFICATE, PSK, VALUES, make_authority
+from steps import MICROPYTHON, ROOT
+
+import stage
+from lwm2m_factory import FactoryError, config, export, ledger
+
+
+def given(folder: Path, text: str, count: int = 3) -> Path:
+    """The secrets of that many boards."""
+    (folder / "factory.toml").write_text(text)
+    found = config.load(folder / "factory.toml")
+    with ledger.Ledger(folder / "factory.log", folder / "factory.secrets") as kept:
+        for n in range(count):
+            values = dict(VALUES, serial=f"{n:04}", chip_id=f"chip{n}")
+            kept.assign(f"chip{n}", config.identity(found, values))
+    return folder / "factory.secrets"
+
+
+def records(secrets: Path) -> "list[dict]":
+    return [json.loads(line) for line in secrets.read_text().splitlines()]
+
+
+def check_private(path: Path) -> None:
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def micropython(code: str, *args: object) -> str:
+    """What a program prints under the unix port, with all packages."""
+    path = stage.stage("full")[0]
+    command = [MICROPYTHON, "-c", f"import sys; sys.path.insert(0, {str(path)!r})\n{code}", *args]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def test_our_bootstrap_server(tmp_path: Path) -> None:
+    secrets = given(tmp_path, PSK)
+    out = tmp_path / "accounts.json"
+    assert export.FORMS["bootstrap-server"](secrets, out, None) == {"accounts.json": 3}
+    check_private(out)
+    # The server's own reader takes it, and has the board's key for DTLS.
+    printed = micropython(
+        "from lwm2m.table import load_accounts, plan\n"
+        "from lwm2m.clients import credentials_of\n"
+        f"table = load_accounts({str(out)!r})\n"
+        "credentials, identities = credentials_of(table)\n"
+        "for endpoint in sorted(table):\n"
+        "    values = plan('', table[endpoint])[1][0][1]\n"
+        "    print(endpoint, values[0], values[3].decode(), values[5].hex())\n"
+        "    print(sorted(identities.items()))\n"
+    )
+    lines = printed.splitlines()
+    for n, record in enumerate(records(secrets)):
+        endpoint = f"urn:dev:ops:32473-{n:04}"
+        key = record["given"][0]["security"]["key"]
+        assert lines[2 * n] == f"{endpoint} coaps://later.example.org {endpoint} {key}"
+        assert f"(b'{endpoint}', '{endpoint}')" in lines[2 * n + 1]
+        own = json.loads(out.read_text())[endpoint]["security"]
+        assert own == record["accounts"][0]["security"]
+
+
+def test_our_server(tmp_path: Path) -> None:
+    secrets = given(tmp_path, PSK)
+    out = tmp_path / "clients.json"
+    with pytest.raises(FactoryError, match="accounts of several servers: choose with --short-id"):
+        export.FORMS["server"](secrets, out, None)
+    assert not list(tmp_path.glob("clients*"))
+    assert export.FORMS["server"](secrets, out, 101) == {"clients.json": 3}
+    check_private(out)
+    printed = micropython(
+        "from lwm2m.clients import load_clients, credentials_of\n"
+        f"credentials, identities = credentials_of(load_clients({str(out)!r}))\n"
+        "print(sorted(identities.items()))\n"
+    )
+    expected = ", ".join(f"(b'chip{n}', 'urn:dev:ops:32473-{n:04}')" for n in range(3))
+    assert printed == f"[{expected}]\n"
+
+
+def test_certificates(tmp_path: Path) -> None:
+    make_authority(tmp_path)
+    secrets = given(tmp_path, CERTIFICATE, 1)
+    out = tmp_path / "clients.json"
+    export.FORMS["server"](secrets, out, None)
+    assert json.loads(out.read_text()) == {"sensor-0000": {"security": {"mode": "certificate"}}}
+    export.FORMS["leshan"](secrets, tmp_path / "leshan", None)
+    assert json.loads((tmp_path / "leshan/server.rest").read_text())["body"] == {
+        "endpoint": "sensor-0000",
+        "tls": {"mode": "x509"},
+    }
+    assert json.loads((tmp_path / "leshan/bootstrapStore.json").read_text()) == {}
+    assert (tmp_path / "leshan/bootstrap.rest").read_text() == ""
+
+
+def test_leshan(tmp_path: Path) -> None:
+    secrets = given(tmp_path, PSK.replace("urn:dev:ops:32473-", "a/b"))
+    out = tmp_path / "leshan"
+    counts = export.FORMS["leshan"](secrets, out, 101)
+    assert counts == {"bootstrapStore.json": 3, "bootstrap.rest": 6, "server.rest": 3}
+    for name in counts:
+        check_private(out / name)
+    store = json.loads((out / "bootstrapStore.json").read_text())
+    calls = [json.loads(line) for line in (out / "bootstrap.rest").read_text().splitlines()]
+    servers = [json.loads(line) for line in (out / "server.rest").read_text().splitlines()]
+    for n, record in enumerate(records(secrets)):
+        endpoint = f"a/b{n:04}"
+        later = record["given"][0]["security"]
+        security = store[endpoint]["security"]["0"]
+        assert bytes(byte & 255 for byte in security["secretKey"]).hex() == later["key"]
+        assert all(-128 <= byte < 128 for byte in security["secretKey"])
+        assert bytes(security["publicKeyOrId"]).decode() == endpoint
+        assert (security["uri"], security["securityMode"]) == ("coaps://later.example.org", "PSK")
+        own = record["accounts"][0]["security"]
+        assert calls[2 * n] == {
+            "method": "PUT",
+            "path": "/api/security/clients/",
+            "body": {
+                "endpoint": endpoint,
+                "tls": {"mode": "psk", "details": {"identity": endpoint, "key": own["key"]}},
+            },
+        }
+        assert calls[2 * n + 1] == {
+            "method": "POST",
+            "path": f"/api/bootstrap/a%2Fb{n:04}",
+            "body": store[endpoint],
+        }
+        key = record["accounts"][1]["security"]["key"]
+        assert servers[n]["body"]["tls"]["details"] == {"identity": f"chip{n}", "key": key}
+
+
+def test_csv(tmp_path: Path) -> None:
+    secrets = given(tmp_path, PSK)
+    out = tmp_path / "keys.csv"
+    assert export.FORMS["csv"](secrets, out, None) == {"keys.csv": 9}
+    check_private(out)
+    rows = list(csv.DictReader(io.StringIO(out.read_text())))
+    assert [(row["account"], row["in_board"]) for row in rows[:3]] == [
+        ("bootstrap", "yes"),
+        ("101", "yes"),
+        ("7", "no"),
+    ]
+    record = records(secrets)[0]
+    assert rows[1]["key"] == record["accounts"][1]["security"]["key"]
+
+
+def test_nothing_to_give(tmp_path: Path) -> None:
+    start = PSK.index("[[bootstrap.server]]")
+    secrets = given(tmp_path, PSK[:start] + PSK[PSK.index("[[server]]") :])
+    out = tmp_path / "accounts.json"
+    with pytest.raises(FactoryError, match=r"add a \[\[bootstrap.server\]\]"):
+        export.FORMS["bootstrap-server"](secrets, out, None)
+    assert not out.exists()
+
+
+def test_an_earlier_export_stays_where_a_new_one_fails(tmp_path: Path) -> None:
+    secrets = given(tmp_path, PSK)
+    out = tmp_path / "keys.csv"
+    export.FORMS["csv"](secrets, out, None)
+    before = out.read_bytes()
+    with secrets.open("a") as f:
+        f.write("damaged\n")
+    with pytest.raises(FactoryError, match=r"factory.secrets, line 4 is damaged"):
+        export.FORMS["csv"](secrets, out, None)
+    assert out.read_bytes() == before
+    assert not out.with_name("keys.csv.new").exists()
+
+
+def test_constant_memory(tmp_path: Path) -> None:
+    # What the most memory is that it takes, with few boards and with a hundred times as many.
+    line = given(tmp_path, PSK, 1).read_text()
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nfrom lwm2m_factory import export\n"
+        "for form in export.FORMS:\n"
+        "    export.FORMS[form](Path(sys.argv[1]), Path(sys.argv[2], form), 101)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    peaks = []
+    for count in (200, 20000):
+        secrets = tmp_path / f"many{count}"
+        with secrets.open("w") as f:
+            for n in range(count):
+                f.write(line.replace("32473-0000", f"32473-{n:07}"))
+        out = tmp_path / f"out{count}"
+        out.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", code, secrets, out],
+            env={"PYTHONPATH": str(ROOT / "tools")},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert (out / "csv").read_text().count("\n") == 3 * count + 1
+        peaks.append(int(done.stdout))
+    assert peaks[1] < peaks[0] + 2048, f"{peaks} KB"  # of 17 MB that are read
+
+
+def test_no_secrets_there(tmp_path: Path) -> None:
+    with pytest.raises(FactoryError, match="cannot be read: No such file or directory"):
+        export.FORMS["csv"](tmp_path / "none", tmp_path / "out", None)

@@ -1,0 +1,101 @@
+"""Flashing: a drive that stands for a boot loader's, and esptool on a port where no ESP32 is."""
+
+import os
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+
+from lwm2m_factory import FactoryError, flash
+
+
+def uf2(blocks: int = 5, family: int = 0xE48BFF56) -> bytes:
+    """A UF2, as its specification has it: 512 bytes a block, 256 of them data."""
+    out = b""
+    for n in range(blocks):
+        head = (0x0A324655, 0x9E5D5157, 0x2000, 0x10000000 + 256 * n, 256, n, blocks, family)
+        out += struct.pack("<8I", *head) + bytes([n]) * 256 + bytes(220)
+        out += struct.pack("<I", 0x0AB16F30)
+    return out
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Path:
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "drive/INFO_UF2.TXT").write_text("UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\n")
+    return tmp_path / "drive"
+
+
+def test_uf2(tmp_path: Path, drive: Path) -> None:
+    image = tmp_path / "firmware.uf2"
+    image.write_bytes(uf2())
+    assert flash.flash(image, None, drive, False) == f"firmware.uf2 is on the board at {drive}."
+    assert (drive / "firmware.uf2").read_bytes() == uf2()
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (b"", "is no whole UF2: its size is no multiple of 512 bytes."),
+        (uf2()[:-1], "is no whole UF2: its size is no multiple of 512 bytes."),
+        (uf2()[:-512], "is not whole: block 0 says 0 of 5."),
+        (uf2()[512:], "is not whole: block 0 says 1 of 5."),
+        (uf2()[:512] + bytes(512) + uf2()[1024:], "is no UF2: block 1 lacks its marks."),
+        (uf2(family=0xE48BFF59), "is for another chip than the RP2040."),
+    ],
+)
+def test_wrong_uf2(tmp_path: Path, drive: Path, data: bytes, sentence: str) -> None:
+    image = tmp_path / "firmware.uf2"
+    image.write_bytes(data)
+    with pytest.raises(FactoryError) as caught:
+        flash.flash(image, None, drive, False)
+    assert str(caught.value) == f"{image} {sentence}"
+    assert os.listdir(drive) == ["INFO_UF2.TXT"]
+
+
+def test_no_boot_loader(tmp_path: Path) -> None:
+    image = tmp_path / "firmware.uf2"
+    image.write_bytes(uf2())
+    with pytest.raises(FactoryError, match="is not the drive of a board in its boot loader"):
+        flash.flash(image, None, tmp_path, False)
+    with pytest.raises(FactoryError, match="No board is in its boot loader: hold BOOTSEL"):
+        flash.flash(image, None, None, False)
+    with pytest.raises(FactoryError, match=r"There is no port /dev/none: is the board plugged in"):
+        flash.flash(image, "/dev/none", None, False)
+
+
+def test_full_drive(tmp_path: Path, drive: Path) -> None:
+    # /dev/full takes nothing, as a drive whose board went.
+    image = tmp_path / "firmware.uf2"
+    image.write_bytes(uf2())
+    (drive / "firmware.uf2").symlink_to("/dev/full")
+    with pytest.raises(FactoryError, match=r"was not written whole .* start again"):
+        flash.flash(image, None, drive, False)
+
+
+def esp(chip: int) -> bytes:
+    return bytes([0xE9, 1, 2, 0x20]) + bytes(8) + struct.pack("<H", chip) + bytes(100)
+
+
+def test_wrong_esp_image(tmp_path: Path) -> None:
+    image = tmp_path / "firmware.bin"
+    for data, sentence in (
+        (b"\x7fELF" + bytes(100), r"is neither a UF2 nor an image for an ESP32 \(it lacks 0xE9\)"),
+        (esp(77), r"is for a chip that this tool does not know \(77\)"),
+        (esp(0), r"Name the port of the ESP32 with --port"),
+    ):
+        image.write_bytes(data)
+        with pytest.raises(FactoryError, match=sentence):
+            flash.flash(image, None, None, False)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="esptool needs it")
+def test_esptool_without_an_esp32(tmp_path: Path) -> None:
+    image = tmp_path / "firmware.bin"
+    image.write_bytes(esp(9))
+    with pytest.raises(FactoryError) as caught:
+        flash.flash(image, "/dev/none", None, False)
+    text = str(caught.value)
+    assert text.startswith("esptool could not flash firmware.bin over /dev/none («")
+    assert "Could not open /dev/none" in text and "is it the esp32s3's port" in text
