@@ -47,7 +47,8 @@ import os
 os.chdir("/")
 END
 """.replace("BLOCKS", str(BLOCKS))
-_REPL = "import rawrepl\nrawrepl.run()"
+# The unix port's own REPL has the raw mode from 1.27 on; before that this project's variant adds one.
+_REPL = "try:\n    import rawrepl\n    rawrepl.run()\nexcept ImportError:\n    pass"
 # What the unix port has not: a chip with a number.
 _MACHINE = """\
 from umachine import *
@@ -94,7 +95,15 @@ class PtyBoard:
         lib = stage.stage("full")[0] if self._ours else self.folder / "rom"
         path = self.folder / ("boot.py" if code == _REPL else "run.py")
         path.write_text(_BOOT.replace("END", code))
-        return [str(MICROPYTHON), str(path), str(self.flash), str(lib), str(self.folder / "rom")]
+        options = ["-i"] if code == _REPL else []
+        return [
+            str(MICROPYTHON),
+            *options,
+            str(path),
+            str(self.flash),
+            str(lib),
+            str(self.folder / "rom"),
+        ]
 
     def power_on(self) -> None:
         if self._process:

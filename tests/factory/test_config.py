@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from samples import CERTIFICATE, PSK, VALUES, make_authority
 
@@ -115,6 +115,15 @@ def test_certificate(authority: Path) -> None:
     # The private key is in the board's file only.
     assert account[5].hex() not in json.dumps(made.record)
     assert image.unpack(config.identity(found, VALUES).data).state[0][0][5] != account[5]
+
+
+@pytest.mark.parametrize("name", ["sha256", "sha384", "sha512"])
+def test_digest_of_the_server_certificate(authority: Path, name: str) -> None:
+    text = CERTIFICATE + f'matching_type = "{name}"\n'
+    account = image.unpack(config.identity(load(authority, text), VALUES).data).state[0][0]
+    server = x509.load_pem_x509_certificate((authority / "server.pem").read_bytes())
+    assert account[4] == server.fingerprint(getattr(hashes, name.upper())())
+    assert account[13] == {"sha256": 1, "sha384": 2, "sha512": 3}[name]
 
 
 def test_password_of_the_authority(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from samples import CERTIFICATE, PSK, VALUES, make_authority
 from steps import MICROPYTHON, ROOT
 
@@ -100,6 +102,38 @@ def test_certificates(tmp_path: Path) -> None:
     }
     assert json.loads((tmp_path / "leshan/bootstrapStore.json").read_text()) == {}
     assert (tmp_path / "leshan/bootstrap.rest").read_text() == ""
+
+
+def test_certificates_that_the_bootstrap_server_gives(tmp_path: Path) -> None:
+    make_authority(tmp_path)
+    text = CERTIFICATE.replace(
+        "[[server]]", '[bootstrap]\nuri = "coap://bs"\n[[bootstrap.server]]'
+    )
+    text = text.replace("[server.security]", "[bootstrap.server.security]")
+    secrets = given(tmp_path, text, 1)
+    out = tmp_path / "accounts.json"
+    export.FORMS["bootstrap-server"](secrets, out, None)
+    printed = micropython(
+        "from lwm2m.table import load_accounts, plan\n"
+        f"values = plan('', load_accounts({str(out)!r})['sensor-0000'])[1][0][1]\n"
+        "for rid in (3, 4, 5): print(values[rid].hex())\n"
+        "print(values[2], values[14], values[15], values[16])\n"
+    ).splitlines()
+    certificate = x509.load_der_x509_certificate(bytes.fromhex(printed[0]))
+    key = serialization.load_der_private_key(bytes.fromhex(printed[2]), None)
+    assert certificate.public_key() == key.public_key()
+    ca = x509.load_pem_x509_certificate((tmp_path / "ca.pem").read_bytes())
+    certificate.verify_directly_issued_by(ca)
+    assert x509.load_der_x509_certificate(bytes.fromhex(printed[1])).issuer == ca.subject
+    assert printed[3] == "2 server.example.org 3 {0: 49326}"
+    # The board does not have it: only its bootstrap account is in it.
+    record = records(secrets)[0]
+    assert [account["uri"] for account in record["accounts"]] == ["coap://bs"]
+    export.FORMS["leshan"](secrets, tmp_path / "leshan", None)
+    store = json.loads((tmp_path / "leshan/bootstrapStore.json").read_text())
+    security = store["sensor-0000"]["security"]["0"]
+    assert bytes(byte & 255 for byte in security["secretKey"]).hex() == printed[2]
+    assert security["certificateUsage"] == "DOMAIN_ISSUER_CERTIFICATE"
 
 
 def test_leshan(tmp_path: Path) -> None:

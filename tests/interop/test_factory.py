@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from factory.samples import make_authority
 
 from lwm2m_factory import config, export, ledger
 
@@ -44,6 +45,26 @@ def test_board_is_bootstrapped(leshan, device, endpoint, tmp_path):
     leshan.bootstrap.wait_event("session_finished", endpoint=endpoint)
     registered = leshan.server.wait_event("registered", endpoint=endpoint)
     assert registered["lifetime"] == 120
+
+
+def test_leshan_checks_certificates(leshan, endpoint, tmp_path):
+    make_authority(tmp_path)
+    text = BOARD % leshan.bootstrap_uri + SERVER % "coaps://server.example.org"
+    text += """\
+[bootstrap.server.security]
+mode = "certificate"
+ca_certificate = "ca.pem"
+ca_key = "ca.key"
+server_certificate = "server.pem"
+valid_days = 100
+sni = "server.example.org"
+"""
+    found = exported(tmp_path, endpoint, text)
+    leshan.bootstrap.call("configure", endpoint=endpoint, config=found)
+    found["security"]["0"]["secretKey"] = found["security"]["0"]["publicKeyOrId"]
+    with pytest.raises(Exception, match="Failed to decode RFC5958 private key"):
+        leshan.bootstrap.call("configure", endpoint=endpoint, config=found)
+    leshan.bootstrap.call("forget", endpoint=endpoint)
 
 
 @pytest.mark.parametrize("queue", ["false", "true"])

@@ -1,7 +1,6 @@
 """Provisioning: one board, or many as they are plugged in, several ports at once."""
 
 import csv
-import os
 import threading
 import time
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from . import FactoryError
-from .board import Board, ports, wait_for
+from .board import Board, is_there, ports, wait_for
 from .config import BOARD_VALUES, PSK, Config, endpoint_of, fill, identity, names_in
 from .ledger import FAILED, Ledger
 
@@ -340,7 +339,7 @@ def run(
         show.left = rows.left()
 
     def look() -> None:
-        there = [port for port in named if os.path.exists(port)] if named else ports()
+        there = [port for port in named if is_there(port)] if named else ports()
         for port in list(handled):
             if port not in there:
                 handled.discard(port)

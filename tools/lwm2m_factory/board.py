@@ -39,6 +39,11 @@ def ports() -> List[str]:
     return sorted(port.device for port in list_ports.comports() if port.vid is not None)
 
 
+def is_there(port: str) -> bool:
+    """Whether there is a port of that name; on Windows it is no path."""
+    return os.path.exists(port) or any(port == each.device for each in list_ports.comports())
+
+
 def only_port(named: Optional[str]) -> str:
     """The port that was named, or the only one that there is."""
     if named:
@@ -161,12 +166,12 @@ class Board:
         try:
             serial.Serial(self.port, exclusive=True).close()
         except OSError as e:
-            if e.errno == errno.EACCES and os.path.exists(self.port):
+            if e.errno == errno.EACCES and os.name == "posix":
                 return FactoryError(
                     f"You may not use {self.port}: on Linux, become a member of the group that "
                     "owns it (often dialout) and log in again."
                 )
-            if e.errno in _GONE or not os.path.exists(self.port):
+            if not is_there(self.port) or e.errno in _GONE:
                 return Unplugged(f"There is no port {self.port}: is the board plugged in?")
         return FactoryError(
             f"{self.port} is busy: another program has it open (a terminal, or this tool again)."
@@ -260,5 +265,7 @@ def restart_in_boot_loader(port: str) -> None:
 def wait_for(port: str, seconds: float = 2) -> None:
     """Wait until a port that has just appeared may be opened: udev sets its owner a little later."""
     end = time.monotonic() + seconds
-    while not os.access(port, os.R_OK | os.W_OK) and time.monotonic() < end:
+    while (
+        os.path.exists(port) and not os.access(port, os.R_OK | os.W_OK) and time.monotonic() < end
+    ):
         time.sleep(0.05)

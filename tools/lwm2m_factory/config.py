@@ -75,6 +75,7 @@ from . import FactoryError, image
 
 PSK, CERTIFICATE, NONE = 0, 2, 3  # Security Modes (/0/x/2)
 MODES = {"psk": PSK, "certificate": CERTIFICATE, "none": NONE}
+MATCHING = ("exact", "sha256", "sha384", "sha512")  # Matching Types (/0/x/13)
 NAMES = {value: name for name, value in MODES.items()}
 
 # What every board has by itself; a CSV adds its columns.
@@ -272,7 +273,7 @@ class Security:
     ca: Optional[x509.Certificate] = None
     ca_key: Optional[ec.EllipticCurvePrivateKey] = field(default=None, repr=False)
     valid_days: int = 0
-    server_certificate: bytes = b""  # DER
+    server_certificate: bytes = b""  # DER, or the digest of it
     options: dict = field(default_factory=dict)  # further resources of /0
 
 
@@ -409,10 +410,8 @@ class _Reader:
                 values[rid] = section.take(name, kind, within=_SECONDS if kind is int else None)
         uri = self._uri(section)
         security = self._security(section, uri)
-        if not own and security.mode == CERTIFICATE:
-            raise section.error(
-                "security", "must be psk or none: a board's private key is kept nowhere else."
-            )
+        if not own and security.mode == PSK and security.options:
+            raise section.error("security", "cannot name cipher_suites for a bootstrap server.")
         known = ("short_id", "uri", "lifetime", "queue", "store_notifications", "security")
         section.done((*known, *_SERVER_OPTIONS))
         return Account(section, short_id, uri, security, server=values)
@@ -482,7 +481,16 @@ class _Reader:
                 f"would outlive the CA's own certificate, which ends in {left} days.",
             )
         server = self._read_certificate(section, "server_certificate")
+        expected = server.public_bytes(serialization.Encoding.DER)
         options = {15: section.take("certificate_usage", int, 3, range(4))}
+        matching = section.choice("matching_type", MATCHING, "exact")
+        if matching != "exact":
+            if options[15] == 2:
+                raise section.error(
+                    "matching_type", "must be exact where certificate_usage is 2: a trust anchor."
+                )
+            options[13] = MATCHING.index(matching)
+            expected = hashlib.new(matching, expected).digest()
         if section.has("sni"):
             options[14] = section.take("sni", str)
         return Security(
@@ -490,7 +498,7 @@ class _Reader:
             ca=ca,
             ca_key=key,
             valid_days=days,
-            server_certificate=server.public_bytes(serialization.Encoding.DER),
+            server_certificate=expected,
             options=options,
         )
 
@@ -543,6 +551,7 @@ _CERTIFICATE_FIELDS = (
     "ca_key",
     "valid_days",
     "server_certificate",
+    "matching_type",
     "certificate_usage",
     "sni",
 )
@@ -682,14 +691,15 @@ def identity(config: Config, values: Dict[str, str], earlier: Optional[dict] = N
     endpoint = values["endpoint"]
     keys = {}
     for each in (*earlier["accounts"], *earlier["given"]) if earlier else ():
-        security = each["security"]
-        keys[_place(each)] = security.get("key"), security.get("size")
+        if each["security"]["mode"] == "psk":
+            keys[_place(each)] = each["security"]["key"]
     state = {0: {}, 1: {}}
     record = {"endpoint": endpoint, "accounts": [], "given": []}
     for given, accounts in ((False, config.accounts), (True, config.given)):
         for account in accounts:
             found = _record(account, given)
-            resources = _secure(account, values, keys.get(_place(found)), found["security"])
+            kept = keys.get(_place(found))
+            resources = _secure(account, values, kept, found["security"], given)
             record["given" if given else "accounts"].append(found)
             if not given:
                 _put(state, account, resources)
@@ -717,8 +727,11 @@ def _record(account: Account, given: bool) -> dict:
     return found
 
 
-def _secure(account: Account, values: Dict[str, str], kept, record: dict) -> dict:
-    # The resources 3 to 5 and the optional ones of /0; the record gets what export needs.
+def _secure(
+    account: Account, values: Dict[str, str], kept: Optional[str], record: dict, given: bool
+) -> dict:
+    # The resources 3 to 5 and the optional ones of /0; the record gets what export needs. kept:
+    # the pre-shared key that it had before.
     security = account.security
     if security.mode == PSK:
         name = f"{account.section.name}.security"
@@ -727,7 +740,7 @@ def _secure(account: Account, values: Dict[str, str], kept, record: dict) -> dic
             raise FactoryError(f"{name}.identity must have from 1 to {_MAX_IDENTITY} bytes.")
         key = security.key
         if key == "random":
-            key = kept[0] if kept and kept[0] else secrets.token_hex(security.key_bytes)
+            key = kept or secrets.token_hex(security.key_bytes)
         else:
             key = _filled(key, values, f"{name}.key")
             text = key_fault(key)
@@ -739,6 +752,14 @@ def _secure(account: Account, values: Dict[str, str], kept, record: dict) -> dic
     if security.mode == CERTIFICATE:
         certificate, key = make_certificate(security, values["endpoint"])
         record["certificate"] = certificate.hex()
+        if given:  # the bootstrap server needs all of it; else the key is the board's alone
+            record["key"] = key.hex()
+            record["server_certificate"] = security.server_certificate.hex()
+            for name, rid in (("matching", 13), ("sni", 14), ("usage", 15)):
+                if rid in security.options:
+                    record[name] = security.options[rid]
+            if 16 in security.options:
+                record["ciphers"] = list(security.options[16].values())
         return {3: certificate, 4: security.server_certificate, 5: key, **security.options}
     return {3: b"", 4: b"", 5: b""}
 

@@ -15,6 +15,12 @@ from urllib.parse import quote
 from . import FactoryError, ledger
 
 # Leshan's names of Security Modes.
+_LESHAN_USAGES = (
+    "CA_CONSTRAINT",
+    "SERVICE_CERTIFICATE_CONSTRAINT",
+    "TRUST_ANCHOR_ASSERTION",
+    "DOMAIN_ISSUER_CERTIFICATE",
+)
 _LESHAN_MODES = {"psk": "PSK", "certificate": "X509", "none": "NO_SEC"}
 
 
@@ -189,11 +195,22 @@ def _config(given: List[dict]) -> dict:
             "uri": account["uri"],
             "bootstrapServer": False,
             "securityMode": _LESHAN_MODES[security["mode"]],
-            "publicKeyOrId": _signed(security.get("identity", "").encode()),
-            "serverPublicKey": [],
+            "publicKeyOrId": _signed(
+                security.get("identity", "").encode()
+                or bytes.fromhex(security.get("certificate", ""))
+            ),
+            "serverPublicKey": _signed(bytes.fromhex(security.get("server_certificate", ""))),
             "secretKey": _signed(bytes.fromhex(security.get("key", ""))),
             "serverId": account["short_id"],
         }
+        if security.get("matching"):
+            raise FactoryError(
+                "Leshan gives out whole certificates only: matching_type must be exact for it."
+            )
+        if "usage" in security:
+            config["security"][str(iid)]["certificateUsage"] = _LESHAN_USAGES[security["usage"]]
+        if "sni" in security:
+            config["security"][str(iid)]["sni"] = security["sni"]
     return config
 
 

@@ -23,6 +23,8 @@ ASSIGNED = "assigned"
 DONE = "done"
 FAILED = "failed"
 
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows
+
 
 class Ledger:
     """with Ledger(log, secrets) as ledger: both files, which nobody else can use meanwhile."""
@@ -171,7 +173,7 @@ def private(path: Path) -> "Iterator":
     except OSError as e:
         raise FactoryError(f"{path} cannot be written: {e.strerror}.") from None
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
     except OSError as e:
         raise FactoryError(f"{path} cannot be written: {e.strerror}.") from None
     with os.fdopen(fd, "wb") as out:
@@ -211,7 +213,7 @@ def _line(entry: dict) -> bytes:
 def _append(path: Path, entry: dict, mode: int) -> int:
     """Append a line, on the disk when this returns; returns its place in the file."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, mode)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY, mode)
         try:
             place = os.fstat(fd).st_size
             line = _line(entry)
