@@ -4,6 +4,7 @@ Its file system is littlefs in a file, mounted at "/", and its /lib is the libra
 What it says and hears passes through here, so that the cable can be pulled after any byte.
 """
 
+import functools
 import os
 import pty
 import select
@@ -57,6 +58,11 @@ def unique_id():
 """
 
 
+@functools.lru_cache()
+def _library() -> Path:
+    return stage.stage("full")[0]
+
+
 class PtyBoard:
     """A board. port: a link to its pseudo-terminal while it is plugged in.
 
@@ -92,7 +98,7 @@ class PtyBoard:
     # --- Power
 
     def _command(self, code: str) -> "list[str]":
-        lib = stage.stage("full")[0] if self._ours else self.folder / "rom"
+        lib = _library() if self._ours else self.folder / "rom"
         path = self.folder / ("boot.py" if code == _REPL else "run.py")
         path.write_text(_BOOT.replace("END", code))
         options = ["-i"] if code == _REPL else []

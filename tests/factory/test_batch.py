@@ -348,9 +348,11 @@ def test_table() -> None:
     show.set("/dev/ttyACM1", "sending", chip=CHIPS[1], endpoint="urn:dev:ops:32473-0014")
     show.set("/dev/ttyACM2", "failed", note="The file system of the board [x] is full.")
     show.set("/dev/ttyUSB0", "waiting")
+    show.failures.append(f"{CHIPS[3]}: The board [y] went silent.")
     console.print(show)
     text = console.export_text()
-    assert "12 done, 86 left." in text
+    assert "12 done, 1 failed, 86 left." in text
+    assert text.rstrip().endswith(f"{CHIPS[3]}: The board [y] went silent.")
     rows = [line for line in text.splitlines() if "/dev/" in line]
     assert len(rows) == 4
     for words, row in zip(

@@ -8,6 +8,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from . import FactoryError
@@ -16,6 +17,7 @@ from .config import BOARD_VALUES, PSK, Config, endpoint_of, fill, identity, name
 from .ledger import FAILED, Ledger
 
 _POLL_S = 0.2  # how often to look for ports that come and go
+_SHOWN = 5  # failures below the table; all of them at the end
 _COLUMN = "serial"  # of the CSV: names a row, if it is there
 
 # Chooses what a board gets: f(chip id, MAC) -> (values of the patterns' names, name of the row).
@@ -287,7 +289,7 @@ class Show:
                 state = line.get("state", "waiting")
                 text = f"[{colours.get(state, 'yellow')}]{state}[/]"
                 if line.get("note"):
-                    text += f": {line['note']}".replace("[", "\\[")
+                    text += f": {escape(line['note'])}"
                 seconds = line.get("seconds")
                 table.add_row(
                     port,
@@ -296,6 +298,9 @@ class Show:
                     text,
                     "" if seconds is None else f"{seconds:.1f}",
                 )
+        if self.failures:  # the board may have been unplugged since
+            table.caption = escape("\n".join(self.failures[-_SHOWN:]))
+            table.caption_justify = "left"
         return table
 
 

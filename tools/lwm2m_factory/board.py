@@ -22,7 +22,7 @@ from . import FactoryError
 PROTOCOL = 1  # device.factory's, that this tool speaks
 FOLDER = "/lwm2m-store"  # as device.settings has it
 NEW = FOLDER + "/new"  # the temporary name
-_TIMEOUT_S = 2  # for what has to come at once
+_TIMEOUT_S = 5  # for a prompt, and for what has to come at once
 _ATTEMPTS = 2  # an ESP32 is reset when its port is opened, and may be starting yet
 _GONE = (errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF, errno.ENOENT)
 
@@ -152,7 +152,7 @@ class Board:
             raise self._refused() from None
         for attempt in range(_ATTEMPTS):
             try:
-                self._transport.enter_raw_repl(timeout_overall=3)
+                self._transport.enter_raw_repl(timeout_overall=_TIMEOUT_S)
                 return
             except TransportError:
                 pass
