@@ -15,7 +15,7 @@ from typing import Callable
 
 import pytest
 from pty_board import PtyBoard
-from samples import CERTIFICATE, PSK
+from samples import CERTIFICATE, PSK, make_authority
 from steps import ROOT
 
 from lwm2m_factory import FactoryError, config, image
@@ -42,6 +42,12 @@ except OSError:
     pass
 """
 CHIP = "e66038b713952135"
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    make_authority(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture

@@ -12,6 +12,12 @@ from samples import CERTIFICATE, PSK, VALUES, make_authority
 from lwm2m_factory import FactoryError, config, image
 
 
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    make_authority(tmp_path)
+    return tmp_path
+
+
 def load(folder: Path, text: str, **kwargs) -> config.Config:
     path = folder / "factory.toml"
     path.write_text(text)

@@ -6,6 +6,8 @@
 import io
 import sys
 
+# This folder stands in MICROPYPATH too, behind the library: its programs must not hide packages.
+sys.path.pop(0)
 module = __import__(sys.argv[1])
 wanted = sys.argv[2:]
 for name in sorted(dir(module)):
