@@ -255,6 +255,11 @@ WRONG = [
         "serial,chip_id\n1,aa\n2,aa\n",
         "boards.csv, line 3: the chip_id aa is that of line 2 already.",
     ),
+    (
+        PSK.replace('identity = "{chip_id}"', 'identity = "{site}"'),
+        "serial,site\n1,x\n2,x\n",
+        "boards.csv, line 3: the server[1].security.identity x is that of line 2 already.",
+    ),
     (OWN, f"serial,key\n1,{KEY}\n2,{KEY}\n", "boards.csv, line 3: the key is that of line 2"),
     (
         SHARED,
@@ -319,7 +324,7 @@ def test_a_line_that_was_cut(tmp_path: Path) -> None:
     # What either file has counts.
     (tmp_path / "factory.log").unlink()
     with make(tmp_path) as found:
-        assert found.chips == {"ep-1": "a", "ep-2": "b"} and found.rows == {"1": "a", "2": "b"}
+        assert found.chips == {"ep-1": "a", "ep-2": "b"} and found.rows == {"a": "1", "b": "2"}
         with pytest.raises(FactoryError, match="was given to the board a already"):
             assign(found, "c", "ep-1")
 

@@ -7,6 +7,8 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
+from xml.etree import ElementTree as ET
 
 import pytest
 from cryptography import x509
@@ -187,6 +189,25 @@ def test_csv(tmp_path: Path) -> None:
     assert rows[1]["key"] == record["accounts"][1]["security"]["key"]
 
 
+def test_labels(tmp_path: Path) -> None:
+    secrets = given(tmp_path, PSK.replace("ops:", "ops:<&>"))
+    out = tmp_path / "labels"
+    assert export.FORMS["labels"](secrets, out, None) == {"labels": 3}
+    for record in records(secrets):
+        path = out / (quote(record["endpoint"], safe="") + ".svg")
+        text = path.read_text()
+        for account in record["accounts"] + record["given"]:
+            assert account["security"]["key"] not in text
+        svg = "{http://www.w3.org/2000/svg}"
+        label = ET.fromstring(text)
+        texts = [each.text for each in label.iter(f"{svg}text")]
+        assert texts == [record["endpoint"], f"Chip {record['chip_id']}"]
+        # The code's modules: a square of a version's size, with a quiet zone of two.
+        side = int(label.find(f"{svg}svg").get("viewBox").split()[2])
+        assert (side - 4 - 17) % 4 == 0
+        assert len(label.find(f"{svg}svg").findall(f"{svg}path")) == 1
+
+
 def test_nothing_to_give(tmp_path: Path) -> None:
     start = PSK.index("[[bootstrap.server]]")
     secrets = given(tmp_path, PSK[:start] + PSK[PSK.index("[[server]]") :])
@@ -214,7 +235,7 @@ def test_constant_memory(tmp_path: Path) -> None:
     line = given(tmp_path, PSK, 1).read_text()
     code = (
         "import resource, sys\nfrom pathlib import Path\nfrom lwm2m_factory import export\n"
-        "for form in export.FORMS:\n"
+        "for form in set(export.FORMS) - {'labels'}:\n"
         "    export.FORMS[form](Path(sys.argv[1]), Path(sys.argv[2], form), 101)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )

@@ -108,7 +108,7 @@ class Rows:
         self.rows: Dict[str, Dict[str, str]] = {}
         self.endless = path is None
         self._ledger = ledger
-        self._taken: Dict[str, str] = {}  # rows of this run, by chip
+        self._taken: Dict[str, str] = {}  # by chip: rows that are being given in this run
         if path is None:
             if not set(names_in(config.endpoint)) & set(BOARD_VALUES):
                 raise FactoryError(
@@ -135,11 +135,11 @@ class Rows:
         """The row for a board: the one it had before, one that names it, or the next free one."""
         if self.endless:
             return {}, None
-        given = {owner: row for row, owner in self._ledger.rows.items()}
-        name = given.get(chip) or self._taken.get(chip)
+        name = self._ledger.rows.get(chip) or self._taken.get(chip)
         if name is None:
+            taken = self._ledger.used | set(self._taken.values())
             for one, row in self.rows.items():
-                if one in self._ledger.rows or one in self._taken.values():
+                if one in taken:
                     continue
                 wanted = row.get("chip_id", ""), row.get("mac", "")
                 if _same(wanted[0], chip) or _same(wanted[1], mac):
@@ -166,7 +166,9 @@ class Rows:
         if self.endless:
             return None
         ledger = self._ledger
-        return sum(ledger.rows.get(name) not in ledger.done for name in self.rows)
+        with ledger.lock:
+            done = {row for chip, row in ledger.rows.items() if chip in ledger.done}
+        return len(self.rows.keys() - done)
 
 
 def _same(wanted: str, found: str) -> bool:
@@ -232,7 +234,9 @@ def _distinct(config: Config, row: Dict[str, str]) -> List[Tuple[str, str]]:
     found = [("chip_id", row.get("chip_id", "")), ("mac", row.get("mac", ""))]
     found.append((_COLUMN, row.get(_COLUMN, "")))
     patterns = [("endpoint", config.endpoint)]
-    patterns += [("key", account.security.key) for account in config.accounts + config.given]
+    for account in config.accounts + config.given:
+        patterns.append(("key", account.security.key))
+        patterns.append((f"{account.section.name}.security.identity", account.security.identity))
     for what, pattern in patterns:
         if names_in(pattern) and set(names_in(pattern)) <= set(row):
             found.append((what, fill(pattern, row)))

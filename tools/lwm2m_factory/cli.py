@@ -63,14 +63,15 @@ def _verify(args: argparse.Namespace) -> None:
         tested = board.selftest()["tested"]
     chip, endpoint = status["chip_id"], status["endpoint"]
     if args.secrets.exists():
-        with ledger.Ledger(args.log, args.secrets) as found:
-            expected = found.endpoints.get(chip)
-            digest = (found.record(expected) or {}).get("sha256") if expected else None
-        if expected is None:
-            raise FactoryError(f"The board {chip} is not in {args.log} or {args.secrets}.")
-        if expected != endpoint:
-            raise FactoryError(f"The board {chip} was given {expected}, but has {endpoint}.")
-        if digest != status["sha256"]:
+        given = (each for each in ledger.records(args.secrets) if each["chip_id"] == chip)
+        record = next(given, None)
+        if record is None:
+            raise FactoryError(f"The board {chip} is not in {args.secrets}.")
+        if record["endpoint"] != endpoint:
+            raise FactoryError(
+                f"The board {chip} was given {record['endpoint']}, but has {endpoint}."
+            )
+        if record["sha256"] != status["sha256"]:
             raise FactoryError(
                 f"The board {chip} has another configuration than {args.secrets} says it was given."
             )
@@ -161,7 +162,8 @@ def _export(args: argparse.Namespace) -> None:
     counts = export.FORMS[args.to](args.secrets, args.output, args.short_id)
     for name, count in counts.items():
         print(f"{name}: {count} entries")
-    print(f"{args.output} has keys in it; nobody else on this machine may read it.")
+    if args.to != "labels":
+        print(f"{args.output} has keys in it; nobody else on this machine may read it.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -230,7 +232,9 @@ def _parser() -> argparse.ArgumentParser:
     image.add_argument("--erase", action="store_true", help="ESP32: erase all of it before")
     out = command("export", _export, "write what servers have to know of the boards")
     out.add_argument("--to", required=True, choices=list(export.FORMS), help="for whom")
-    out.add_argument("-o", "--output", type=Path, required=True, help="a file; leshan: a folder")
+    out.add_argument(
+        "-o", "--output", type=Path, required=True, help="a file; a folder for leshan and labels"
+    )
     out.add_argument("--short-id", type=int, help="of the server that is exported for")
     files(out)
     return parser

@@ -1,7 +1,7 @@
 """What servers have to know of the boards, out of the file of secrets, one board at a time.
 
 Every form is streamed: the memory that it takes does not depend on how many boards there are.
-All files have keys in them, and the mode 0600.
+All files but labels have keys in them, and the mode 0600.
 """
 
 import contextlib
@@ -11,10 +11,14 @@ import json
 from pathlib import Path
 from typing import Callable, Dict, Iterable, Iterator, List, Optional
 from urllib.parse import quote
+from xml.sax.saxutils import escape
+
+import segno
 
 from . import FactoryError, ledger
 
 # Leshan's names of Security Modes.
+_MAX_NAME = 200  # of a file
 _LESHAN_USAGES = (
     "CA_CONSTRAINT",
     "SERVICE_CERTIFICATE_CONSTRAINT",
@@ -57,11 +61,26 @@ def csv_file(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int
     return {out.name: _write(out, _csv(secrets))}
 
 
+def labels(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+    """A folder with a label for each board, SVG: its endpoint name as a QR code, and its numbers."""
+    count = 0
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for record in ledger.records(secrets):
+            name = quote(record["endpoint"], safe="")[:_MAX_NAME]
+            (out / f"{name}.svg").write_text(_label(record), encoding="utf-8")
+            count += 1
+    except OSError as e:
+        raise FactoryError(f"{out} cannot be written: {e.strerror}.") from None
+    return {out.name: count}
+
+
 FORMS: Dict[str, Callable[[Path, Path, Optional[int]], Dict[str, int]]] = {
     "leshan": leshan,
     "bootstrap-server": bootstrap_server,
     "server": server,
     "csv": csv_file,
+    "labels": labels,
 }
 
 
@@ -282,3 +301,27 @@ def _csv(secrets: Path) -> Iterator[str]:
                 security.get("key", ""),
                 security.get("certificate", ""),
             )
+
+
+# Labels: 40 mm by 15 mm, in tenths of a millimetre.
+
+
+def _label(record: dict) -> str:
+    code = segno.make(record["endpoint"], micro=False)
+    texts = [record["endpoint"]]
+    for name, key in (("SN", "row"), ("Chip", "chip_id"), ("MAC", "mac")):
+        if record.get(key):
+            texts.append(f"{name} {record[key]}")
+    lines = "".join(
+        f'<text x="152" y="{30 + 30 * n}" font-size="{18 if n else 20}" '
+        f'textLength="{min(240, 11 * len(text))}" lengthAdjust="spacingAndGlyphs">'
+        f"{escape(text)}</text>"
+        for n, text in enumerate(texts)
+    )
+    svg = code.svg_inline(border=2, omitsize=True).replace(
+        "<svg ", '<svg x="0" y="0" width="150" height="150" ', 1
+    )
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="40mm" height="15mm" '
+        f'viewBox="0 0 400 150" font-family="sans-serif">{svg}{lines}</svg>\n'
+    )

@@ -35,7 +35,8 @@ class Ledger:
         self.lock = threading.RLock()
         self.endpoints: Dict[str, str] = {}  # of the chips that may have one
         self.chips: Dict[str, str] = {}  # of the endpoints that were given
-        self.rows: Dict[str, str] = {}  # of the CSV: the chips that have them
+        self.rows: Dict[str, str] = {}  # of the chips that were given one of a CSV
+        self.used: Set[str] = set()  # those rows
         self.done: Set[str] = set()  # chips
         self._places: Dict[str, int] = {}  # of the endpoints' records in the secrets
         self._files = FileLock(f"{log}.lock")
@@ -71,8 +72,7 @@ class Ledger:
                 self._give(chip, endpoint)
             if entry["event"] == DONE:
                 self.done.add(chip)
-            if entry.get("row"):
-                self.rows[entry["row"]] = chip
+            self._take(chip, entry.get("row"))
 
     def _read_secrets(self) -> None:
         if not self.secrets.exists():
@@ -82,12 +82,16 @@ class Ledger:
         for place, record in _entries(self.secrets, "endpoint"):
             self._places[record["endpoint"]] = place
             self._give(record["chip_id"], record["endpoint"])
-            if record.get("row"):
-                self.rows[record["row"]] = record["chip_id"]
+            self._take(record["chip_id"], record.get("row"))
 
     def _give(self, chip: str, endpoint: str) -> None:
         self.endpoints[chip] = endpoint
         self.chips[endpoint] = chip
+
+    def _take(self, chip: str, row: Optional[str]) -> None:
+        if row is not None:
+            self.rows[chip] = row
+            self.used.add(row)
 
     # --- What was given
 
@@ -115,18 +119,26 @@ class Ledger:
             f.seek(place)
             return json.loads(f.readline())
 
-    def assign(self, chip: str, made: Identity, row: Optional[str] = None, **details) -> None:
+    def assign(
+        self,
+        chip: str,
+        made: Identity,
+        row: Optional[str] = None,
+        mac: Optional[str] = None,
+        **details,
+    ) -> None:
         """Note that this board is about to get this identity: from now on nobody else does."""
         with self.lock:
             self.check(chip, made.endpoint)
             record = {"endpoint": made.endpoint, "chip_id": chip, **made.record}
             if row is not None:
                 record["row"] = row
+            if mac:
+                record["mac"] = mac
             self._keep(record)
             self._give(chip, made.endpoint)
-            if row is not None:
-                self.rows[row] = chip
-            self.note(ASSIGNED, chip_id=chip, endpoint=made.endpoint, row=row, **details)
+            self._take(chip, row)
+            self.note(ASSIGNED, chip_id=chip, endpoint=made.endpoint, row=row, mac=mac, **details)
 
     def finished(self, chip: str, endpoint: str, **details) -> None:
         with self.lock:
