@@ -9,7 +9,6 @@ import os
 import pty
 import select
 import subprocess
-import termios
 import threading
 import tty
 from pathlib import Path
@@ -66,16 +65,24 @@ def _library() -> Path:
 class PtyBoard:
     """A board. port: a link to its pseudo-terminal while it is plugged in.
 
+    main: the program that it runs; it prints ">>> " when it may be spoken to.
     ours: False leaves this project's library out, as on a board with other firmware.
     """
 
-    def __init__(self, folder: Path, chip_id: str = "e66038b713952135", ours: bool = True):
+    def __init__(
+        self,
+        folder: Path,
+        chip_id: str = "e66038b713952135",
+        ours: bool = True,
+        main: str = _REPL,
+    ):
         self.folder = folder
         self.chip_id = chip_id
         self.port = folder / "tty"
         self.flash = folder / "flash"
         self.passed = 0  # bytes since the cable was plugged in, both ways
         self._ours = ours
+        self._main = main
         self._left: Optional[int] = None  # bytes until it is pulled
         self._power = False  # whether that ends the board too
         self._process: Optional[subprocess.Popen] = None
@@ -99,9 +106,9 @@ class PtyBoard:
 
     def _command(self, code: str) -> "list[str]":
         lib = _library() if self._ours else self.folder / "rom"
-        path = self.folder / ("boot.py" if code == _REPL else "run.py")
+        path = self.folder / ("boot.py" if code == self._main else "run.py")
         path.write_text(_BOOT.replace("END", code))
-        options = ["-i"] if code == _REPL else []
+        options = ["-i"] if code == self._main else []
         return [
             str(MICROPYTHON),
             *options,
@@ -116,13 +123,10 @@ class PtyBoard:
             return
         self._inner, slave = pty.openpty()
         tty.setraw(slave)
-        modes = termios.tcgetattr(slave)
-        modes[3] |= termios.ISIG  # Ctrl-C interrupts what runs, as on a board
-        termios.tcsetattr(slave, termios.TCSANOW, modes)
-
-        # A shell opens the terminal, which becomes that of its new session: Ctrl-C is a signal then.
+        # A shell opens the terminal, which becomes that of its new session. The raw REPL lets Ctrl-C
+        # be a signal while code runs.
         self._process = subprocess.Popen(
-            ["sh", "-c", 'exec "$@" <>$0 >&0 2>&0', os.ttyname(slave), *self._command(_REPL)],
+            ["sh", "-c", 'exec "$@" <>$0 >&0 2>&0', os.ttyname(slave), *self._command(self._main)],
             start_new_session=True,
         )
         # The shell must have it before this end is closed: an open one reads without an error.
@@ -191,11 +195,13 @@ class PtyBoard:
             if self._wake in ready:
                 break
             try:
-                data = os.read(ready[0], 4096 if self._left is None else self._left - self.passed)
-                os.write(other[ready[0]], data)
+                for source in ready:  # all of them: a board that floods must hear a Ctrl-C
+                    left = 4096 if self._left is None else self._left - self.passed
+                    data = os.read(source, left) if left else b""
+                    os.write(other[source], data)
+                    self.passed += len(data)
             except OSError:  # the board has ended
                 break
-            self.passed += len(data)
         if self._power:
             self._process.kill()
         self.port.unlink()

@@ -22,8 +22,11 @@ from . import FactoryError
 PROTOCOL = 1  # device.factory's, that this tool speaks
 FOLDER = "/lwm2m-store"  # as device.settings has it
 NEW = FOLDER + "/new"  # the temporary name
-_TIMEOUT_S = 5  # for a prompt, and for what has to come at once
-_ATTEMPTS = 2  # an ESP32 is reset when its port is opened, and may be starting yet
+_PROMPT_S = 3  # for the REPL of a board that runs
+_START_S = 8  # and of one that may be starting
+_TIMEOUT_S = 3  # for what has to come at once
+_COMMAND_S = 70  # for a locked board's answer, which may be looking up a name
+_WIPE_S = 120  # an RP2040 erases a MB in 12 s
 _GONE = (errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF, errno.ENOENT)
 
 # mpremote prints what it got in place of a prompt; here it would go across the table of ports.
@@ -64,13 +67,15 @@ class Board:
 
     def __init__(self, port: str, baud: int = 115200):
         self.port = port
+        self.locked = False  # then it has no REPL, but takes a few commands (device.lock)
         self._baud = baud
         self._transport: Optional[SerialTransport] = None
 
     def __enter__(self):
         try:
             self._guard(self._connect)
-            self._guard(self._check)
+            if not self.locked:
+                self._guard(self._check)
         except BaseException:
             self.__exit__()
             raise
@@ -114,12 +119,20 @@ class Board:
         self._transport.in_raw_repl = False  # there is none any more
         return answer
 
+    def unlock(self) -> dict:
+        """Open a locked board again; everything that is on it goes before."""
+        if not self.locked:
+            raise FactoryError(f"The board on {self.port} is not locked.")
+        return self._guard(self._command, "unlock and wipe", _WIPE_S)
+
     def provision(self, data: bytes, step: Callable[[str], None] = lambda name: None) -> dict:
         """Give it a provisioning file; returns its status then.
 
         It goes to a temporary name, its hash is compared, and the board checks it and puts it in
         place: until then it has its old configuration, from then on the new one.
         """
+        if self.locked:
+            self._call_locked("install")
         digest = hashlib.sha256(data)
         step("sending")
         self._guard(self._send, data)
@@ -150,16 +163,37 @@ class Board:
             self._transport = SerialTransport(port, self._baud, timeout=_TIMEOUT_S)
         except TransportError:
             raise self._refused() from None
-        for attempt in range(_ATTEMPTS):
+        if self._is_repl(_PROMPT_S):
+            return
+        self.locked = self._command("status", _TIMEOUT_S) is not None
+        # An ESP32 is reset when its port is opened, and may have been starting.
+        if not self.locked and not self._is_repl(_START_S):
+            raise FactoryError(
+                f"What is on {self.port} does not answer as MicroPython does: it has other "
+                "firmware, or it hangs."
+            )
+
+    def _is_repl(self, seconds: int) -> bool:
+        try:
+            self._transport.enter_raw_repl(timeout_overall=seconds)
+            return True
+        except TransportError:
+            return False
+
+    def _command(self, text: str, seconds: float) -> Optional[dict]:
+        # Ask a locked board; None where nothing that it could have said comes.
+        self._transport.serial.write(b"\r\n" + text.encode() + b"\r\n")
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            left = max(end - time.monotonic(), 0.01)
+            line = self._transport.read_until(1, b"\n", timeout=left, timeout_overall=left)
             try:
-                self._transport.enter_raw_repl(timeout_overall=_TIMEOUT_S)
-                return
-            except TransportError:
-                pass
-        raise FactoryError(
-            f"What is on {self.port} does not answer as MicroPython does: it has other firmware, "
-            "or it is locked."
-        )
+                answer = json.loads(line)
+                answer["ok"]
+                return answer
+            except (ValueError, TypeError, KeyError):
+                pass  # what else it prints
+        return None
 
     def _refused(self) -> FactoryError:
         # mpremote does not say why it could not open a port.
@@ -209,14 +243,29 @@ class Board:
             raise
 
     def _call(self, name: str, *args: str) -> dict:
+        if self.locked:
+            return self._checked(name, self._call_locked(name))
         listed = ", ".join(map(repr, args))
         output = self._guard(self._transport.exec, f"device.factory.{name}({listed})")
         try:
             answer = json.loads(output.decode().strip().splitlines()[-1])
         except (ValueError, IndexError):
+            answer = None
+        return self._checked(name, answer)
+
+    def _call_locked(self, name: str) -> Optional[dict]:
+        if name not in ("status", "selftest", "reset"):
+            raise FactoryError(
+                f"The board on {self.port} is locked: it only tells its status, tests itself and "
+                "is reset; lwm2m-factory unlock erases everything on it first."
+            )
+        return self._guard(self._command, name, _COMMAND_S)
+
+    def _checked(self, name: str, answer: Optional[dict]) -> dict:
+        if answer is None:
             raise FactoryError(
                 f"The board on {self.port} answers with something else than JSON to {name}()."
-            ) from None
+            )
         if not answer.get("ok"):
             raise FactoryError(f"The board on {self.port} refuses: {answer.get('error')}.")
         return answer

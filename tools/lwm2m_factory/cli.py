@@ -44,7 +44,10 @@ def _describe(status: dict) -> str:
     if status.get("fault"):
         lines.append(f"Fault     {status['fault']}")
     for name, value in (status.get("guard") or {}).items():
-        lines.append(f"{name:<9} {value}")
+        value = ", ".join(map(str, value)) if isinstance(value, list) else value
+        lines.append(
+            f"{name.replace('_', ' ').capitalize():<13} {'none' if value is None else value}"
+        )
     return "\n".join(lines)
 
 
@@ -102,7 +105,19 @@ def _lock(args: argparse.Namespace) -> None:
     with Board(port) as board:
         board.selftest()
         endpoint = board.lock()["endpoint"]
-    print(f"{endpoint} on {port} is locked.")
+    print(f"{endpoint} on {port} is locked; it tells its status, and `unlock` erases it.")
+
+
+def _unlock(args: argparse.Namespace) -> None:
+    port = only_port(args.port)
+    _sure(args, f"Everything on the board on {port} will be erased, its firmware aside.")
+    with Board(port) as board:
+        answer = board.unlock()
+    if not answer or not answer.get("ok"):
+        raise FactoryError(
+            f"The board on {port} could not be unlocked: {(answer or {}).get('error', 'it is silent')}."
+        )
+    print(f"The board on {port} is open, and has nothing on it.")
 
 
 def _provision(args: argparse.Namespace) -> None:
@@ -220,7 +235,8 @@ def _parser() -> argparse.ArgumentParser:
     port(command("reset", _reset, "take a board back to its factory accounts"))
     for name, f, text in (
         ("erase", _erase, "let a board forget everything that it was given"),
-        ("lock", _lock, "close a board's serial port for good; for this project's images"),
+        ("unlock", _unlock, "open a locked board again, and erase what it has"),
+        ("lock", _lock, "close a board's REPL; for this project's images"),
     ):
         found = command(name, f, text)
         port(found)
