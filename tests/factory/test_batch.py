@@ -260,6 +260,11 @@ WRONG = [
         "serial,site\n1,x\n2,x\n",
         "boards.csv, line 3: the server[1].security.identity x is that of line 2 already.",
     ),
+    (
+        PSK.replace("{serial}", "{name}"),
+        "name\na\nb\na\n",
+        "boards.csv, line 4: the endpoint urn:dev:ops:32473-a is that of line 2 already.",
+    ),
     (OWN, f"serial,key\n1,{KEY}\n2,{KEY}\n", "boards.csv, line 3: the key is that of line 2"),
     (
         SHARED,
@@ -291,6 +296,26 @@ def test_wrong_rows(tmp_path: Path, text: str, rows: str, sentence: str) -> None
             batch.Rows(path, found, open_ledger)
     assert str(caught.value).startswith(f"{tmp_path}/{sentence}")
     assert KEY not in str(caught.value)
+
+
+def test_rows_are_known_again(tmp_path: Path) -> None:
+    # By their serial numbers, or their endpoint names where those come from the CSV alone.
+    path = tmp_path / "boards.csv"
+    for column, text, name in (("serial", PSK, "b"), ("name", PSK, "urn:dev:ops:32473-b")):
+        (tmp_path / "factory.toml").write_text(text.replace("{serial}", f"{{{column}}}"))
+        with ledger.Ledger(tmp_path / column, tmp_path / f"{column}.secrets") as kept:
+            path.write_text(f"{column}\na\nb\n")
+            found = config.load(tmp_path / "factory.toml", batch.columns(path))
+            rows = batch.Rows(path, found, kept)
+            rows.choose("chip1", "")
+            values, row = rows.choose("chip2", "")
+            assert (values, row) == ({column: "b"}, name)
+            kept.assign("chip2", config.identity(found, dict(values, chip_id="chip2")), row)
+            path.write_text(f"{column}\nz\na\nb\n")
+            rows = batch.Rows(path, found, kept)
+            assert rows.choose("chip2", "") == ({column: "b"}, name)
+            assert rows.choose("chip1", "")[0] == {column: "z"}
+            assert rows.choose("chip3", "")[0] == {column: "a"}
 
 
 # The files.

@@ -128,8 +128,11 @@ class Rows:
                     raise FactoryError(
                         f"{path}, line {number}: the {what}{shown} is that of line {first} already."
                     )
-            name = row.get(_COLUMN) or f"line {number}"
-            self.rows[name] = row
+            # It names the row in the log, and should still do so when lines come in between.
+            name = row.get(_COLUMN)
+            if not name and set(names_in(config.endpoint)) <= set(row):
+                name = fill(config.endpoint, row)
+            self.rows[name or f"line {number}"] = row
 
     def choose(self, chip: str, mac: str) -> Tuple[Dict[str, str], Optional[str]]:
         """The row for a board: the one it had before, one that names it, or the next free one."""
