@@ -301,6 +301,16 @@ def test_factory_reset():
     b.request()
 
 
+def test_what_else_the_factory_has_stored_stays_in_its_copy():
+    b = Board()
+    b.store.provision("dev", {0: {0: psk(None, BS_KEY, BS_URI)}, 65535: {1: {0: "password"}}})
+    b.power_on()
+    b.bootstrap()
+    b.finish()
+    assert sorted(b.stored()) == [0, 1]
+    assert b.store.factory()[1][65535] == {1: {0: "password"}}
+
+
 def test_factory_reset_is_refused_without_its_copy():
     b = Board()
     b.store.provision("dev", {0: {0: psk(None, BS_KEY, BS_URI)}})

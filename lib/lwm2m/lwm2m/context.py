@@ -15,6 +15,7 @@ from ucoap import Error
 from .consistency import inconsistency
 
 _PEER = const(65535)  # no resource's id
+_FACTORY = const(65535)  # no object's id: what the factory has put there is no account
 _EXISTS = const(0x86)
 _NOT_FOUND = const(0x84)
 _INTERNAL = const(0xA0)
@@ -71,6 +72,7 @@ class Context:
         # Put a state into the objects, unless its accounts do not fit together: what is wrong.
         core = self.core
         self._rest = dict(state)
+        self._rest.pop(_FACTORY, None)
         for oid in core.objects:
             if core.objects[oid].bootstrap:
                 core.objects[oid].instances = self._rest.pop(oid, {})
