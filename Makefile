@@ -15,7 +15,7 @@ export MICROPYTHON
 build = $(PYTHON) tools/build_unix.py --for "$(job)"
 venv = build/venv/bin/python
 
-.PHONY: help build run test check interop bench size clean distclean
+.PHONY: help build run test check interop firmware bench size clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -41,6 +41,9 @@ check: ## lint, formatting and spelling
 interop: ## tests with Leshan, which Maven fetches, and with libcoap
 	@$(build) --venv --also java --also mvn --also coap-server-gnutls
 	@$(venv) -m pytest tests/interop $(PYTEST_ARGS)
+
+firmware: ## BOARD='s image, in build/firmware; ROLE= is one of firmware/manifests, client if none is given
+	@$(PYTHON) tools/build_firmware.py $(BOARD) --role $(or $(ROLE),client) --for "$(job)"
 
 bench: ## memory, datagrams and time of the client, in a 32-bit build
 	@$(build) standard bench32 --venv

@@ -22,9 +22,13 @@ MICROPYTHON = BUILD / "unix" / "micropython"
 # The Debian package that has a program, where the two differ in name.
 _PACKAGES = {
     "apt-get": "apt",
+    "arm-none-eabi-gcc": "gcc-arm-none-eabi",
     "coap-server-gnutls": "libcoap3-bin",
+    "dpkg-deb": "dpkg",
     "java": "default-jre-headless",
     "mvn": "maven",
+    "ninja": "ninja-build",
+    "node": "nodejs",
 }
 
 
