@@ -15,10 +15,10 @@ export MICROPYTHON
 build = $(PYTHON) tools/build_unix.py --for "$(job)"
 venv = build/venv/bin/python
 
-.PHONY: help build run test check interop firmware bench size clean distclean
+.PHONY: help build run test check interop firmware test-board bench size clean distclean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 	@echo "MICROPYTHON=/path builds from an upstream checkout (1.29 or newer), not from Debian's sources."
 
 build: ## build MicroPython's unix port and the test tools, as the others do when needed
@@ -30,7 +30,7 @@ run: ## a bootstrap server, a server and a client here; SECURITY=psk, cert or no
 
 test: ## all tests but those with other projects' servers; PYTEST_ARGS= for pytest
 	@$(build) --venv
-	@$(venv) -m pytest tests --ignore=tests/interop -n auto --dist loadfile $(PYTEST_ARGS)
+	@$(venv) -m pytest tests --ignore=tests/interop --ignore=tests/board -n auto --dist loadfile $(PYTEST_ARGS)
 
 check: ## lint, formatting and spelling
 	@$(PYTHON) tools/testenv.py --for "$(job)"
@@ -44,6 +44,12 @@ interop: ## tests with Leshan, which Maven fetches, and with libcoap
 
 firmware: ## BOARD='s image, in build/firmware; ROLE= is one of firmware/manifests, client if none is given
 	@$(PYTHON) tools/build_firmware.py $(BOARD) --role $(or $(ROLE),client) --for "$(job)"
+
+test-board: ## tests of the RP2040 image on an emulated board, for which they need Node and npm
+	@$(build) --venv
+	@$(PYTHON) tools/build_firmware.py RPI_PICO_LWM2M --for "$(job)"
+	@$(PYTHON) tools/emulator.py --for "$(job)"
+	@$(venv) -m pytest tests/board $(PYTEST_ARGS)
 
 bench: ## memory, datagrams and time of the client, in a 32-bit build
 	@$(build) standard bench32 --venv

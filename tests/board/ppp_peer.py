@@ -1,0 +1,219 @@
+"""The other end of a device's PPP link, without a kernel's: LCP, IPCP, ICMP echo, and UDP to loopback.
+
+The device gets 10.64.0.2. Its datagrams to 10.64.0.1 go to the same port of 127.0.0.1, from a socket
+for each pair of ports, and what comes back there goes to the device. (RFC 1661, 1332, 1662.)
+"""
+
+import asyncio
+import struct
+import time
+from typing import Callable, Dict, Tuple
+
+HOST = bytes((10, 64, 0, 1))
+DEVICE = bytes((10, 64, 0, 2))
+
+_LCP, _IPCP, _IP = 0xC021, 0x8021, 0x0021
+_REQUEST, _ACK, _NAK, _REJECT = 1, 2, 3, 4
+_TERMINATE, _TERMINATED, _PROTOCOL_REJECT, _ECHO, _ECHOED = 5, 6, 8, 9, 10
+_ICMP, _UDP = 1, 17
+
+_RESTART_S = 3  # RFC 1661 4.6
+
+
+def _crc_table():
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x8408 if byte & 1 else 0)
+        yield byte
+
+
+_CRC = tuple(_crc_table())
+
+
+def fcs(data: bytes) -> int:
+    """The frame check sequence before its complement (RFC 1662 C.2); 0xF0B8 with a good one behind."""
+    crc = 0xFFFF
+    for byte in data:
+        crc = crc >> 8 ^ _CRC[(crc ^ byte) & 0xFF]
+    return crc
+
+
+def _checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071)."""
+    data += b"\0" * (len(data) & 1)
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+class _Port(asyncio.DatagramProtocol):
+    """A socket of the host's that stands for a port of the device's."""
+
+    def __init__(self, peer: "Peer", device_port: int, host_port: int):
+        self.peer, self.device_port, self.host_port = peer, device_port, host_port
+
+    def datagram_received(self, data: bytes, _) -> None:
+        self.peer.to_device(self.host_port, self.device_port, data)
+
+    def error_received(self, _) -> None:
+        pass  # nobody listens there; the device will see nothing
+
+
+class Peer:
+    """receive() takes what the device sends, `write` gets what is for it."""
+
+    def __init__(self, write: Callable[[bytes], None]):
+        self._write = write
+        self._buffer = bytearray()
+        self._escaped = False
+        self._id = 0
+        self._ip_id = 0
+        self._ports: Dict[Tuple[int, int], asyncio.DatagramTransport] = {}
+        self.up = False  # the device has its address
+        self.on_up: Callable[[], None] = lambda: None
+        self.connected = True  # False: datagrams are lost in both directions
+        self._restart()
+
+    def _restart(self) -> None:
+        self.up = False
+        self._acked_theirs = self._acked_ours = False
+        self._asked = float("-inf")
+
+    # Frames.
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes from the device's UART."""
+        for byte in data:
+            if byte == 0x7E:
+                frame = bytes(self._buffer)
+                self._buffer.clear()
+                self._escaped = False
+                if len(frame) >= 4 and fcs(frame) == 0xF0B8:
+                    self._frame(frame[:-2])
+            elif byte == 0x7D:
+                self._escaped = True
+            else:
+                self._buffer.append(byte ^ 0x20 if self._escaped else byte)
+                self._escaped = False
+
+    def _send(self, protocol: int, data: bytes) -> None:
+        frame = b"\xff\x03" + struct.pack(">H", protocol) + data
+        frame += struct.pack("<H", fcs(frame) ^ 0xFFFF)
+        out = bytearray(b"\x7e")
+        for byte in frame:
+            out += (
+                bytes((0x7D, byte ^ 0x20))
+                if byte < 0x20 or byte in b"\x7d\x7e"
+                else bytes((byte,))
+            )
+        self._write(bytes(out) + b"\x7e")
+
+    def _frame(self, frame: bytes) -> None:
+        if frame[:2] == b"\xff\x03":
+            frame = frame[2:]
+        size = 1 if frame[0] & 1 else 2
+        protocol, data = int.from_bytes(frame[:size], "big"), frame[size:]
+        if protocol == _IP:
+            self._ip(data)
+        elif protocol in (_LCP, _IPCP):
+            code, number, length = struct.unpack(">BBH", data[:4])
+            self._control(protocol, code, number, data[4:length])
+        else:
+            self._packet(
+                _LCP, _PROTOCOL_REJECT, self._next_id(), struct.pack(">H", protocol) + data
+            )
+
+    # LCP and IPCP.
+
+    def _next_id(self) -> int:
+        self._id = self._id + 1 & 0xFF
+        return self._id
+
+    def _packet(self, protocol: int, code: int, number: int, data: bytes = b"") -> None:
+        self._send(protocol, struct.pack(">BBH", code, number, len(data) + 4) + data)
+
+    def _control(self, protocol: int, code: int, number: int, data: bytes) -> None:
+        if code == _REQUEST:
+            self._requested(protocol, number, data)
+        elif code == _ACK:
+            if protocol == _LCP:
+                self._acked_ours = True
+                self._packet(_IPCP, _REQUEST, self._next_id(), b"\3\6" + HOST)
+        elif code == _TERMINATE:
+            self._packet(protocol, _TERMINATED, number)
+            self._restart()
+        elif code == _ECHO and protocol == _LCP:
+            self._packet(_LCP, _ECHOED, number, b"\0\0\0\0")
+
+    def _requested(self, protocol: int, number: int, options: bytes) -> None:
+        if protocol == _LCP and self._acked_theirs and self._acked_ours:
+            self._restart()  # the device has begun anew
+        rejected = wrong = b""
+        at = 0
+        while at + 1 < len(options) and options[at + 1] >= 2:
+            kind, option = options[at], options[at : at + options[at + 1]]
+            at += len(option)
+            if protocol == _LCP:
+                if kind not in (1, 2, 5):  # MRU, map of control characters, magic number
+                    rejected += option
+            elif kind != 3:
+                rejected += option
+            elif option[2:] != DEVICE:
+                wrong += b"\3\6" + DEVICE
+        if rejected:
+            self._packet(protocol, _REJECT, number, rejected)
+        elif wrong:
+            self._packet(protocol, _NAK, number, wrong)
+        else:
+            self._packet(protocol, _ACK, number, options)
+            if protocol == _LCP:
+                self._acked_theirs = True
+            else:
+                self.up = True
+                self.on_up()
+        if protocol == _LCP and not self._acked_ours:
+            if time.monotonic() - self._asked > _RESTART_S:
+                self._asked = time.monotonic()
+                self._packet(_LCP, _REQUEST, self._next_id())
+
+    # IP.
+
+    def _ip(self, packet: bytes) -> None:
+        header = (packet[0] & 15) * 4
+        protocol, source, target = packet[9], packet[12:16], packet[16:20]
+        data = packet[header : int.from_bytes(packet[2:4], "big")]
+        if protocol == _ICMP and data[0] == 8:
+            answer = b"\0\0\0\0" + data[4:]
+            checksum = struct.pack(">H", _checksum(answer))
+            self._send_ip(_ICMP, target, source, answer[:2] + checksum + answer[4:])
+        elif protocol == _UDP and target == HOST and self.connected:
+            device_port, host_port, length, _ = struct.unpack(">4H", data[:8])
+            asyncio.ensure_future(self._to_host(device_port, host_port, data[8:length]))
+
+    async def _to_host(self, device_port: int, host_port: int, data: bytes) -> None:
+        key = device_port, host_port
+        if key not in self._ports:
+            self._ports[key], _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: _Port(self, device_port, host_port), remote_addr=("127.0.0.1", host_port)
+            )
+        self._ports[key].sendto(data)
+
+    def to_device(self, host_port: int, device_port: int, data: bytes) -> None:
+        """Send a datagram to the device, as from a port of 10.64.0.1."""
+        if self.connected:
+            datagram = struct.pack(">4H", host_port, device_port, 8 + len(data), 0) + data
+            self._send_ip(_UDP, HOST, DEVICE, datagram)
+
+    def _send_ip(self, protocol: int, source: bytes, target: bytes, data: bytes) -> None:
+        self._ip_id = self._ip_id + 1 & 0xFFFF
+        size = 20 + len(data)
+        head = struct.pack(">BBHHHBBH", 0x45, 0, size, self._ip_id, 0, 64, protocol, 0)
+        head += source + target
+        head = head[:10] + struct.pack(">H", _checksum(head)) + head[12:]
+        self._send(_IP, head + data)
+
+    def close(self) -> None:
+        for transport in self._ports.values():
+            transport.close()
+        self._ports.clear()

@@ -1,0 +1,274 @@
+"""The image of RPI_PICO_LWM2M on an emulated RP2040: `make test-board`."""
+
+import hashlib
+import os
+import re
+import socket
+import threading
+import time
+
+import pytest
+from board import ROOT, Board
+from conftest import BOARD
+
+PPP = """
+import network, time
+from machine import UART, Pin
+uart = UART(0, 115200, tx=Pin(0), rx=Pin(1), rxbuf=4096, txbuf=2048)
+ppp = network.PPP(uart)
+ppp.connect()
+while not ppp.isconnected():
+    time.sleep_ms(10)
+"""
+
+# Frozen, it is what runs; then the device's own tests are about it.
+HAS_MAIN = (ROOT / "firmware" / "main.py").exists()
+
+
+def test_boots_with_our_modules_frozen(board) -> None:
+    out = board.run(
+        "import sys, os, tls\n"
+        "import ucoap, lwm2m, lwm2m.bootstrap, lwm2m.observe, lwm2m.dtls, lwm2m.store, device.area\n"
+        "print(sys.implementation._build, os.listdir('/'), lwm2m.__file__)\n"
+        "context = tls.SSLContext(tls.PROTOCOL_DTLS_CLIENT)\n"
+        "print('TLS-PSK-WITH-AES-128-CCM-8' in context.get_ciphers(), hasattr(context, 'psk_key'))\n"
+        "print('TLS-ECDHE-ECDSA-WITH-AES-128-CCM-8' in context.get_ciphers())\n"
+    )
+    assert out.splitlines() == [f"{BOARD} [] lwm2m/__init__.py", "True True", "True"]
+
+
+def test_mpremote(board, tmp_path) -> None:
+    board.wait_for("usb")
+    assert board.mpremote("exec", "print(6 * 7)") == "42\n"
+    here = tmp_path / "data"
+    here.write_bytes(os.urandom(3000))
+    board.mpremote("fs", "cp", str(here), ":data")
+    digest = hashlib.sha256(here.read_bytes()).hexdigest()
+    assert digest in board.mpremote("fs", "sha256sum", ":data")
+    board.mpremote("fs", "cp", ":data", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == here.read_bytes()
+    board.mpremote("reset")
+    board.wait_for("reset")
+    assert digest in board.mpremote("fs", "sha256sum", ":data")
+
+
+def test_files_survive_a_killed_process(board) -> None:
+    board.run("with open('kept', 'w') as f: f.write('x' * 5000)")
+    board.kill()
+    board.start()
+    assert board.run("print(len(open('kept').read()))") == "5000\r\n"
+
+
+def test_file_system_leaves_the_area_alone(flash) -> None:
+    # A file system that cannot be mounted is formatted: the area behind it stays.
+    data = bytearray(flash.read_bytes())
+    storage = 1024 * 1024
+    data[storage:-20480] = bytes(len(data) - storage - 20480)
+    data[-20480:] = b"\x5a" * 20480
+    flash.write_bytes(data)
+    with Board(flash) as board:
+        assert board.run("import os; print(os.listdir('/'), os.statvfs('/')[2])") == "[] 251\r\n"
+    assert flash.read_bytes()[-20480:] == b"\x5a" * 20480
+
+
+# --- The factory area
+
+WRITE = "import device.area as area\narea.write(%r)\n"
+READ = "import device.area as area\nwith area.open() as f: print(f.read(9000))\n"
+OLD, NEW = b"the old one" * 100, b"and the new" * 200
+
+
+def content(board) -> bytes:
+    return eval(board.run(READ))  # of bytes that this test has written
+
+
+def test_area_survives_a_kill(board) -> None:
+    board.run(WRITE % NEW)
+    board.kill()
+    board.start()
+    assert content(board) == NEW
+
+
+def test_area_is_old_or_new_wherever_power_fails(board) -> None:
+    board.run(WRITE % OLD)
+    before = board.stats()
+    board.run(WRITE % NEW)
+    after = board.stats()
+    erases, programs = (after[what] - before[what] for what in ("erases", "programs"))
+    assert (erases, programs) == (4, 2 * 9)  # two copies of two sectors, and of 2,212 bytes
+    seen = set()
+    for operation in (0, 2, 10, 11, 12, 21):  # first and last of each
+        for tear in ("nothing", "half", "garbage"):
+            board.run(WRITE % OLD)
+            board.cut(operation, tear)
+            board.send(b"\x01")
+            board.expect("raw REPL; CTRL-B to exit\r\n>")
+            board.send((WRITE % NEW).encode() + b"\x04")
+            board.wait_cut()
+            board.start()
+            got = content(board)
+            assert got in (OLD, NEW), (operation, tear)
+            seen.add(got)
+    assert seen == {OLD, NEW}
+
+
+# --- The lock
+
+FLOOD = b"\x03\x01\x04\x05A\x01\x02\r\x03\x04" + b"print('ow' + 'ned')\r\x04\x03" * 3
+
+
+def locked(board, main: str) -> None:
+    """Lock a board, with a main.py where none is frozen, and take its power."""
+    board.run(f"with open('main.py', 'w') as f: f.write({main!r})")
+    board.run("import device.area as area; area.lock(); print(area.locked())")
+    board.kill()
+
+
+def flood(board, seconds: float) -> bytes:
+    """What a board prints while it is flooded, from before its start on."""
+    board.start(send=FLOOD * 50)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        board.send(FLOOD)
+        time.sleep(0.002)  # a flood, not a queue that grows without end
+    return bytes(board.output)
+
+
+def is_open(output: bytes) -> bool:
+    return re.search(rb">>>|raw REPL|owned|KeyboardInterrupt", output) is not None
+
+
+@pytest.mark.skipif(HAS_MAIN, reason="main.py is frozen")
+def test_locked_board_has_no_repl(board) -> None:
+    main = "import time\nn = 0\nwhile True:\n    n += 1\n    print('alive', n)\n    time.sleep_ms(50)\n"
+    # Not locked, the flood opens it: so it is a flood.
+    board.run(f"with open('main.py', 'w') as f: f.write({main!r})")
+    board.kill()
+    assert is_open(flood(board, 3))
+    board.kill()
+
+    board.start()
+    locked(board, main)
+    output = flood(board, 5)
+    assert not is_open(output)
+    assert b"alive 20\r\n" in output
+    board.reset()
+    board.expect("alive 5\r\n")
+    for _ in range(500):
+        board.send(FLOOD)
+    board.expect("alive 30\r\n")
+    assert not is_open(bytes(board.output))
+
+
+@pytest.mark.skipif(HAS_MAIN, reason="main.py is frozen")
+@pytest.mark.parametrize("end", ["", "raise ValueError", "import sys; sys.exit()"])
+def test_locked_board_resets_when_main_ends(board, end) -> None:
+    # USB is there only after some time.
+    main = f"import time\ntime.sleep_ms(300)\nprint('main')\ntime.sleep_ms(50)\n{end}\n"
+    locked(board, main)
+    output = flood(board, 0.5)
+    board.wait_for("reset", 3)
+    output = bytes(board.output)
+    assert output.count(b"main\r\n") >= 2
+    assert not is_open(output)
+
+
+def test_repl_ends_with_the_line_that_locks(board) -> None:
+    board.wait_for("usb")
+    board.run("import device.area as area; area.lock()")
+    board.send(b"print('ow' + 'ned')\r")
+    board.wait_for("reset")
+    assert b"owned\r\n" not in board.output
+
+
+# --- The network
+
+
+def test_ppp_and_a_datagram_of_1200_bytes(board) -> None:
+    assert board.run(PPP + "print(ppp.ipconfig('addr4')[0])") == "10.64.0.2\r\n"
+    assert board.ppp.up
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as host:
+        host.bind(("127.0.0.1", 0))
+        host.settimeout(20)
+
+        def echo() -> None:
+            for _ in range(3):
+                data, peer = host.recvfrom(2000)
+                host.sendto(data[::-1], peer)
+
+        thread = threading.Thread(target=echo)
+        thread.start()
+        out = board.run(
+            "import socket\n"
+            "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+            "s.settimeout(10)\n"
+            "for n in (1, 500, 1200):\n"
+            "    data = bytes(i & 255 for i in range(n))\n"
+            f"    s.sendto(data, ('10.64.0.1', {host.getsockname()[1]}))\n"
+            "    back, peer = s.recvfrom(2000)\n"
+            "    print(back == bytes(reversed(data)), peer[0])\n"
+        )
+        thread.join()
+    assert out == "True 10.64.0.1\r\n" * 3
+
+
+def test_ppp_comes_up_again_after_a_reset(board) -> None:
+    board.run(PPP)
+    board.reset()
+    board.wait_for("usb", 2)
+    assert board.run(PPP + "print(ppp.isconnected())") == "True\r\n"
+
+
+DTLS = """
+from lwm2m.core import Account, Core
+from lwm2m.net import Net, now
+
+
+class Role:
+    keys = Core.keys
+    on = True
+
+    def poll(self, now):
+        return 0
+
+    def next_ms(self, now):
+        return 1000
+
+    def connected(self, account, now):
+        print("up", account.connection.tls.cipher()[0])
+        net.send(account, b"x" * 1100)
+
+    def disconnected(self, account, code, text, now):
+        print("down", text)
+        self.on = False
+
+    def receive(self, account, data, now):
+        print("got", len(data), data[:10])
+        self.on = False
+
+
+net, role = Net(), Role()
+net.add(role)
+values = {0: "coaps://10.64.0.1:%d", 1: False, 2: 0, 3: b"device-1", 4: b"", 5: %r}
+net.open(role, Account(values, 0), now())
+while role.on:
+    net.step(role, 1)
+"""
+
+
+def test_dtls_with_a_pre_shared_key(board, dtls_echo) -> None:
+    port, key, server = dtls_echo
+    board.run(PPP)
+    before = board.stats()
+    out = board.run(DTLS % (port, key))
+    assert out.splitlines() == ["up TLS-PSK-WITH-AES-128-CCM-8", "got 1105 b'echo xxxxx'"]
+    assert server.readline().startswith("got b'device-1'")
+    spent = board.stats()["instructions"] - before["instructions"]
+    assert spent < 100e6, "a second at most on a board of 125 MHz"
+
+
+def test_dtls_with_another_key_is_refused(board, dtls_echo) -> None:
+    port, key, server = dtls_echo
+    board.run(PPP)
+    assert board.run(DTLS % (port, key[::-1])).startswith("down ")
+    assert server.readline().startswith("refused")
