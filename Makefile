@@ -55,9 +55,9 @@ bench: ## memory, datagrams and time of the client, in a 32-bit build
 	@$(build) standard bench32 --venv
 	@$(venv) tools/bench.py $(BENCH_ARGS)
 
-size: ## bytes of flash that each package takes, against its budget
+size: ## bytes of flash that each package takes, against its budget; with BOARD= (and ROLE=) the parts of an image
 	@$(build)
-	@$(PYTHON) tools/size.py
+	@$(PYTHON) $(if $(BOARD),tools/size_board.py $(BOARD) --role $(or $(ROLE),client) --for "$(job)",tools/size.py)
 
 clean: ## remove what was built, but keep the downloads in build/cache
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} +; fi

@@ -86,22 +86,22 @@ def _bootrom() -> None:
     _STAMP.write_text(_wanted())
 
 
-def plan(todo: steps.Steps) -> None:
-    """Add the steps that are to be done, if any."""
-    if not is_ready():
-        todo.add("Installing the emulator (tests/board/package.json)", _npm)
-        todo.add("Fetching the RP2040's boot ROM", _bootrom)
+def make() -> None:
+    """Make it if it is not ready."""
+    with steps.locked("build"):
+        if not is_ready():
+            todo = steps.Steps()
+            todo.add("Installing the emulator (tests/board/package.json)", _npm)
+            todo.add("Fetching the RP2040's boot ROM", _bootrom)
+            todo.run()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--for", dest="job", default="This", help="whose name to say")
     job = parser.parse_args().job
-    with steps.locked("build"):
-        steps.refuse_if_missing(job, missing())
-        todo = steps.Steps()
-        plan(todo)
-        todo.run()
+    steps.refuse_if_missing(job, missing())
+    make()
 
 
 if __name__ == "__main__":

@@ -51,13 +51,13 @@ def _manifestfile() -> ModuleType:
     return module
 
 
-def modules(manifest: Path) -> List[Module]:
+def modules(manifest: Path, port: str = "unix") -> List[Module]:
     """What a manifest lists, its own and what it requires, in its order."""
     manifestfile = _manifestfile()
     variables = {
         "MPY_DIR": str(SOURCE),
         "MPY_LIB_DIR": str(SOURCE / "lib/micropython-lib"),
-        "PORT_DIR": str(SOURCE / "ports/unix"),
+        "PORT_DIR": str(SOURCE / "ports" / port),
         "BOARD_DIR": None,
     }
     reader = manifestfile.ManifestFile(manifestfile.MODE_FREEZE, variables)

@@ -23,13 +23,10 @@ import tty
 from pathlib import Path
 from typing import Dict, List, Optional
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "board")]
-
 import emulator
 from ppp_peer import Peer
 
-SCRIPT = ROOT / "tests" / "board" / "rp2040.mjs"
+_SCRIPT = Path(__file__).with_name("rp2040.mjs")
 TIMEOUT_S = 60
 
 
@@ -67,7 +64,7 @@ class Board:
         self._changed = threading.Condition()
         command = [
             "node",
-            str(SCRIPT),
+            str(_SCRIPT),
             "--modules",
             str(emulator.MODULES),
             "--bootrom",
@@ -89,7 +86,7 @@ class Board:
             their.close()
         if send:
             self._sockets[0].sendall(send)
-        self.ppp = Peer(self._sockets[1].sendall)
+        self.ppp = Peer(self._sockets[1].sendall, self._loop)
         readers = (self._from_usb, self.ppp.receive, lambda data: None, self._from_control)
         self._line = b""
 
@@ -128,10 +125,10 @@ class Board:
         os.close(self._master)
         os.close(self._slave)
 
-    def __enter__(self) -> "Board":
+    def __enter__(self):
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_):
         self.close()
 
     # The wires, in the loop's thread.

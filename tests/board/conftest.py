@@ -5,18 +5,13 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests"), str(ROOT / "tests" / "board")]
-
 import build_firmware
+import pytest
 import stage
-import steps
 from board import Board
+from steps import MICROPYTHON, ROOT
 
 BOARD = "RPI_PICO_LWM2M"
 
@@ -53,7 +48,7 @@ def dtls_echo():
     path = [str(stage.stage("full")[1]), str(ROOT / "tests" / "unit"), ".frozen"]
     options = {"port": port, "psk": {"device-1": "x:" + key.hex()}, "cert": None}
     process = subprocess.Popen(
-        [steps.MICROPYTHON, ROOT / "tests" / "dtls_peer.py", "echo", json.dumps(options)],
+        [MICROPYTHON, ROOT / "tests" / "dtls_peer.py", "echo", json.dumps(options)],
         env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
         stdout=subprocess.PIPE,
         text=True,

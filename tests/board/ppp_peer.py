@@ -5,6 +5,7 @@ for each pair of ports, and what comes back there goes to the device. (RFC 1661,
 """
 
 import asyncio
+import socket
 import struct
 import time
 from typing import Callable, Dict, Tuple
@@ -47,29 +48,19 @@ def _checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-class _Port(asyncio.DatagramProtocol):
-    """A socket of the host's that stands for a port of the device's."""
-
-    def __init__(self, peer: "Peer", device_port: int, host_port: int):
-        self.peer, self.device_port, self.host_port = peer, device_port, host_port
-
-    def datagram_received(self, data: bytes, _) -> None:
-        self.peer.to_device(self.host_port, self.device_port, data)
-
-    def error_received(self, _) -> None:
-        pass  # nobody listens there; the device will see nothing
-
-
 class Peer:
-    """receive() takes what the device sends, `write` gets what is for it."""
+    """receive() takes what the device sends, `write` gets what is for it; all in the loop's thread."""
 
-    def __init__(self, write: Callable[[bytes], None]):
+    def __init__(self, write: Callable[[bytes], None], loop: asyncio.AbstractEventLoop):
         self._write = write
+        self._loop = loop
         self._buffer = bytearray()
         self._escaped = False
         self._id = 0
         self._ip_id = 0
-        self._ports: Dict[Tuple[int, int], asyncio.DatagramTransport] = {}
+        self._ports: Dict[
+            Tuple[int, int], socket.socket
+        ] = {}  # of the device's and the host's port
         self.up = False  # the device has its address
         self.on_up: Callable[[], None] = lambda: None
         self.connected = True  # False: datagrams are lost in both directions
@@ -189,15 +180,28 @@ class Peer:
             self._send_ip(_ICMP, target, source, answer[:2] + checksum + answer[4:])
         elif protocol == _UDP and target == HOST and self.connected:
             device_port, host_port, length, _ = struct.unpack(">4H", data[:8])
-            asyncio.ensure_future(self._to_host(device_port, host_port, data[8:length]))
+            self._to_host(device_port, host_port, data[8:length])
 
-    async def _to_host(self, device_port: int, host_port: int, data: bytes) -> None:
+    def _to_host(self, device_port: int, host_port: int, data: bytes) -> None:
         key = device_port, host_port
         if key not in self._ports:
-            self._ports[key], _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: _Port(self, device_port, host_port), remote_addr=("127.0.0.1", host_port)
-            )
-        self._ports[key].sendto(data)
+            port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            port.setblocking(False)
+            port.connect(("127.0.0.1", host_port))
+            self._ports[key] = port
+            self._loop.add_reader(port, self._from_host, port, device_port, host_port)
+        for _ in range(2):
+            try:
+                self._ports[key].send(data)
+                return
+            except ConnectionRefusedError:
+                pass  # of the one before: nobody listened there, which the device will notice
+
+    def _from_host(self, port: socket.socket, device_port: int, host_port: int) -> None:
+        try:
+            self.to_device(host_port, device_port, port.recv(65536))
+        except OSError:
+            pass
 
     def to_device(self, host_port: int, device_port: int, data: bytes) -> None:
         """Send a datagram to the device, as from a port of 10.64.0.1."""
@@ -214,6 +218,7 @@ class Peer:
         self._send(_IP, head + data)
 
     def close(self) -> None:
-        for transport in self._ports.values():
-            transport.close()
+        for port in self._ports.values():
+            self._loop.remove_reader(port)
+            port.close()
         self._ports.clear()

@@ -30,6 +30,8 @@ for (let i = 2; i < process.argv.length; i++) {
 const require = createRequire(path.resolve(args.modules, 'from-here.js'));
 const { BasePeripheral, ConsoleLogger, LogLevel, Simulator, USBCDC } = require('rp2040js');
 
+console.warn = () => {}; // rp2040js tells so of every register that it does not have
+
 const XIP = 0x10000000;
 const FLASH_SIZE = 2 * 1024 * 1024;
 const SECTOR = 4096;
