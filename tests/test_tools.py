@@ -31,7 +31,7 @@ PROGRAMS = (
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """The project as a fresh clone has it: without build/."""
-    for name in ("Makefile", "tools", "firmware", "lib"):
+    for name in ("Makefile", "tools", "firmware", "lib", "boards"):
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -123,6 +123,32 @@ def test_micropython_variable_must_be_a_new_enough_checkout(clone: Path) -> None
     done = make(clone, f"MICROPYTHON={checkout}", "test")
     assert done.returncode != 0
     assert "lacks its submodules: run 'git -C" in done.stderr
+
+
+def test_firmware_tells_what_it_cannot_build(clone: Path) -> None:
+    boards = "RPI_PICO_LWM2M, RPI_PICO_W_LWM2M."
+    for args, sentence in (
+        ([], f"make firmware needs BOARD=, one of ESP32_GENERIC_C3_LWM2M, .*{boards}"),
+        (["BOARD=PICO"], f"There is no board 'PICO': choose from .*{boards}"),
+        (["BOARD=RPI_PICO_LWM2M", "ROLE=all"], "There is no role 'all': choose from client, "),
+        (["BOARD=RPI_PICO_W_LWM2M"], "give a checkout of MicroPython 1.29 or newer with make "),
+        (["BOARD=ESP32_GENERIC_LWM2M"], r"MICROPYTHON=/path, after '. export.sh' of your ESP-IDF"),
+    ):
+        done = make(clone, "firmware", *args)
+        assert done.returncode != 0
+        assert re.search(sentence, done.stderr), done.stderr
+        assert done.stdout == ""
+
+
+def test_firmware_names_the_toolchain(clone: Path) -> None:
+    there = programs(clone / "bin", *PROGRAMS)
+    done = make(clone, "firmware", "BOARD=RPI_PICO_LWM2M", path=there)
+    assert done.returncode != 0
+    assert "make firmware needs cmake: apt-get install cmake\n" in done.stderr
+    assert "make firmware needs ninja: apt-get install ninja-build\n" in done.stderr
+    needs = "make firmware needs arm-none-eabi-gcc: apt-get install gcc-arm-none-eabi\n"
+    assert needs in done.stderr
+    assert done.stdout == ""
 
 
 def test_damaged_archive_is_not_used(clone: Path) -> None:
