@@ -6,7 +6,7 @@
 //
 // A locked device ignores Ctrl-C from reset on, whatever Python does meanwhile but micropython.kbd_intr,
 // never runs what comes in at a REPL, and resets when main.py ends, for whatever reason. It does not
-// hinder BOOTSEL, SWD or esptool: where no fuses are set, they read the flash and write it.
+// hinder the BOOTSEL button, SWD or esptool: where no fuses are set, they read the flash and write it.
 #ifndef LWM2M_LOCK_H
 #define LWM2M_LOCK_H
 

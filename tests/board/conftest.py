@@ -5,6 +5,8 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import build_firmware
@@ -14,6 +16,8 @@ from board import Board
 from steps import MICROPYTHON, ROOT
 
 BOARD = "RPI_PICO_LWM2M"
+UNIT = ROOT / "tests" / "unit"
+sys.path.append(str(UNIT))  # for dtls_certs
 
 
 @pytest.fixture(scope="session")
@@ -38,22 +42,38 @@ def board(flash: Path):
         yield board
 
 
-@pytest.fixture
-def dtls_echo():
-    """Our Listener in the unix port, which sends back what it gets: (its port, its key, its stdout)."""
-    key = bytes(range(0x41, 0x51))
+@contextmanager
+def _dtls_echo(**options):
+    """Our Listener in the unix port, which sends back what it gets: its port and its stdout."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    path = [str(stage.stage("full")[1]), str(ROOT / "tests" / "unit"), ".frozen"]
-    options = {"port": port, "psk": {"device-1": "x:" + key.hex()}, "cert": None}
+        options["port"] = free.getsockname()[1]
+    path = [str(stage.stage("full")[1]), str(UNIT), ".frozen"]
     process = subprocess.Popen(
-        [MICROPYTHON, ROOT / "tests" / "dtls_peer.py", "echo", json.dumps(options)],
+        [MICROPYTHON, UNIT.parent / "dtls_peer.py", "echo", json.dumps(options)],
         env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout.readline() == "ready\n"
-    yield port, key, process.stdout
-    process.kill()
-    process.wait()
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield options["port"], process.stdout
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture
+def dtls_echo():
+    """A Listener that has a key: (its port, the key, its stdout)."""
+    key = bytes(range(0x41, 0x51))
+    with _dtls_echo(psk={"device-1": "x:" + key.hex()}, cert=None) as (port, out):
+        yield port, key, out
+
+
+@pytest.fixture
+def dtls_certificates_echo():
+    """A Listener that has a certificate: (its port, its stdout)."""
+    with _dtls_echo(psk=None, cert="c:SERVER") as (port, out):
+        yield port, out

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 
+import dtls_certs as certs
 import pytest
 from board import Board
 from conftest import BOARD
@@ -266,6 +267,20 @@ def test_dtls_with_a_pre_shared_key(board, dtls_echo) -> None:
     assert server.readline().startswith("got b'device-1'")
     spent = board.stats()["instructions"] - before["instructions"]
     assert spent < 100_000_000  # about a second of a board's 125 MHz
+
+
+def test_dtls_with_certificates(board, dtls_certificates_echo) -> None:
+    port, server = dtls_certificates_echo
+    board.run(PPP)
+    code = DTLS % (port, b"")
+    values = {2: 2, 3: certs.CLIENT, 4: certs.SERVER, 5: certs.CLIENT_KEY}
+    code = code.replace("\nnet.open(", f"\nvalues.update({values!r})\nnet.open(")
+    before = board.stats()
+    up, got = board.run(code, timeout=300).splitlines()
+    assert up.startswith("up TLS-ECDHE-ECDSA-WITH-AES-")
+    assert got == "got 1105 b'echo xxxxx'"
+    spent = board.stats()["instructions"] - before["instructions"]
+    assert spent < 1_000_000_000  # some eight seconds of a board's 125 MHz
 
 
 def test_dtls_with_another_key_is_refused(board, dtls_echo) -> None:
