@@ -238,11 +238,19 @@ class Board:
 
     def repl(self, code: str, timeout: float = TIMEOUT_S) -> "tuple[str, str]":
         """What code prints over the raw REPL, and its traceback."""
+        self.begin(code, timeout)
+        return self.end(timeout)
+
+    def begin(self, code: str, timeout: float = TIMEOUT_S) -> None:
+        """Let code run over the raw REPL; expect() waits for what it prints meanwhile."""
         self.wait_for("usb", timeout=timeout)
         self.send(b"\r\x03\x03\r\x01")
         self.expect("raw REPL; CTRL-B to exit\r\n>", timeout)
         self.send(code.encode() + b"\x04")
         self.expect("OK", timeout)
+
+    def end(self, timeout: float = TIMEOUT_S) -> "tuple[str, str]":
+        """Wait until that ends: what it has printed since, and its traceback."""
         done = self.expect(r"(?s)(.*?)\x04(.*?)\x04>", timeout)
         self.send(b"\x02")
         return done[1].decode(), done[2].decode()

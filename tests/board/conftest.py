@@ -17,7 +17,7 @@ from steps import MICROPYTHON, ROOT
 
 BOARD = "RPI_PICO_LWM2M"
 UNIT = ROOT / "tests" / "unit"
-sys.path.append(str(UNIT))  # for dtls_certs
+sys.path += [str(UNIT), str(ROOT / "tests" / "interop")]  # dtls_certs, processes
 
 
 @pytest.fixture(scope="session")

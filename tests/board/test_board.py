@@ -11,6 +11,7 @@ import dtls_certs as certs
 import pytest
 from board import Board
 from conftest import BOARD
+from processes import Servers
 from steps import ROOT
 
 PPP = """
@@ -288,3 +289,41 @@ def test_dtls_with_another_key_is_refused(board, dtls_echo) -> None:
     board.run(PPP)
     assert board.run(DTLS % (port, key[::-1])).startswith("down ")
     assert server.readline().startswith("refused")
+
+
+# --- LwM2M
+
+CLIENT = """
+import gc
+import lwm2m
+
+names = {value: name for name, value in lwm2m.__dict__.items() if name.startswith("EVENT_")}
+
+
+def on_event(event):
+    gc.collect()
+    print("event", names[event.type], gc.mem_free())
+
+
+client = lwm2m.Client("board", on_event=on_event)
+client.add_bootstrap_server("coap://10.64.0.1:%s", lwm2m.SEC_NONE)
+while client.step(1) == lwm2m.NO_ERROR:
+    pass
+"""
+
+
+def test_bootstraps_registers_and_is_read(board) -> None:
+    # Our servers, in the unix port on this machine.
+    with Servers() as servers:
+        uri = servers.uri.replace("127.0.0.1", "10.64.0.1")
+        servers.accounts({"board": {"servers": [{"short_id": 1, "uri": uri, "lifetime": 60}]}})
+        board.run(PPP)
+        board.begin(CLIENT % servers.bootstrap_uri.rpartition(":")[2])
+        servers.wait_event("BS_FINISHED", endpoint="board", timeout=60)
+        servers.wait_event("REGISTERED", endpoint="board", timeout=60)
+        free = int(board.expect(r"event EVENT_REG_REGISTERED (\d+)")[1])
+        assert free > 150_000
+        values = servers.call("read", "board", "/3/0")["values"]
+        assert values["0"] == "MicroPython"
+        board.send(b"\x03")
+        assert "KeyboardInterrupt" in board.end()[1]
