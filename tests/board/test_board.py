@@ -228,6 +228,7 @@ from lwm2m.net import Net, now
 
 
 class Role:
+    context = None
     keys = Core.keys
     on = True
 
