@@ -227,7 +227,7 @@ def test_partitions(board) -> None:
 
 DEVICE = """
 import sys, os, vfs
-sys.path.append(%(firmware)r)
+sys.path.insert(0, %(firmware)r)
 import device.area as area
 
 class Part:

@@ -4,7 +4,7 @@
 
 import sys
 
-sys.path.append(__file__.rsplit("/", 3)[0] + "/firmware")
+sys.path.insert(0, __file__.rsplit("/", 3)[0] + "/firmware")  # tests/unit has a device.py too
 
 import device.area as area
 import lwm2m.store as store
