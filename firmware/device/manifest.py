@@ -3,4 +3,20 @@ metadata(description="LwM2M firmware: what a board does beside the client.", ver
 require("lwm2m-store")
 
 # This folder's modules; one that is missing here is not in the images.
-package("device", files=("factory.py", "settings.py"), base_path="..", opt=3)
+package(
+    "device",
+    files=(
+        "clock.py",
+        "factory.py",
+        "guard.py",
+        "led.py",
+        "link.py",
+        "lock.py",
+        "port.py",
+        "settings.py",
+    ),
+    base_path="..",
+    opt=3,
+)
+module("boot.py", base_path="..", opt=3)
+module("main.py", base_path="..", opt=3)

@@ -1,0 +1,52 @@
+# An application: what main.py needs of it. Each of the functions may be left out, but for setup().
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# This one has a temperature sensor, and follows the chip's own. What it raises ends the start: main.py
+# keeps the traceback and resets the board.
+
+import time
+from lwm2m.model import FLOAT, STR, Object, R
+
+_temperature = Object(3303, (5700, R | FLOAT, 5701, R | STR), {0: {5701: "Cel"}})
+_interval_ms = 10000
+_then = None
+
+
+def setup(client, settings):
+    """Add objects. client: lwm2m.Client. settings: dict, [app] of the factory's configuration."""
+    global _interval_ms
+    _interval_ms = settings.get("interval", 10) * 1000
+    _temperature.set(0, 5700, _measure())
+    client.add_object(_temperature)
+
+
+def turn(client):
+    """Called about once a second, with the network or without it; must not take longer than that."""
+    global _then
+    now = time.ticks_ms()
+    if _then is None or time.ticks_diff(now, _then) >= _interval_ms:
+        _then = now
+        _temperature.set(0, 5700, _measure())
+
+
+def selftest():
+    """What is wrong with the board, a str, or None: the factory tool asks."""
+    if not -40 < _measure() < 125:
+        return "the temperature sensor says %.0f" % _measure()
+
+
+def _measure():
+    # Degrees Celsius.
+    try:
+        from machine import ADC
+    except ImportError:  # the unix port
+        return 21.0
+    if hasattr(ADC, "CORE_TEMP"):
+        volts = ADC(ADC.CORE_TEMP).read_u16() * 3.3 / 65535
+        return 27 - (volts - 0.706) / 0.001721  # RP2040 datasheet 4.9.5
+    try:
+        from esp32 import mcu_temperature
+
+        return float(mcu_temperature())
+    except ImportError:  # the first ESP32 has none that is of use
+        return 21.0

@@ -1,0 +1,95 @@
+# The clock, set by SNTP (RFC 4330), as certificates have dates.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# Who is on the way can set any time: what it is good for is that a certificate's dates are looked
+# at, not that they are proved.
+
+import os
+import socket
+import struct
+import time
+from micropython import const
+from ucoap.engine import diff
+from device.link import Backoff
+
+_ANSWER_MS = const(5000)
+_UNIX_EPOCH = const(2208988800)  # s, from 1900
+_EARLIEST = const(2026)  # the year; as in lwm2m.dtls
+
+
+class Clock:
+    """Asks a server until the clock is set.
+
+    host: str. set(seconds since 1970): sets the port's clock. address(host, port) -> (family,
+    address), as lwm2m.net has it; raises OSError.
+    """
+
+    def __init__(self, host, set, address):
+        self._host = host
+        self._set = set
+        self._address = address
+        self._backoff = Backoff()
+        self._sock = None
+        self._mark = b""  # what the answer must repeat
+        self._since = 0  # ms
+
+    def poll(self, now):
+        """Do what is due. Returns whether the clock is set. now: ms, masked to 30 bits."""
+        if time.gmtime()[0] >= _EARLIEST:
+            self._close()
+            return True
+        try:
+            if self._sock:
+                self._receive(now)
+            elif self._backoff.is_due(now):
+                self._ask(now)
+        except OSError:
+            self._fail(now)
+        return False
+
+    def _ask(self, now):
+        family, peer = self._address(self._host, 123)
+        self._sock = socket.socket(family, socket.SOCK_DGRAM)
+        self._sock.setblocking(False)
+        self._sock.connect(peer)
+        self._mark = os.urandom(8)
+        self._since = now
+        self._sock.send(b"\x23" + bytes(39) + self._mark)  # version 4, client
+
+    def _receive(self, now):
+        try:
+            data = self._sock.recv(48)
+        except OSError as e:
+            if e.errno != 11 or diff(now, self._since) >= _ANSWER_MS:
+                raise e
+            return
+        seconds = _seconds(data, self._mark)
+        if seconds:
+            self._set(seconds)
+            self._close()
+
+    def _fail(self, now):
+        self._close()
+        self._backoff.fail(now)
+
+    def _close(self):
+        if self._sock:
+            self._sock.close()
+            self._sock = None
+
+
+def is_set():
+    """Whether the clock is."""
+    return time.gmtime()[0] >= _EARLIEST
+
+
+def _seconds(data, mark):
+    # Seconds since 1970 that an answer tells, or 0: version, mode 4, a stratum, our own mark.
+    if len(data) < 48 or data[24:32] != mark or data[0] & 7 != 4 or data[0] >> 6 == 3:
+        return 0
+    if not 0 < data[1] < 16:  # 0 refuses
+        return 0
+    seconds = struct.unpack(">I", data[40:44])[0]
+    if not seconds >> 31:  # from 2036 on (RFC 4330 3)
+        seconds += 1 << 32
+    return seconds - _UNIX_EPOCH

@@ -1,0 +1,219 @@
+# The watchdog, the reasons of resets, failed starts, and what is left of a crash.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# A start counts as failed until it has lasted for five minutes, or somebody has asked for the reset
+# that ends it. The count is in the port's word, so that it wears no flash, and a power cut clears
+# it. After three there is safe mode: no network, no application, and another try after 15 minutes,
+# then 30, …, a day. The word: 0x2A55 (14 bits), this start's reason (3), the next one's (3), whether
+# there is a watchdog, whether the modem's PIN was refused, the count (4); the other bits are 0.
+
+import io
+import json
+import sys
+from micropython import const
+import device.port
+import device.settings as settings
+from ucoap.engine import diff
+
+_MAGIC = const(0x2A55)
+_MAGIC_AT = const(16)
+_THIS_AT = const(9)
+_NEXT_AT = const(6)
+_WATCHED = const(0x20)
+_REFUSED = const(0x10)
+
+_FAILED = const(3)  # starts, from which on there is safe mode
+_GOOD = const(5)  # minutes
+_SAFE = const(15)  # minutes, at first
+_BROKEN_IN = const(10)  # minutes
+_DAY = const(1440)  # minutes
+
+TICK_MS = const(100)
+LOOKUP_MS = const(60000)  # how long a name may take
+
+# Reasons of a reset: device.port's, and what reset() is told.
+_WATCHDOG = const(1)
+CRASH = const(3)
+ASKED = const(4)
+RETRY = const(5)
+_REASONS = ("power", "watchdog", "reset", "crash", "asked", "safe mode")
+
+_FILE = "/crash"
+_FRAMES = const(8)
+
+
+class Guard:
+    """What watches over a start.
+
+    port: as device.port is one. minute_ms: what counts as a minute.
+    """
+
+    def __init__(self, port, minute_ms=60000):
+        word = port.load()
+        if word >> _MAGIC_AT != _MAGIC:
+            word = 0
+        self.failed = word & 15  # starts
+        self.refused = bool(word & _REFUSED)  # the modem's PIN was wrong: not to be tried again
+        self.reason = word >> _THIS_AT & 7  # of the reset before this start
+        self._next = word >> _NEXT_AT & 7
+        self._watched = bool(word & _WATCHED)
+        self._port = port
+        self._minute_ms = minute_ms
+        self._watchdog = None
+        self._left = 0  # ticks for which the timer is to feed it
+        self._since = None  # ms, of the first turn(); -1 when the start was found to be good
+
+    def begin(self):
+        """Count a start. Returns how long safe mode is to last, ms; 0 where there is none."""
+        self.reason = self._next or self._port.cause()
+        self._next = 0
+        self._watched = False
+        wait = 0
+        if self.failed >= _FAILED and self.reason != RETRY:
+            wait = min(_SAFE << self.failed - _FAILED, _DAY) * self._minute_ms
+        else:
+            self.failed = min(self.failed + 1, 15)
+        self._save()
+        return wait
+
+    def watch(self):
+        """Start the watchdog."""
+        self._watchdog = self._port.watchdog()
+        self._watched = self._watchdog is not None
+        self._save()
+
+    def tick(self, timer=None):
+        """The timer's call, each TICK_MS."""
+        if self._left > 0:
+            self._left -= 1
+            self._feed()
+
+    def hold(self, ms):
+        """Let the timer feed the watchdog for that long; 0: no more."""
+        self._feed()
+        self._left = ms // TICK_MS
+
+    def patient(self, f):
+        """A function that does what f does, while a name's look-up is let take its time."""
+
+        def held(*args):
+            self.hold(LOOKUP_MS)
+            try:
+                return f(*args)
+            finally:
+                self.hold(0)
+
+        return held
+
+    def turn(self, now):
+        """The loop's call: it is alive. now: ms, masked to 30 bits."""
+        self._feed()
+        if self._since is None:
+            self._since = now
+        elif self._since >= 0 and diff(now, self._since) >= _GOOD * self._minute_ms:
+            self._since = -1
+            self.failed = 0
+            self._save()
+
+    def refuse(self):
+        """The modem's PIN is wrong; it is not tried again until power goes, or break_in()."""
+        self.refused = True
+        self._save()
+
+    def break_in(self):
+        """Somebody is at the REPL: all starts anew, and there are ten minutes until a reset."""
+        self.refused = False
+        self.failed = 0
+        self._save()
+        self.hold(_BROKEN_IN * self._minute_ms)
+
+    def crashed(self, e):
+        """Keep what is left of an exception for report(), and say it (returns list of str)."""
+        self._next = CRASH
+        self._save()
+        lines = describe(e)
+        text = json.dumps(lines)
+        try:
+            if _read() != lines:  # flash is not to wear from the same again and again
+                with open(settings.FOLDER + _FILE, "w") as f:
+                    f.write(text)
+        except Exception:  # there is no file system, or no memory
+            pass
+        return lines
+
+    def reset(self, reason):
+        """Restart, as ASKED, as a CRASH, or to RETRY."""
+        self._next = reason
+        if reason == ASKED:
+            self.failed = 0
+        self._save()
+        self._port.reset()
+
+    def error_code(self):
+        """For /3/0/11 (LwM2M 1.1 E.4): what ended the start before this one, 0 for nothing bad.
+
+        5 out of memory; 16 a crash, 17 the watchdog, 18 safe mode, of those that are the device's.
+        """
+        if self.reason == CRASH:
+            lines = _read()
+            return 5 if lines and lines[0].startswith("MemoryError") else 16
+        return {_WATCHDOG: 17, RETRY: 18}.get(self.reason, 0)
+
+    def _feed(self):
+        if self._watchdog:
+            self._watchdog.feed()
+
+    def _save(self):
+        word = _MAGIC << _MAGIC_AT | self.reason << _THIS_AT | self._next << _NEXT_AT
+        word |= self._watched * _WATCHED | self.refused * _REFUSED | self.failed
+        self._port.save(word)
+
+
+def boot():
+    """Of boot.py: a soft reset has ended the timer, but not the watchdog. At a raw REPL, no main.py
+    will feed it."""
+    guard = Guard(device.port)
+    if device.port.watched(guard._watched):
+        guard.watch()
+        device.port.every(TICK_MS, guard.tick)
+        guard.hold(_BROKEN_IN * 60000)
+
+
+def report(port=device.port):
+    """What the factory tool shows: a dict."""
+    guard = Guard(port)
+    return {
+        "reset": _REASONS[guard.reason],
+        "failed_starts": guard.failed,
+        "crash": _read(),
+    }
+
+
+def describe(e):
+    """An exception in words without secrets: a list of str, what it is, then where, inmost first.
+
+    A message may have anything in it: kept are the number of an OSError, and messages that the
+    interpreter makes of names in the source.
+    """
+    text = type(e).__name__
+    if isinstance(e, OSError):
+        if isinstance(e.errno, int):
+            text += " %d" % e.errno
+    elif type(e) in (AttributeError, ImportError, MemoryError, NameError):
+        text += ": %s" % e
+    lines = [text]
+    buffer = io.StringIO()
+    sys.print_exception(e, buffer)
+    for line in reversed(buffer.getvalue().split("\n")):
+        if line.startswith('  File "') and len(lines) <= _FRAMES:
+            lines.append(line[7:].replace('"', "")[:80])
+    return lines
+
+
+def _read():
+    # What crashed() has kept, or None.
+    try:
+        with open(settings.FOLDER + _FILE) as f:
+            return json.load(f)
+    except (OSError, ValueError):  # none, or cut while it was written
+        return None

@@ -1,0 +1,44 @@
+# The status LED.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+
+from micropython import const
+
+OFF = const(0)
+UNPROVISIONED = const(1)
+CONNECTING = const(2)
+BOOTSTRAPPING = const(3)
+REGISTERED = const(4)
+ERROR = const(5)
+SAFE = const(6)
+
+# On or off for 100 ms each, two seconds of it: bit 0 is the first.
+_PATTERNS = (
+    0x00000,  # OFF: dark
+    0x00001,  # UNPROVISIONED: a flash every two seconds
+    0x07C1F,  # CONNECTING: half a second on, half a second off
+    0x00005,  # BOOTSTRAPPING: two flashes every two seconds
+    0xFFFFF,  # REGISTERED: on
+    0x55555,  # ERROR: flickers, five times a second
+    0x00015,  # SAFE: three flashes every two seconds
+)
+
+
+class Led:
+    """Shows one of the above. set(0 or 1): what lights it, or None."""
+
+    def __init__(self, set=None):
+        self.set = set
+        self.state = OFF
+        self._at = 0
+
+    def show(self, state):
+        """Show another state from its beginning."""
+        if state != self.state:
+            self.state = state
+            self._at = 0
+
+    def tick(self, timer=None):
+        """The timer's call, each 100 ms."""
+        if self.set:
+            self.set(_PATTERNS[self.state] >> self._at & 1)
+        self._at = (self._at + 1) % 20

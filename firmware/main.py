@@ -1,0 +1,215 @@
+# What a board runs: the network, the client and the application, in one loop.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# In an image of ours it is frozen; on stock MicroPython it lies beside boot.py. A user's part is one
+# file, app.py: firmware/app.py is an example.
+
+import time
+import lwm2m
+import device.led as leds
+import device.settings as settings
+from device.guard import ASKED, LOOKUP_MS, RETRY, TICK_MS, Guard, describe
+from device.link import Backoff, Link
+from micropython import const
+from ucoap.engine import diff
+
+_HELD = const(100)  # ticks of the button
+_CLOCK_MS = const(30000)  # that the client waits for the clock
+_CERTIFICATE = const(2)  # Security Mode (/0/x/2)
+
+# What the LED says after an event.
+_SHOWN = {
+    lwm2m.EVENT_REG_REGISTERING: leds.CONNECTING,
+    lwm2m.EVENT_REG_REGISTERED: leds.REGISTERED,
+    lwm2m.EVENT_REG_FAILED: leds.ERROR,
+    lwm2m.EVENT_BS_PENDING: leds.BOOTSTRAPPING,
+    lwm2m.EVENT_BS_FAILED: leds.ERROR,
+}
+
+
+def run(port, minute_ms=60000):
+    """Never returns, unless Ctrl-C comes or the factory has given nothing: then there is a REPL.
+
+    port: as device.port is one. minute_ms: what the guard's minutes last.
+    """
+    guard = Guard(port, minute_ms)
+    try:
+        _Board(port, guard).run()
+    except KeyboardInterrupt:
+        guard.break_in()
+        print("Stopped. A device that has a watchdog restarts in ten minutes.")
+    except BaseException as e:
+        for line in guard.crashed(e):
+            print(line)
+        port.reset()
+
+
+class _Board:
+    def __init__(self, port, guard):
+        self._port = port
+        self._guard = guard
+        self._led = leds.Led()
+        self._console = None  # a Console, where the device is locked
+        self._client = None
+        self._app = None
+        self._backoff = Backoff()  # for when every server has failed
+        self._clock = None
+        self._unset = None  # ms, since when the clock is missed
+
+    def run(self):
+        port, guard, led = self._port, self._guard, self._led
+
+        def tick(timer):
+            guard.tick()
+            led.tick()
+
+        port.every(TICK_MS, tick)
+        safe_ms = guard.begin()
+        fault = "the factory has given this board nothing yet"
+        copy = None
+        try:
+            copy = settings.load()
+        except ValueError as e:
+            fault = str(e)
+        values = copy.values if copy else {}
+        if values.get("led") is not None:
+            led.set = port.led(values["led"])
+        reserved = settings.area()
+        if reserved and reserved.locked():
+            from device.lock import Console
+
+            self._console = Console(reserved, port, guard)
+        if values.get("button") is not None and self._held(port.button(values["button"])):
+            store = settings.store()
+            store.load(copy.endpoint)
+            store.factory_reset()
+            guard.break_in()
+            safe_ms = 0
+            print("The factory's accounts are back.")
+        if safe_ms:
+            led.show(leds.SAFE)
+            print("Safe mode for %d s, after failed starts." % (safe_ms // 1000))
+            self._wait(safe_ms)
+            guard.reset(RETRY)
+        if not copy:
+            led.show(leds.UNPROVISIONED)
+            print(fault)
+            return self._wait(-1) if self._console else None
+        guard.watch()
+        guard.hold(LOOKUP_MS)
+        self._start(copy)
+
+    def _held(self, button):
+        # Whether a button is held for ten seconds from now on; button() is 0 while it is.
+        self._led.show(leds.REGISTERED)
+        for _ in range(_HELD):
+            if button():
+                break
+            time.sleep_ms(TICK_MS)
+        else:
+            return True
+        self._led.show(leds.OFF)
+        return False
+
+    def _wait(self, ms):
+        # Only take commands; for ever where negative.
+        since = lwm2m.Net.now()
+        while ms < 0 or diff(lwm2m.Net.now(), since) < ms:
+            self._pause()
+
+    def _pause(self):
+        if self._console:
+            self._console.poll()
+        time.sleep_ms(TICK_MS)
+
+    def _start(self, copy):
+        port, guard, led = self._port, self._guard, self._led
+        values = copy.values
+        net = lwm2m.Net()
+        net.open = guard.patient(net.open)
+        device = {
+            2: port.serial_number(),
+            3: port.version(),
+            4: lambda: guard.reset(ASKED),
+            11: {0: guard.error_code()},
+        }
+        client = self._client = lwm2m.Client(
+            copy.endpoint, self._on_event, net, device, store=settings.store()
+        )
+        try:
+            import app
+
+            self._app = app
+            app.setup(client, values.get("app") or {})
+        except ImportError as e:
+            if "'app'" not in str(e):
+                raise
+        network = machine = None
+        if values["network"]["type"] != "none":
+            import machine
+            import network
+        link = Link(
+            values["network"], network, machine, guard.refused, guard.refuse, _on_network_fault
+        )
+        turn = getattr(self._app, "turn", None)
+        was_up = None
+        while True:
+            now = net.now()
+            guard.turn(now)
+            up = link.poll(now)
+            if up != was_up:
+                led.show(leds.CONNECTING)
+                if up and was_up is not None:
+                    client.core.restart()  # its address may be another
+                was_up = up
+            if up and self._has_time(now, values) and self._backoff.is_due(now):
+                if client.step(1):
+                    led.show(leds.ERROR)
+                    self._backoff.fail(net.now())
+                if self._console:
+                    self._console.poll()
+            else:
+                self._pause()
+            if turn:
+                turn(client)
+
+    def _has_time(self, now, values):
+        # Whether the clock is set, or not needed, or nobody tells the time: then those accounts
+        # fail that need it, if there are any, and it is asked for further.
+        if self._unset is False:
+            return True
+        security = self._client.core.objects[0].instances.values()
+        if not any(account.get(2) == _CERTIFICATE for account in security):
+            return True
+        if not self._clock:
+            from device.clock import Clock
+            from lwm2m.net import address
+
+            host = values.get("ntp") or "pool.ntp.org"
+            self._clock = Clock(host, self._port.set_clock, self._guard.patient(address))
+            self._unset = now
+        if self._clock.poll(now):
+            self._unset = False
+            return True
+        return diff(now, self._unset) >= _CLOCK_MS
+
+    def _on_event(self, event):
+        if event.type in _SHOWN:
+            self._led.show(_SHOWN[event.type])
+        if event.type == lwm2m.EVENT_REG_REGISTERED:
+            self._backoff.reset()
+        elif event.type == lwm2m.EVENT_BS_FINISHED:
+            self._client.stop()  # as the new accounts may need the clock
+        on_event = getattr(self._app, "on_event", None)
+        if on_event:
+            on_event(event)
+
+
+def _on_network_fault(e):
+    print("Network: %s" % describe(e)[0])
+
+
+if __name__ == "__main__":
+    import device.port
+
+    run(device.port)

@@ -1,0 +1,272 @@
+# The guard: failed starts and safe mode, who feeds the watchdog, and what a crash leaves.
+
+import os
+import board
+import device.guard as guard
+import device.settings as settings
+from device.guard import ASKED, CRASH, RETRY, Guard
+from flash import Lfs2, mounted
+
+MINUTE = 60000
+LFS2 = Lfs2(256)
+settings.FOLDER = "/flash/lwm2m"
+
+
+def start(port):
+    """Another start: the guard, and for how long it wants safe mode, ms."""
+    g = Guard(port)
+    return g, g.begin()
+
+
+def restart(g, reason):
+    try:
+        g.reset(reason)
+    except board.Restart:
+        return
+    raise AssertionError("it did not restart")
+
+
+def test_safe_mode():
+    # Three failed starts, then 15 minutes, 30, … a day, each followed by one try.
+    port = board.Port()
+    for n in range(3):
+        g, wait = start(port)
+        assert (g.failed, wait) == (n + 1, 0)
+        port.why = 1  # the watchdog
+    for minutes in (15, 30, 60, 120, 240, 480, 960, 1440, 1440, 1440, 1440, 1440, 1440, 1440):
+        g, wait = start(port)
+        assert wait == minutes * MINUTE, (wait // MINUTE, minutes)
+        restart(g, RETRY)
+        g, wait = start(port)
+        assert wait == 0 and g.reason == RETRY and g.error_code() == 18
+        port.why = 1
+    # When the try is a good one, it is over.
+    restart(start(port)[0], RETRY)
+    g, wait = start(port)
+    g.turn(5)
+    g.turn(5 + 5 * MINUTE)
+    assert g.failed == 0
+    assert start(port)[1] == 0
+
+
+def test_who_resets_in_safe_mode_is_in_it_again():
+    port = board.Port()
+    for _ in range(3):
+        start(port)
+    assert start(port)[1] == start(port)[1] == 15 * MINUTE
+
+
+def test_power_cut_forgets():
+    port = board.Port()
+    for _ in range(4):
+        start(port)
+    for word in (0, 0x3FFFFFFF, 0x15555555, 0x2A54 << 16 | 7):
+        port.word = word
+        g, wait = start(port)
+        assert (g.failed, wait, g.reason, g.refused) == (1, 0, port.why, False)
+
+
+def test_a_start_is_good_after_five_minutes():
+    for start_ms in (0, 0x3FFFFFFF - 1000):  # and where the clock wraps
+        port = board.Port()
+        g, _ = start(port)
+        for ms in (0, 1000, 4 * MINUTE, 5 * MINUTE - 1):
+            g.turn(start_ms + ms & 0x3FFFFFFF)
+            assert Guard(port).failed == 1
+        g.turn(start_ms + 5 * MINUTE & 0x3FFFFFFF)
+        assert Guard(port).failed == 0
+
+
+def test_what_is_asked_for_is_no_failure():
+    port = board.Port()
+    for _ in range(10):
+        g, wait = start(port)
+        assert wait == 0 and g.failed == 1
+        restart(g, ASKED)
+    assert start(port)[0].error_code() == 0
+    assert guard.report(port)["reset"] == "asked"
+
+
+def test_break_in():
+    port = board.Port()
+    for _ in range(3):
+        g, _ = start(port)
+    g.watch()
+    g.refuse()
+    assert Guard(port).refused
+    g.break_in()
+    assert (Guard(port).failed, Guard(port).refused) == (0, False)
+    # For ten minutes the timer feeds the watchdog, and then no more.
+    dog = port.watchdogs[0]
+    fed = dog.fed
+    for _ in range(10 * MINUTE // guard.TICK_MS):
+        g.tick()
+    assert dog.fed == fed + 6000
+    g.tick()
+    assert dog.fed == fed + 6000
+
+
+def test_who_feeds():
+    port = board.Port()
+    g, _ = start(port)
+    g.hold(1000)
+    g.tick()  # there is none before watch(): nothing has been provisioned
+    assert not port.watchdogs
+    g.hold(0)
+    g.watch()
+    dog = port.watchdogs[0]
+    g.tick()
+    assert dog.fed == 0  # a timer alone would feed a loop that hangs
+    g.turn(0)
+    assert dog.fed == 1
+
+    def lookup(a, b):
+        for _ in range(1000):  # ticks; the guard has patience for 600
+            g.tick()
+        return a + b
+
+    assert g.patient(lookup)(1, 2) == 3
+    assert dog.fed == 1 + 1 + 600 + 1
+    g.tick()
+
+    def fails():
+        raise OSError(2)
+
+    try:
+        g.patient(fails)()
+        raise AssertionError
+    except OSError:
+        pass
+    fed = dog.fed
+    g.tick()
+    assert dog.fed == fed
+
+
+def test_soft_reset():
+    # The timer is gone, the watchdog is not, and main.py may never run.
+    port = board.Port()
+    kept, guard.device.port = guard.device.port, port
+    try:
+        guard.boot()
+        assert not port.watchdogs and not port.callback
+        g, _ = start(port)
+        g.watch()
+        guard.boot()
+        dog = port.watchdogs[-1]
+        fed = dog.fed
+        for _ in range(7000):
+            port.callback(None)
+        assert dog.fed == fed + 6000
+    finally:
+        guard.device.port = kept
+    # After a restart there is none.
+    assert not start(port)[0]._watched and not Guard(port)._watched
+
+
+class Odd(Exception):
+    pass
+
+
+def crash(g, e):
+    """What the record says after some function has raised that."""
+
+    def inner():
+        raise e
+
+    try:
+        inner()
+    except BaseException as caught:
+        return g.crashed(caught)
+
+
+def test_record():
+    secret = "hunter2"
+    for e, text in (
+        (OSError(113, secret), "OSError 113"),
+        (OSError(secret), "OSError"),
+        (ValueError("invalid syntax for integer with base 10: '%s'" % secret), "ValueError"),
+        (KeyError(secret), "KeyError"),
+        (TypeError(secret), "TypeError"),
+        (Odd(secret), "Odd"),
+        (RuntimeError(secret), "RuntimeError"),
+        (SystemExit(secret), "SystemExit"),
+        (NameError("name 'x' isn't defined"), "NameError: name 'x' isn't defined"),
+        (ImportError("no module named 'x'"), "ImportError: no module named 'x'"),
+        (MemoryError("memory allocation failed"), "MemoryError: memory allocation failed"),
+    ):
+        with mounted(LFS2, LFS2.format()):
+            os.mkdir(settings.FOLDER)
+            port = board.Port()
+            g, _ = start(port)
+            lines = crash(g, e)
+            assert lines[0] == text
+            assert "inner" in lines[1] and "crash" in lines[2], lines
+            # It is there after the reset.
+            g, _ = start(port)
+            report = guard.report(port)
+            assert report == {"reset": "crash", "failed_starts": 2, "crash": lines}
+            assert g.error_code() == (5 if isinstance(e, MemoryError) else 16)
+            with open(settings.FOLDER + "/crash") as f:
+                assert secret not in f.read()
+
+
+def test_record_does_not_wear_flash():
+    flash = LFS2.format()
+    with mounted(LFS2, flash):
+        os.mkdir(settings.FOLDER)
+        port = board.Port()
+        g, _ = start(port)
+        lines = crash(g, OSError(5))
+        before = flash.erases, flash.programs
+        for _ in range(50):
+            assert crash(start(port)[0], OSError(5)) == lines
+        assert (flash.erases, flash.programs) == before
+        assert crash(start(port)[0], OSError(6)) != lines
+        assert (flash.erases, flash.programs) != before
+
+
+def test_record_without_a_file_system():
+    port = board.Port()
+    g, _ = start(port)
+    assert crash(g, OSError(5))[0] == "OSError 5"
+    g, _ = start(port)
+    assert (g.reason, g.error_code()) == (CRASH, 16)
+    assert guard.report(port) == {"reset": "crash", "failed_starts": 2, "crash": None}
+
+
+def test_record_that_was_cut():
+    with mounted(LFS2, LFS2.format()):
+        os.mkdir(settings.FOLDER)
+        port = board.Port()
+        crash(start(port)[0], OSError(5))
+        with open(settings.FOLDER + "/crash") as f:
+            text = f.read()
+        for n in range(len(text)):
+            with open(settings.FOLDER + "/crash", "w") as f:
+                f.write(text[:n])
+            assert guard.report(port)["crash"] is None
+
+
+def deep(n):
+    if n:
+        return deep(n - 1)
+    raise OSError(5)
+
+
+def test_record_is_short():
+    port = board.Port()
+    g, _ = start(port)
+    try:
+        deep(50)
+    except OSError as e:
+        lines = g.crashed(e)
+    assert len(lines) == 9 and max([len(line) for line in lines]) <= 80
+
+
+def test_watchdog_and_power():
+    port = board.Port()
+    for why, code, word in ((0, 0, "power"), (1, 17, "watchdog"), (2, 0, "reset")):
+        port.why = why
+        g, _ = start(port)
+        assert g.error_code() == code and guard.report(port)["reset"] == word
+        g.break_in()
