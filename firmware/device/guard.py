@@ -206,7 +206,7 @@ def describe(e):
     sys.print_exception(e, buffer)
     for line in reversed(buffer.getvalue().split("\n")):
         if line.startswith('  File "') and len(lines) <= _FRAMES:
-            lines.append(line[7:].replace('"', "")[:80])
+            lines.append(line[7:].replace('"', "")[-80:])
     return lines
 
 

@@ -12,7 +12,7 @@ from micropython import const, kbd_intr
 from device.guard import ASKED
 
 _LINE = const(64)  # bytes of a line
-_TURN = const(256)  # bytes that are looked at in one turn
+_TURN = const(1024)  # bytes that are looked at in one turn
 
 UNLOCK = b"unlock and wipe"
 

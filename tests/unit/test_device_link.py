@@ -104,7 +104,7 @@ def test_lost():
             assert run.poll()
         nic.up = False
         nic.calls.clear()
-        took = run.until(lambda: any([call[0] == "connect" for call in nic.calls]), 10000)
+        took = run.until(lambda: any(call[0] == "connect" for call in nic.calls), 10000)
         assert took // 1000 == expected, (up_ms, took)
         nic.up = True
         assert run.poll()

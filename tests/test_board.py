@@ -1,0 +1,536 @@
+"""firmware/main.py as a whole: a process under the unix port that is started again after each reset,
+with our servers on loopback.
+
+The file that provisions it is the factory tool's. Hardware is what tests/unit/board_process.py says.
+"""
+
+import hashlib
+import json
+import os
+import pty
+import signal
+import subprocess
+import threading
+import time
+import tty
+
+import pytest
+from lwm2m_factory import image
+from test_servers import free_ports
+
+from conftest import MICROPYTHON, UNIT, lib_dir
+
+MINUTE_MS = 40  # of the guard: safe mode begins with 0.6 s
+ENDPOINT = "urn:dev:ops:32473-1"
+BS_IDENTITY = b"not for the record"
+SECRET = "correct horse"
+
+# States of the LED.
+OFF, UNPROVISIONED, CONNECTING, BOOTSTRAPPING, REGISTERED, ERROR, SAFE = range(7)
+
+
+class Lines:
+    """What a process says, awaited line by line: wait_for() takes what is behind the last one found."""
+
+    def __init__(self, stream):
+        self.lines = []
+        self._next = 0
+        self._changed = threading.Condition()
+        self._over = False
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread.start()
+
+    def _read(self, stream):
+        for line in stream:
+            with self._changed:
+                self.lines.append(line.decode(errors="replace").rstrip("\r\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+    def wait_for(self, start, seconds=30):
+        end = time.monotonic() + seconds
+        with self._changed:
+            while True:
+                while self._next < len(self.lines):
+                    self._next += 1
+                    if self.lines[self._next - 1].startswith(start):
+                        return self.lines[self._next - 1]
+                left = end - time.monotonic()
+                if self._over or left <= 0:
+                    pytest.fail(f"no line {start!r} in:\n" + "\n".join(self.lines))
+                self._changed.wait(left)
+
+    def join(self):
+        self._thread.join()
+
+
+class Board:
+    """A board's folder, and the process that runs on it."""
+
+    def __init__(self, folder, ours=False):
+        self.folder = folder
+        folder.mkdir()
+        if ours:
+            (folder / "area").mkdir()
+        self.process = self.said = None
+
+    def _command(self, *args):
+        path = [str(lib_dir("mpy")), str(UNIT), ".frozen"]
+        return dict(
+            args=[
+                MICROPYTHON,
+                "-X",
+                "heapsize=400K",
+                UNIT / "board_process.py",
+                self.folder,
+                *args,
+            ],
+            env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+        )
+
+    def start(self, minute_ms=MINUTE_MS, stdin=subprocess.DEVNULL):
+        self.stop()
+        self.process = subprocess.Popen(
+            **self._command(str(minute_ms), "run"),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.said = Lines(self.process.stdout)
+        return self
+
+    def ended(self, seconds=30):
+        """The exit status: -SIGKILL after a reset."""
+        status = self.process.wait(seconds)
+        self.said.join()
+        return status
+
+    def stop(self):
+        if self.process:
+            self.process.kill()
+            self.ended()
+            self.process.stdout.close()
+            self.process = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+
+    def lose_power(self):
+        self.stop()
+        (self.folder / "word").unlink(missing_ok=True)
+
+    def factory(self, name, *args):
+        """What a function of device.factory prints."""
+        done = subprocess.run(
+            **self._command("60000", name, *args), capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+        answer = json.loads(done.stdout)
+        assert SECRET not in done.stdout
+        return answer
+
+    def provision(self, uri, **settings):
+        security = {0: uri, 1: True, 2: 3, 3: b"", 4: b"", 5: b"", 11: 0}
+        settings = {"network": {"type": "none"}, **settings}
+        data = image.pack(ENDPOINT, {0: {0: security}}, settings)
+        (self.folder / "lwm2m").mkdir(exist_ok=True)
+        path = self.folder / "lwm2m" / "new"
+        path.write_bytes(data)
+        answer = self.factory("install", str(path), hashlib.sha256(data).hexdigest())
+        assert answer["ok"], answer
+
+    def app(self, text):
+        (self.folder / "app.py").write_text(text)
+
+    def failed_starts(self):
+        return self.factory("status")["guard"]["failed_starts"]
+
+
+class Servers:
+    def __init__(self):
+        self.bs_port, self.port = free_ports(2)
+        path = [str(lib_dir("mpy", "station")), str(UNIT), ".frozen"]
+        self.process = subprocess.Popen(
+            [MICROPYTHON, UNIT / "board_servers.py", str(self.bs_port), str(self.port)],
+            env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        self.said = Lines(self.process.stdout)
+        self.said.wait_for("listening")
+        self.uri = f"coap://127.0.0.1:{self.bs_port}"
+
+    def tell(self, what, path):
+        """The answer to an operation: code and payload."""
+        self.process.stdin.write(f"{what} {path}\n".encode())
+        self.process.stdin.flush()
+        return self.said.wait_for(path + " ")[len(path) + 1 :]
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.said.join()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def servers():
+    servers = Servers()
+    yield servers
+    servers.close()
+
+
+@pytest.fixture
+def board(tmp_path):
+    with Board(tmp_path / "board") as board:
+        yield board
+
+
+@pytest.fixture
+def locked(tmp_path, servers):
+    with Board(tmp_path / "board", ours=True) as board:
+        board.provision(servers.uri)
+        assert board.factory("lock") == {"endpoint": ENDPOINT, "locked": True, "ok": True}
+        yield board
+
+
+def test_nothing_provisioned(board):
+    board.start()
+    board.said.wait_for(f"LED {UNPROVISIONED}")
+    board.said.wait_for("the factory has given this board nothing yet")
+    assert board.ended() == 0  # at the REPL
+    assert board.said.lines[-1] == "REPL"
+    assert not (board.folder / "fed").exists()  # no watchdog
+
+
+def test_damaged_factory_copy(board, servers):
+    board.provision(servers.uri)
+    path = board.folder / "lwm2m/factory/accounts"
+    path.write_bytes(path.read_bytes()[:-1])
+    board.start()
+    board.said.wait_for("the factory copy is damaged")
+    assert board.ended() == 0
+
+
+APP = """\
+from lwm2m.model import INT, R, Object
+def setup(client, settings):
+    client.add_object(Object(3200, (5501, R | INT), {0: {5501: settings["answer"]}}))
+def selftest():
+    return None
+"""
+
+
+def test_is_bootstrapped_and_managed(board, servers):
+    board.provision(servers.uri, led=25, app={"answer": 42})
+    board.app(APP)
+    assert board.factory("selftest")["tested"] == ["factory copy", "accounts", "application"]
+    board.start()
+    for state in (CONNECTING, BOOTSTRAPPING, CONNECTING, REGISTERED):
+        board.said.wait_for(f"LED {state}")
+    servers.said.wait_for("bootstrapped " + ENDPOINT)
+    servers.said.wait_for("registered " + ENDPOINT)
+    assert servers.tell("read", "/3/0/2") == "2.05 b'e66038b713952135'"
+    assert servers.tell("read", "/3/0/3") == "2.05 b'0.1.0'"
+    assert servers.tell("read", "/3200/0/5501") == "2.05 b'42'"
+    assert servers.tell("read", "/3/0/16") == "2.05 b'U'"
+    assert (board.folder / "fed").exists()
+    # A server reboots it: no failure, and its accounts are still there.
+    assert servers.tell("execute", "/3/0/4").startswith("2.04")
+    assert board.ended() == -signal.SIGKILL
+    assert board.said.lines[-1] == "RESET"
+    board.start()
+    servers.said.wait_for("registered " + ENDPOINT)
+    assert not any("bootstrapped" in line for line in servers.said.lines[-1:])
+    status = board.factory("status")
+    assert status["guard"] == {"reset": "asked", "failed_starts": 1, "crash": None}
+    assert [account["short_id"] for account in status["accounts"]] == [None, 1]
+    # Factory reset: bootstrap again.
+    assert servers.tell("execute", "/3/0/5").startswith("2.04")
+    servers.said.wait_for("bootstrapped " + ENDPOINT)
+    servers.said.wait_for("registered " + ENDPOINT)
+
+
+def test_start_is_good(board, servers):
+    board.provision(servers.uri)
+    board.start()
+    servers.said.wait_for("registered")
+    assert board.said.wait_for(f"LED {REGISTERED}")
+    end = time.monotonic() + 30
+    while board.failed_starts():
+        assert time.monotonic() < end
+
+
+CRASH = f"""\
+n = 0
+def setup(client, settings):
+    pass
+def turn(client):
+    global n
+    n += 1
+    if client.servers() == [65535, 1] and n > 2:
+        raise ValueError("invalid key: {SECRET}")
+"""
+
+
+def test_crashes(board, servers):
+    board.provision(servers.uri)
+    board.app(CRASH)
+    for n in range(3):
+        # A minute so long that no start is good.
+        board.start(60000)
+        servers.said.wait_for("registered")
+        board.said.wait_for("ValueError")
+        assert board.ended() == -signal.SIGKILL
+        assert SECRET not in "".join(board.said.lines)
+        assert board.failed_starts() == n + 1
+    status = board.factory("status")
+    assert status["guard"]["crash"][0] == "ValueError"
+    assert "in turn" in status["guard"]["crash"][1] and "app.py" in status["guard"]["crash"][1]
+    # Safe mode: nothing of the application, no network, and another try when its time has passed.
+    seen = len(servers.said.lines)
+    board.start()
+    board.said.wait_for(f"LED {SAFE}")
+    began = time.monotonic()
+    board.said.wait_for("Safe mode")
+    board.said.wait_for("RESET")
+    assert time.monotonic() - began >= 15 * MINUTE_MS / 1000
+    assert board.ended() == -signal.SIGKILL
+    assert not any("LED" in line and str(CONNECTING) in line for line in board.said.lines)
+    assert len(servers.said.lines) == seen
+    # The try: it crashes again, and safe mode lasts twice as long.
+    board.start(60000)
+    servers.said.wait_for("registered")
+    board.said.wait_for("ValueError")
+    assert board.ended() == -signal.SIGKILL
+    board.start()
+    board.said.wait_for("Safe mode")
+    began = time.monotonic()
+    board.said.wait_for("RESET")
+    assert time.monotonic() - began >= 30 * MINUTE_MS / 1000 - 0.2
+    # When the application is mended, the next try succeeds; a server sees why it was away.
+    assert board.ended() == -signal.SIGKILL
+    (board.folder / "app.py").unlink()
+    board.start(60000)
+    board.said.wait_for(f"LED {REGISTERED}")
+    assert error_code(servers) == 18
+    # A power cut forgets all but the record.
+    board.lose_power()
+    board.start(60000)
+    board.said.wait_for(f"LED {REGISTERED}")
+    assert error_code(servers) == 0
+    guard = board.factory("status")["guard"]
+    assert guard["reset"] == "power" and guard["failed_starts"] == 1
+    assert guard["crash"][0] == "ValueError"
+
+
+def error_code(servers):
+    """/3/0/11, which has one instance."""
+    code, payload = servers.tell("read", "/3/0/11/0").split(" ", 1)
+    assert code == "2.05"
+    return int(payload[2:-1])
+
+
+def test_error_codes(board, servers):
+    board.provision(servers.uri)
+    for error, code in (("OSError(5)", 16), ("MemoryError()", 5)):
+        board.app(f"raise {error}")
+        board.start(60000)
+        assert board.ended() == -signal.SIGKILL
+        (board.folder / "app.py").unlink()
+        board.start(60000)
+        board.said.wait_for(f"LED {REGISTERED}")
+        assert error_code(servers) == code
+        assert servers.tell("execute", "/3/0/12").startswith("2.04")  # Reset Error Code
+        assert error_code(servers) == 0
+        board.lose_power()
+
+
+def test_break_in(board, servers):
+    board.provision(servers.uri)
+    board.app(CRASH)
+    for _ in range(3):
+        board.start(60000)
+        assert board.ended() == -signal.SIGKILL
+    board.start(60000)
+    board.said.wait_for("Safe mode")
+    board.process.send_signal(signal.SIGINT)  # what Ctrl-C is
+    board.said.wait_for("Stopped.")
+    assert board.ended() == 0, board.said.lines
+    assert board.said.lines[-1] == "REPL"
+    assert board.failed_starts() == 0
+    # And out of the loop.
+    (board.folder / "app.py").unlink()
+    board.start(60000)
+    board.said.wait_for(f"LED {REGISTERED}")
+    board.process.send_signal(signal.SIGINT)
+    assert board.ended() == 0, board.said.lines
+    assert board.failed_starts() == 0
+    assert board.factory("status")["guard"]["crash"][0] == "ValueError"  # of before
+
+
+def test_button(board, servers):
+    board.provision(servers.uri, button=14)
+    board.start()
+    servers.said.wait_for("registered")
+    board.stop()
+    # Pressed for a moment.
+    (board.folder / "pressed").touch()
+    board.start(60000)
+    board.said.wait_for(f"LED {REGISTERED}")
+    (board.folder / "pressed").unlink()
+    board.said.wait_for(f"LED {OFF}")
+    board.said.wait_for(f"LED {REGISTERED}")
+    assert len(board.factory("status")["accounts"]) == 2
+    board.lose_power()
+    # Held when it is safe mode's turn: the accounts of the factory, and the application is tried again.
+    board.app("raise OSError(5)")
+    for _ in range(3):
+        board.start(60000)
+        board.said.wait_for("OSError 5")
+        assert board.ended() == -signal.SIGKILL
+    (board.folder / "app.py").unlink()
+    (board.folder / "pressed").touch()
+    seen = len(servers.said.lines)
+    began = time.monotonic()
+    board.start(60000)
+    board.said.wait_for("The factory's accounts are back.")
+    assert time.monotonic() - began >= 10
+    servers.said.wait_for("bootstrapped")
+    assert any("bootstrapped" in line for line in servers.said.lines[seen:])
+    assert not any("Safe mode" in line for line in board.said.lines)
+
+
+def test_no_server_answers(board):
+    # Every server has failed: the client starts afresh after waits that grow, and nothing resets.
+    (port,) = free_ports(1)
+    board.provision(f"coap://127.0.0.1:{port}")
+    board.start()
+    board.said.wait_for(f"LED {BOOTSTRAPPING}")
+    with pytest.raises(subprocess.TimeoutExpired):
+        board.process.wait(3)
+
+
+def test_application_that_cannot_be_imported(board, servers):
+    board.provision(servers.uri)
+    board.app("import nothing_of_that_name")
+    board.start()
+    assert board.said.wait_for("ImportError: no module named 'nothing_of_that_name'")
+    assert board.ended() == -signal.SIGKILL
+
+
+# --- A locked device
+
+
+class Line:
+    """The serial line: a pseudo-terminal, raw, as a board's USB is."""
+
+    def __init__(self):
+        self._outer, self.inner = pty.openpty()
+        tty.setraw(self.inner)
+
+    def send(self, data):
+        while data:
+            data = data[os.write(self._outer, data) :]
+
+    def close(self):
+        os.close(self._outer)
+        os.close(self.inner)
+
+
+@pytest.fixture
+def line():
+    line = Line()
+    yield line
+    line.close()
+
+
+def test_flood(locked, servers, line):
+    # From before the start on, Ctrl-C, A, B, D, E and noise: it registers and goes on.
+    flood = b"\x03\x03\x01\x02\x04\x05" * 100 + bytes(range(256)) + b"import os\r\n\x04"
+    line.send(flood)
+    locked.start(stdin=line.inner)
+    servers.said.wait_for("registered")
+    for _ in range(20):
+        line.send(flood)
+        assert servers.tell("read", "/3/0/2") == "2.05 b'e66038b713952135'"
+    assert locked.process.poll() is None
+    assert not any("REPL" in said or "Stopped" in said for said in locked.said.lines)
+    # And then it still takes a command.
+    line.send(b"\r\nstatus\r\n")
+    status = json.loads(locked.said.wait_for("{"))
+    assert status["locked"] and status["endpoint"] == ENDPOINT and status["ok"]
+
+
+def test_commands(locked, servers, line):
+    locked.start(stdin=line.inner)
+    servers.said.wait_for("registered")
+    line.send(b"selftest\r")
+    assert json.loads(locked.said.wait_for("{"))["tested"] == ["factory copy", "accounts"]
+    for wrong in (b"unlock\r", b"unlock and wipe", b" now\r", b"install\r", b"erase\r", b"lock\r"):
+        line.send(wrong)
+    line.send(b"x" * 1000 + b"reboot\r")
+    line.send(b"selftest\r")
+    locked.said.wait_for("{")
+    assert len([said for said in locked.said.lines if said.startswith("{")]) == 2
+    line.send(b"reboot\r")
+    assert locked.ended() == -signal.SIGKILL
+    assert (locked.folder / "area/copy").exists()
+    # reset: the accounts that the bootstrap server gave are gone.
+    locked.start(stdin=line.inner)
+    servers.said.wait_for("registered")
+    line.send(b"reset\r")
+    assert json.loads(locked.said.wait_for("{"))["ok"]
+    assert locked.ended() == -signal.SIGKILL
+    assert [account["short_id"] for account in locked.factory("status")["accounts"]] == [None]
+
+
+def test_unlocking_wipes(locked, servers, line):
+    locked.app(APP.replace('settings["answer"]', "1"))
+    locked.start(stdin=line.inner)
+    servers.said.wait_for("registered")
+    line.send(b"unlock and wipe\n")
+    assert json.loads(locked.said.wait_for("{")) == {"ok": True}
+    assert locked.ended() == -signal.SIGKILL
+    status = locked.factory("status")
+    assert (status["locked"], status["endpoint"], status["accounts"]) == (False, None, [])
+    left = [str(p.relative_to(locked.folder)) for p in locked.folder.rglob("*") if p.is_file()]
+    assert sorted(left) == ["fed", "word"]
+    locked.start()
+    assert locked.ended() == 0
+
+
+def test_locked_and_in_safe_mode(locked, servers, line):
+    locked.app("raise OSError(5)")
+    for _ in range(3):
+        locked.start(60000, stdin=line.inner)
+        assert locked.ended() == -signal.SIGKILL
+    locked.start(60000, stdin=line.inner)
+    locked.said.wait_for("Safe mode")
+    line.send(b"\x03\x04status\n\nstatus\n")
+    guard = json.loads(locked.said.wait_for("{"))["guard"]
+    assert guard["failed_starts"] == 3 and guard["crash"][0] == "OSError 5"
+    # Unlocked halfway: still locked, with nothing in it, and it still takes commands.
+    (locked.folder / "area/copy").unlink()
+    locked.start(60000, stdin=line.inner)
+    locked.said.wait_for("Safe mode")
+    locked.lose_power()
+    locked.start(60000, stdin=line.inner)
+    locked.said.wait_for("the factory has given this board nothing yet")
+    line.send(b"unlock and wipe\n")
+    assert json.loads(locked.said.wait_for("{")) == {"ok": True}
+    assert locked.ended() == -signal.SIGKILL
+    assert not locked.factory("status")["locked"]
+
+
+def test_stock_refuses_to_lock(board, servers):
+    board.provision(servers.uri)
+    answer = board.factory("lock")
+    assert not answer["ok"] and answer["error"].startswith("stock MicroPython cannot be locked")

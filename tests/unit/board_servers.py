@@ -1,0 +1,47 @@
+# A bootstrap server and a LwM2M server that does what it is told: board_servers.py BS_PORT PORT
+#
+# A line of its input is an operation on the client that registered last: "read /3/0/2",
+# "execute /3/0/4", or "end".
+
+import select
+import sys
+
+import lwm2m.server as server
+from lwm2m.bootstrap_server import FINISHED, BootstrapServer
+
+bs_port, port = [int(arg) for arg in sys.argv[1:]]
+client = None
+
+
+def on_event(event, session):
+    if event == FINISHED:
+        print("bootstrapped", session.endpoint)
+
+
+def on_client(event, c):
+    global client
+    if event == server.REGISTERED:
+        client = c
+        print("registered", c.endpoint)
+
+
+def answer(path):
+    def f(client, code, format, payload):
+        print(path, "%d.%02d" % (code >> 5, code & 31), payload)
+
+    return f
+
+
+accounts = {"*": {"servers": [{"short_id": 1, "uri": "coap://127.0.0.1:%d" % port}]}}
+bootstrap = BootstrapServer(bs_port, "127.0.0.1", on_event=on_event, accounts=accounts)
+lwm2m_server = server.Server(port, "127.0.0.1", on_client=on_client, net=bootstrap.net)
+print("listening")
+poller = select.poll()
+poller.register(sys.stdin, select.POLLIN)
+while True:
+    bootstrap.step(0)
+    for _ in poller.ipoll(20):
+        what, _, path = sys.stdin.readline().strip().partition(" ")
+        if what == "end":
+            sys.exit()
+        getattr(lwm2m_server, what)(client, path, answer(path))
