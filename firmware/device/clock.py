@@ -12,6 +12,8 @@ from micropython import const
 from ucoap.engine import diff
 from device.link import Backoff
 
+PORT = 123
+
 _ANSWER_MS = const(5000)
 _UNIX_EPOCH = const(2208988800)  # s, from 1900
 _EARLIEST = const(2026)  # the year; as in lwm2m.dtls
@@ -36,7 +38,6 @@ class Clock:
     def poll(self, now):
         """Do what is due. Returns whether the clock is set. now: ms, masked to 30 bits."""
         if time.gmtime()[0] >= _EARLIEST:
-            self._close()
             return True
         try:
             if self._sock:
@@ -44,11 +45,12 @@ class Clock:
             elif self._backoff.is_due(now):
                 self._ask(now)
         except OSError:
-            self._fail(now)
+            self._close()
+            self._backoff.fail(now)
         return False
 
     def _ask(self, now):
-        family, peer = self._address(self._host, 123)
+        family, peer = self._address(self._host, PORT)
         self._sock = socket.socket(family, socket.SOCK_DGRAM)
         self._sock.setblocking(False)
         self._sock.connect(peer)
@@ -68,19 +70,10 @@ class Clock:
             self._set(seconds)
             self._close()
 
-    def _fail(self, now):
-        self._close()
-        self._backoff.fail(now)
-
     def _close(self):
         if self._sock:
             self._sock.close()
             self._sock = None
-
-
-def is_set():
-    """Whether the clock is."""
-    return time.gmtime()[0] >= _EARLIEST
 
 
 def _seconds(data, mark):

@@ -1,7 +1,7 @@
 # The guard: failed starts and safe mode, who feeds the watchdog, and what a crash leaves.
 
 import os
-import board
+import chip
 import device.guard as guard
 import device.settings as settings
 from device.guard import ASKED, CRASH, RETRY, Guard
@@ -21,14 +21,14 @@ def start(port):
 def restart(g, reason):
     try:
         g.reset(reason)
-    except board.Restart:
+    except chip.Restart:
         return
     raise AssertionError("it did not restart")
 
 
 def test_safe_mode():
     # Three failed starts, then 15 minutes, 30, … a day, each followed by one try.
-    port = board.Port()
+    port = chip.Port()
     for n in range(3):
         g, wait = start(port)
         assert (g.failed, wait) == (n + 1, 0)
@@ -50,14 +50,14 @@ def test_safe_mode():
 
 
 def test_who_resets_in_safe_mode_is_in_it_again():
-    port = board.Port()
+    port = chip.Port()
     for _ in range(3):
         start(port)
     assert start(port)[1] == start(port)[1] == 15 * MINUTE
 
 
 def test_power_cut_forgets():
-    port = board.Port()
+    port = chip.Port()
     for _ in range(4):
         start(port)
     for word in (0, 0x3FFFFFFF, 0x15555555, 0x2A54 << 16 | 7):
@@ -68,7 +68,7 @@ def test_power_cut_forgets():
 
 def test_a_start_is_good_after_five_minutes():
     for start_ms in (0, 0x3FFFFFFF - 1000):  # and where the clock wraps
-        port = board.Port()
+        port = chip.Port()
         g, _ = start(port)
         for ms in (0, 1000, 4 * MINUTE, 5 * MINUTE - 1):
             g.turn(start_ms + ms & 0x3FFFFFFF)
@@ -78,7 +78,7 @@ def test_a_start_is_good_after_five_minutes():
 
 
 def test_what_is_asked_for_is_no_failure():
-    port = board.Port()
+    port = chip.Port()
     for _ in range(10):
         g, wait = start(port)
         assert wait == 0 and g.failed == 1
@@ -88,7 +88,7 @@ def test_what_is_asked_for_is_no_failure():
 
 
 def test_break_in():
-    port = board.Port()
+    port = chip.Port()
     for _ in range(3):
         g, _ = start(port)
     g.watch()
@@ -107,7 +107,7 @@ def test_break_in():
 
 
 def test_who_feeds():
-    port = board.Port()
+    port = chip.Port()
     g, _ = start(port)
     g.hold(1000)
     g.tick()  # there is none before watch(): nothing has been provisioned
@@ -144,7 +144,7 @@ def test_who_feeds():
 
 def test_soft_reset():
     # The timer is gone, the watchdog is not, and main.py may never run.
-    port = board.Port()
+    port = chip.Port()
     kept, guard.device.port = guard.device.port, port
     try:
         guard.boot()
@@ -196,7 +196,7 @@ def test_record():
     ):
         with mounted(LFS2, LFS2.format()):
             os.mkdir(settings.FOLDER)
-            port = board.Port()
+            port = chip.Port()
             g, _ = start(port)
             lines = crash(g, e)
             assert lines[0] == text
@@ -214,7 +214,7 @@ def test_record_does_not_wear_flash():
     flash = LFS2.format()
     with mounted(LFS2, flash):
         os.mkdir(settings.FOLDER)
-        port = board.Port()
+        port = chip.Port()
         g, _ = start(port)
         lines = crash(g, OSError(5))
         before = flash.erases, flash.programs
@@ -226,7 +226,7 @@ def test_record_does_not_wear_flash():
 
 
 def test_record_without_a_file_system():
-    port = board.Port()
+    port = chip.Port()
     g, _ = start(port)
     assert crash(g, OSError(5))[0] == "OSError 5"
     g, _ = start(port)
@@ -237,7 +237,7 @@ def test_record_without_a_file_system():
 def test_record_that_was_cut():
     with mounted(LFS2, LFS2.format()):
         os.mkdir(settings.FOLDER)
-        port = board.Port()
+        port = chip.Port()
         crash(start(port)[0], OSError(5))
         with open(settings.FOLDER + "/crash") as f:
             text = f.read()
@@ -254,7 +254,7 @@ def deep(n):
 
 
 def test_record_is_short():
-    port = board.Port()
+    port = chip.Port()
     g, _ = start(port)
     try:
         deep(50)
@@ -264,7 +264,7 @@ def test_record_is_short():
 
 
 def test_watchdog_and_power():
-    port = board.Port()
+    port = chip.Port()
     for why, code, word in ((0, 0, "power"), (1, 17, "watchdog"), (2, 0, "reset")):
         port.why = why
         g, _ = start(port)

@@ -1,7 +1,7 @@
 # The network: what each kind of interface is told, growing waits, and a modem's chat.
 
 import device.link as link
-from board import Machine, Module, Network, Uart
+from chip import Machine, Module, Network, Uart
 from device.link import Link
 
 WIFI = {"type": "wifi", "ssid": "line 3", "password": "correct horse", "address": "dhcp"}

@@ -1,4 +1,4 @@
-# A bootstrap server and a LwM2M server that does what it is told: board_servers.py BS_PORT PORT
+# A bootstrap server and a LwM2M server that does what it is told: firmware_servers.py BS_PORT PORT
 #
 # A line of its input is an operation on the client that registered last: "read /3/0/2",
 # "execute /3/0/4", or "end".

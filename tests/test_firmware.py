@@ -1,7 +1,7 @@
 """firmware/main.py as a whole: a process under the unix port that is started again after each reset,
 with our servers on loopback.
 
-The file that provisions it is the factory tool's. Hardware is what tests/unit/board_process.py says.
+The file that provisions it is the factory tool's. Hardware is what tests/unit/firmware_process.py says.
 """
 
 import hashlib
@@ -9,7 +9,10 @@ import json
 import os
 import pty
 import signal
+import socket
+import struct
 import subprocess
+import sys
 import threading
 import time
 import tty
@@ -19,6 +22,9 @@ from lwm2m_factory import image
 from test_servers import free_ports
 
 from conftest import MICROPYTHON, UNIT, lib_dir
+
+sys.path.append(str(UNIT))
+import dtls_certs
 
 MINUTE_MS = 40  # of the guard: safe mode begins with 0.6 s
 ENDPOINT = "urn:dev:ops:32473-1"
@@ -78,17 +84,11 @@ class Board:
 
     def _command(self, *args):
         path = [str(lib_dir("mpy")), str(UNIT), ".frozen"]
-        return dict(
-            args=[
-                MICROPYTHON,
-                "-X",
-                "heapsize=400K",
-                UNIT / "board_process.py",
-                self.folder,
-                *args,
-            ],
-            env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
-        )
+        script = UNIT / "firmware_process.py"
+        return {
+            "args": [MICROPYTHON, "-X", "heapsize=400K", script, self.folder, *args],
+            "env": dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+        }
 
     def start(self, minute_ms=MINUTE_MS, stdin=subprocess.DEVNULL):
         self.stop()
@@ -135,9 +135,13 @@ class Board:
         return answer
 
     def provision(self, uri, **settings):
+        """Give it a bootstrap server account."""
         security = {0: uri, 1: True, 2: 3, 3: b"", 4: b"", 5: b"", 11: 0}
+        self.install({0: {0: security}}, settings)
+
+    def install(self, state, settings):
         settings = {"network": {"type": "none"}, **settings}
-        data = image.pack(ENDPOINT, {0: {0: security}}, settings)
+        data = image.pack(ENDPOINT, state, settings)
         (self.folder / "lwm2m").mkdir(exist_ok=True)
         path = self.folder / "lwm2m" / "new"
         path.write_bytes(data)
@@ -156,7 +160,7 @@ class Servers:
         self.bs_port, self.port = free_ports(2)
         path = [str(lib_dir("mpy", "station")), str(UNIT), ".frozen"]
         self.process = subprocess.Popen(
-            [MICROPYTHON, UNIT / "board_servers.py", str(self.bs_port), str(self.port)],
+            [MICROPYTHON, UNIT / "firmware_servers.py", str(self.bs_port), str(self.port)],
             env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -424,6 +428,67 @@ def test_application_that_cannot_be_imported(board, servers):
     board.start()
     assert board.said.wait_for("ImportError: no module named 'nothing_of_that_name'")
     assert board.ended() == -signal.SIGKILL
+
+
+# --- The clock
+
+
+@pytest.fixture
+def certified(board):
+    """(board, socket of its server, socket of its NTP server): its account has certificates."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server, socket.socket(
+        socket.AF_INET, socket.SOCK_DGRAM
+    ) as ntp:
+        for sock in (server, ntp):
+            sock.bind(("127.0.0.1", 0))
+            sock.settimeout(20)
+        (board.folder / "ntp_port").write_text(str(ntp.getsockname()[1]))
+        uri = "coaps://127.0.0.1:%d" % server.getsockname()[1]
+        security = {0: uri, 1: False, 2: 2, 10: 1}
+        security.update({3: dtls_certs.CLIENT, 4: dtls_certs.SERVER, 5: dtls_certs.CLIENT_KEY})
+        accounts = {0: {0: security}, 1: {0: {0: 1, 1: 300, 6: True, 7: "U"}}}
+        board.install(accounts, {"ntp": "127.0.0.1"})
+        yield board, server, ntp
+
+
+def test_certificates_wait_for_the_clock(certified):
+    board, server, ntp = certified
+    board.start()
+    request, peer = ntp.recvfrom(100)
+    server.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        server.recv(2000)
+    now = 1795737600
+    answer = b"\x24\x02" + bytes(22) + request[40:] + bytes(8)
+    ntp.sendto(answer + struct.pack(">II", now + 2208988800, 0), peer)
+    board.said.wait_for(f"CLOCK {now}")
+    server.settimeout(20)
+    assert server.recv(2000)[0] == 22  # the handshake begins
+
+
+def test_nobody_tells_the_time(certified):
+    # The account is tried all the same, as it may not need the time; and the time is asked for.
+    board, server, ntp = certified
+    board.start()
+    ntp.recv(100)
+    began = time.monotonic()
+    server.settimeout(60)
+    assert server.recv(2000)[0] == 22
+    assert time.monotonic() - began >= 25
+    ntp.setblocking(False)
+    for _ in range(3):  # requests of before
+        ntp.recv(100)
+    ntp.settimeout(60)
+    assert ntp.recv(100)
+    assert board.process.poll() is None
+
+
+def test_no_certificate_no_clock(board, servers):
+    (board.folder / "ntp_port").write_text("1")
+    board.provision(servers.uri, ntp="127.0.0.1")
+    board.start()
+    servers.said.wait_for("registered")
+    assert not any("CLOCK" in line for line in board.said.lines)
 
 
 # --- A locked device

@@ -1,4 +1,4 @@
-# firmware/main.py as a process of the unix port: board_process.py FOLDER MINUTE_MS COMMAND...
+# firmware/main.py as a process of the unix port: firmware_process.py FOLDER MINUTE_MS COMMAND...
 #
 # What is no hardware is the real thing. Of the chip, FOLDER keeps what outlasts a reset: the word, as
 # a file that a power cut removes; the factory area, if there is a folder "area"; and pins, as files.
@@ -91,6 +91,24 @@ class Area:
 if "area" in os.listdir(folder):
     area = Area()
     settings.area = lambda: area
+
+if get("ntp_port"):
+    import device.clock
+    import time
+
+    year = 2021
+
+    class Time:
+        gmtime = staticmethod(lambda: (year,))
+
+    def set_clock(seconds):
+        global year
+        year = time.gmtime(seconds)[0]
+        print("CLOCK", seconds)
+
+    device.clock.time = Time
+    device.clock.PORT = int(get("ntp_port"))
+    port.set_clock = set_clock
 
 if command == "run":
     show = device.led.Led.show
