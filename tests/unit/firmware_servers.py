@@ -1,5 +1,7 @@
-# A bootstrap server and a LwM2M server that does what it is told: firmware_servers.py BS_PORT PORT
+# A bootstrap server and a LwM2M server that does what it is told:
+# firmware_servers.py BS_PORT PORT [HOST]
 #
+# HOST: what clients call the server; both listen on loopback.
 # A line of its input is an operation on the client that registered last: "read /3/0/2",
 # "execute /3/0/4", or "end".
 
@@ -9,7 +11,8 @@ import sys
 import lwm2m.server as server
 from lwm2m.bootstrap_server import FINISHED, BootstrapServer
 
-bs_port, port = [int(arg) for arg in sys.argv[1:]]
+bs_port, port = [int(arg) for arg in sys.argv[1:3]]
+uri = "coap://%s:%d" % (sys.argv[3] if len(sys.argv) > 3 else "127.0.0.1", port)
 client = None
 
 
@@ -32,7 +35,7 @@ def answer(path):
     return f
 
 
-accounts = {"*": {"servers": [{"short_id": 1, "uri": "coap://127.0.0.1:%d" % port}]}}
+accounts = {"*": {"servers": [{"short_id": 1, "uri": uri}]}}
 bootstrap = BootstrapServer(bs_port, "127.0.0.1", on_event=on_event, accounts=accounts)
 lwm2m_server = server.Server(port, "127.0.0.1", on_client=on_client, net=bootstrap.net)
 print("listening")
