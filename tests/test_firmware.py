@@ -104,8 +104,8 @@ class Board:
     def install(self, state, settings):
         settings = {"network": {"type": "none"}, **settings}
         data = image.pack(ENDPOINT, state, settings)
-        (self.folder / "lwm2m").mkdir(exist_ok=True)
-        path = self.folder / "lwm2m" / "new"
+        (self.folder / "lwm2m-store").mkdir(exist_ok=True)
+        path = self.folder / "lwm2m-store" / "new"
         path.write_bytes(data)
         answer = self.factory("install", str(path), hashlib.sha256(data).hexdigest())
         assert answer["ok"], answer
@@ -149,7 +149,7 @@ def test_nothing_provisioned(board):
 
 def test_damaged_factory_copy(board, servers):
     board.provision(servers.uri)
-    path = board.folder / "lwm2m/factory/accounts"
+    path = board.folder / "lwm2m-store/factory/accounts"
     path.write_bytes(path.read_bytes()[:-1])
     board.start()
     board.said.wait_for("the factory copy is damaged")

@@ -15,7 +15,7 @@ import device.port as port
 import device.settings as settings
 
 folder, minute_ms, command = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-settings.FOLDER = folder + "/lwm2m"
+settings.FOLDER = folder + "/lwm2m-store"
 sys.path.insert(0, folder)
 
 
@@ -43,7 +43,7 @@ def reset():
 
 
 def wipe():
-    for name in ("lwm2m/0/accounts", "lwm2m/1/accounts", "lwm2m/crash", "app.py"):
+    for name in ("lwm2m-store/0/accounts", "lwm2m-store/1/accounts", "lwm2m-store/crash", "app.py"):
         remove(name)
 
 
