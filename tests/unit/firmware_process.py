@@ -9,6 +9,8 @@ import io
 import os
 import sys
 
+sys.path.pop(0)  # this folder's device.py is no package
+
 import device.factory
 import device.led
 import device.port as port
