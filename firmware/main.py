@@ -59,11 +59,8 @@ class _Board:
     def run(self):
         port, guard, led = self._port, self._guard, self._led
 
-        def tick(timer):
-            guard.tick()
-            led.tick()
-
-        port.every(TICK_MS, tick)
+        guard.led = led
+        port.every(TICK_MS, guard.tick)
         safe_ms = guard.begin()
         fault = "the factory has given this board nothing yet"
         copy = None
@@ -118,6 +115,7 @@ class _Board:
             self._pause()
 
     def _pause(self):
+        self._guard.check()
         if self._console:
             self._console.poll()
         time.sleep_ms(TICK_MS)
@@ -153,6 +151,7 @@ class _Board:
         )
         turn = getattr(self._app, "turn", None)
         was_up = None
+        guard.hold(0)
         while True:
             now = net.now()
             guard.turn(now)
@@ -163,11 +162,10 @@ class _Board:
                     client.core.restart()  # its address may be another
                 was_up = up
             if up and self._has_time(now, values) and self._backoff.is_due(now):
-                if client.step(1):
+                typed = self._console and self._console.poll()
+                if client.step(0 if typed else 1):
                     led.show(leds.ERROR)
                     self._backoff.fail(net.now())
-                if self._console:
-                    self._console.poll()
             else:
                 self._pause()
             if turn:

@@ -60,6 +60,8 @@ class Guard:
         self._port = port
         self._minute_ms = minute_ms
         self._watchdog = None
+        self.led = None  # a Led, which has the same timer
+        self._interrupted = False  # whether Ctrl-C has come in a tick
         self._left = 0  # ticks for which the timer is to feed it
         self._since = None  # ms, of the first turn(); -1 when the start was found to be good
 
@@ -84,9 +86,20 @@ class Guard:
 
     def tick(self, timer=None):
         """The timer's call, each TICK_MS."""
-        if self._left > 0:
-            self._left -= 1
-            self._feed()
+        try:
+            if self._left > 0:
+                self._left -= 1
+                self._feed()
+            if self.led:
+                self.led.tick()
+        except KeyboardInterrupt:  # what a callback raises, MicroPython prints, and no more
+            self._interrupted = True
+
+    def check(self):
+        """Raise the KeyboardInterrupt that a tick has got."""
+        if self._interrupted:
+            self._interrupted = False
+            raise KeyboardInterrupt
 
     def hold(self, ms):
         """Let the timer feed the watchdog for that long; 0: no more."""
@@ -106,7 +119,8 @@ class Guard:
         return held
 
     def turn(self, now):
-        """The loop's call: it is alive. now: ms, masked to 30 bits."""
+        """The loop's call: it is alive. now: ms, masked to 30 bits. Raises as check()."""
+        self.check()
         self._feed()
         if self._since is None:
             self._since = now

@@ -37,8 +37,8 @@ class Led:
             self.state = state
             self._at = 0
 
-    def tick(self, timer=None):
-        """The timer's call, each 100 ms."""
+    def tick(self):
+        """To be called each 100 ms."""
         if self.set:
             self.set(_PATTERNS[self.state] >> self._at & 1)
         self._at = (self._at + 1) % 20

@@ -12,7 +12,7 @@ from micropython import const, kbd_intr
 from device.guard import ASKED
 
 _LINE = const(64)  # bytes of a line
-_TURN = const(1024)  # bytes that are looked at in one turn
+_TURN = const(256)  # bytes that are looked at in one turn
 
 UNLOCK = b"unlock and wipe"
 
@@ -36,14 +36,15 @@ class Console:
         self._whole = True  # whether the line has had nothing but text, and is not too long
 
     def poll(self):
-        """Read what has come, and do what it says."""
-        for _ in range(_TURN):
+        """Read what has come, and do what it says. Returns whether there may be more."""
+        for n in range(_TURN):
             ready = self._poller.poll(0)
             if not ready or not ready[0][1] & select.POLLIN:
-                return
+                return n > 0
             byte = self._line.read(1)
             if not byte:
-                return self._poller.unregister(self._line)  # there is no line any more
+                self._poller.unregister(self._line)  # there is no line any more
+                return False
             if byte in b"\r\n":
                 if self._whole and self._heard:
                     self._do(self._heard)
@@ -53,6 +54,7 @@ class Console:
                 self._whole = False
             else:
                 self._heard += byte
+        return True
 
     def _do(self, command):
         if command == b"reboot":

@@ -142,6 +142,27 @@ def test_who_feeds():
     assert dog.fed == fed
 
 
+def test_ctrl_c_in_a_tick():
+    # MicroPython would print it, and the loop would never know.
+    port = chip.Port()
+    g, _ = start(port)
+
+    class Led:
+        def tick(self):
+            raise KeyboardInterrupt
+
+    g.turn(0)
+    g.led = Led()
+    g.tick()
+    g.led = None
+    for again in (True, False):
+        try:
+            g.turn(0)
+            assert not again
+        except KeyboardInterrupt:
+            assert again
+
+
 def test_soft_reset():
     # The timer is gone, the watchdog is not, and main.py may never run.
     port = chip.Port()
