@@ -83,15 +83,16 @@ class _Board:
             guard.break_in()
             safe_ms = 0
             print("The factory's accounts are back.")
+        if not copy:
+            guard.break_in()  # there is nothing that could fail
+            led.show(leds.UNPROVISIONED)
+            print(fault)
+            return self._wait(-1) if self._console else None
         if safe_ms:
             led.show(leds.SAFE)
             print("Safe mode for %d s, after failed starts." % (safe_ms // 1000))
             self._wait(safe_ms)
             guard.reset(RETRY)
-        if not copy:
-            led.show(leds.UNPROVISIONED)
-            print(fault)
-            return self._wait(-1) if self._console else None
         guard.watch()
         guard.hold(LOOKUP_MS)
         self._start(copy)
@@ -151,6 +152,7 @@ class _Board:
         )
         turn = getattr(self._app, "turn", None)
         was_up = None
+        there = True  # whether the net runs the client
         guard.hold(0)
         while True:
             now = net.now()
@@ -161,11 +163,17 @@ class _Board:
                 if up and was_up is not None:
                     client.core.restart()  # its address may be another
                 was_up = up
-            if up and self._has_time(now, values) and self._backoff.is_due(now):
+            if up and self._has_time(now, values):
+                if not there and self._backoff.is_due(now):
+                    there = True
+                    net.add(client.core)
                 typed = self._console and self._console.poll()
                 if client.step(0 if typed else 1):
+                    # Every server has failed. What the application runs on this net goes on.
                     led.show(leds.ERROR)
                     self._backoff.fail(net.now())
+                    there = False
+                    net.remove(client.core)
             else:
                 self._pause()
             if turn:

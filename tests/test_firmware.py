@@ -20,7 +20,7 @@ import pytest
 from lwm2m_factory import image
 from managed import Lines, Servers, free_ports
 
-from conftest import MICROPYTHON, UNIT, lib_dir
+from conftest import MICROPYTHON, ROOT, UNIT, lib_dir
 
 sys.path.append(str(UNIT))
 import dtls_certs
@@ -145,6 +145,9 @@ def test_nothing_provisioned(board):
     assert board.ended() == 0  # at the REPL
     assert board.said.lines[-1] == "REPL"
     assert not (board.folder / "fed").exists()  # no watchdog
+    for _ in range(4):  # and no safe mode, as it is no failure
+        assert board.start().ended() == 0
+    assert "Safe mode" not in "".join(board.said.lines)
 
 
 def test_damaged_factory_copy(board, servers):
@@ -193,6 +196,16 @@ def test_is_bootstrapped_and_managed(board, servers):
     assert servers.tell("execute", "/3/0/5").startswith("2.04")
     servers.said.wait_for("bootstrapped " + ENDPOINT)
     servers.said.wait_for("registered " + ENDPOINT)
+
+
+def test_example(board, servers):
+    board.provision(servers.uri)
+    board.app((ROOT / "firmware" / "app.py").read_text())
+    assert "application" in board.factory("selftest")["tested"]
+    board.start()
+    servers.said.wait_for("registered")
+    assert servers.tell("read", "/3303/0/5700").startswith("2.05 b'21")
+    assert servers.tell("read", "/3303/0/5701") == "2.05 b'Cel'"
 
 
 def test_start_is_good(board, servers):
@@ -345,14 +358,34 @@ def test_button(board, servers):
     assert not any("Safe mode" in line for line in board.said.lines)
 
 
-def test_no_server_answers(board):
-    # Every server has failed: the client starts afresh after waits that grow, and nothing resets.
+STATION = """\
+from lwm2m.bootstrap_server import BootstrapServer
+def setup(client, settings):
+    BootstrapServer(settings["port"], "127.0.0.1", net=client.net, accounts={})
+def on_event(event):
+    print("EVENT", event.type)
+"""
+REG_FAILED = 5
+
+
+def test_every_server_fails(board):
+    # The client starts afresh after waits that grow, and what the application runs beside it goes on.
     (port,) = free_ports(1)
-    board.provision(f"coap://127.0.0.1:{port}")
-    board.start()
-    board.said.wait_for(f"LED {BOOTSTRAPPING}")
-    with pytest.raises(subprocess.TimeoutExpired):
-        board.process.wait(3)
+    security = {0: "coap://256.256.256.256", 1: False, 2: 3, 3: b"", 4: b"", 5: b"", 10: 1}
+    once = {0: 1, 1: 300, 6: True, 7: "U", 17: 1, 20: 1}  # one attempt
+    board.install({0: {0: security}, 1: {0: once}}, {"app": {"port": port}})
+    board.app(STATION)
+    began = time.monotonic()
+    board.start(60000)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.connect(("127.0.0.1", port))
+        peer.settimeout(10)
+        for n in range(4):
+            board.said.wait_for(f"EVENT {REG_FAILED}")
+            peer.send(bytes((0x41, 0x02, 0, n, n)) + b"\xb2bs")  # POST /bs, without a name
+            assert peer.recv(100)[1:5] == bytes((0x80, 0, n, n))  # 4.00
+    assert time.monotonic() - began >= 1 + 2 + 4
+    assert board.process.poll() is None and board.failed_starts() == 1
 
 
 def test_application_that_cannot_be_imported(board, servers):
@@ -517,9 +550,6 @@ def test_locked_and_in_safe_mode(locked, servers, line):
     assert guard["failed_starts"] == 3 and guard["crash"][0] == "OSError 5"
     # Unlocked halfway: still locked, with nothing in it, and it still takes commands.
     (locked.folder / "area/copy").unlink()
-    locked.start(60000, stdin=line.inner)
-    locked.said.wait_for("Safe mode")
-    locked.lose_power()
     locked.start(60000, stdin=line.inner)
     locked.said.wait_for("the factory has given this board nothing yet")
     line.send(b"unlock and wipe\n")

@@ -45,7 +45,12 @@ def reset():
 
 
 def wipe():
-    for name in ("lwm2m-store/0/accounts", "lwm2m-store/1/accounts", "lwm2m-store/crash", "app.py"):
+    for name in (
+        "lwm2m-store/0/accounts",
+        "lwm2m-store/1/accounts",
+        "lwm2m-store/crash",
+        "app.py",
+    ):
         remove(name)
 
 
