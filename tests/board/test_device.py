@@ -1,0 +1,147 @@
+"""firmware/main.py, frozen, on an emulated RP2040: its network is PPP, its servers are on loopback."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+import pytest
+from lwm2m_factory import image
+from managed import Servers
+from steps import ROOT
+
+if not Path(__file__).with_name("board.py").exists():
+    pytest.skip("the emulated board is not in this checkout", allow_module_level=True)
+from board import Gone
+
+ENDPOINT = "urn:dev:ops:32473-1"
+SECRET = "not for who unlocks"
+NETWORK = {"type": "ppp", "uart": 0, "tx": 0, "rx": 1, "chat": []}
+
+
+@pytest.fixture
+def servers():
+    servers = Servers("10.64.0.1")
+    yield servers
+    servers.close()
+
+
+def break_in(board):
+    """Ctrl-C until it is heard: MicroPython loses one that comes while PPP takes its input."""
+    for _ in range(20):
+        board.send(b"\x03")
+        try:
+            return board.expect("Stopped", 1)
+        except Gone:
+            pass
+    raise AssertionError("nobody listens")
+
+
+def factory(board, call):
+    return json.loads(board.run(f"import device.factory as f\nf.{call}"))
+
+
+def provision(board, servers, app=None, **settings):
+    """Give a board a bootstrap server account, a secret in its settings, and app.py."""
+    accounts = {0: {0: servers.uri, 1: True, 2: 3, 3: b"", 4: b"", 5: b"", 11: 0}}
+    data = image.pack(
+        ENDPOINT, {0: accounts}, {"network": NETWORK, "app": {"key": SECRET}, **settings}
+    )
+    board.run(
+        "import os\n"
+        "try: os.mkdir('/lwm2m-store')\n"
+        "except OSError: pass\n"
+        f"with open('/lwm2m-store/new', 'wb') as f: f.write({data!r})\n"
+    )
+    if app is not None:
+        board.run(f"with open('/app.py', 'w') as f: f.write({app!r})")
+    digest = hashlib.sha256(data).hexdigest()
+    answer = factory(board, f"install('/lwm2m-store/new', '{digest}')")
+    assert answer["ok"], answer
+    board.kill()
+    board.start()
+
+
+APP = (ROOT / "firmware/app.py").read_text()
+
+
+def test_is_bootstrapped_and_managed(board, servers) -> None:
+    provision(board, servers, APP)
+    servers.said.wait_for("registered " + ENDPOINT, 60)
+    status, serial = servers.tell("read", "/3/0/2").split(" ")
+    assert status == "2.05" and len(eval(serial)) == 16
+    assert servers.tell("read", "/3/0/3") == "2.05 b'0.1.0'"
+    assert servers.tell("read", "/3303/0/5700").startswith("2.05")
+    print("free heap, KB:", servers.tell("read", "/3/0/10"))
+    assert servers.tell("execute", "/3/0/4").startswith("2.04")
+    board.wait_for("reset")
+    servers.said.wait_for("registered " + ENDPOINT, 60)
+    break_in(board)
+    status = factory(board, "status()")
+    assert status["guard"] == {"reset": "asked", "failed_starts": 0, "crash": None}
+    # Somebody is at the REPL: the watchdog is fed, and after a soft reset, too.
+    resets = board.stats()["resets"]
+    board.run("import time; time.sleep(12)")
+    assert (
+        board.mpremote("exec", "import time; time.sleep(12); print('still here')")
+        == "still here\n"
+    )
+    assert board.stats()["resets"] == resets
+
+
+def test_crashes_lead_to_safe_mode(board, servers) -> None:
+    provision(board, servers, "def setup(client, settings):\n    return 1 / 0\n")
+    board.wait_for("reset", 3)
+    board.expect("ZeroDivisionError")
+    board.expect("Safe mode for 900 s")
+    guard = factory(board, "status()")["guard"]
+    assert guard["reset"] == "crash" and guard["crash"][0] == "ZeroDivisionError"
+    assert "app.py, line 2, in setup" in guard["crash"][1]
+    # Power ends it.
+    board.run("import os; os.remove('/app.py')")
+    board.kill()
+    board.start()
+    servers.said.wait_for("registered " + ENDPOINT, 60)
+
+
+def test_hangs(board, servers) -> None:
+    provision(
+        board,
+        servers,
+        "def setup(client, settings):\n    pass\ndef turn(client):\n    while True: pass\n",
+    )
+    board.wait_for("reset", timeout=120)
+    board.wait_for("reset", 2, timeout=120)
+    board.wait_for("reset", 3, timeout=120)
+    board.expect("Safe mode for 900 s")
+    guard = factory(board, "status()")["guard"]
+    assert guard["reset"] == "watchdog" and guard["crash"] is None
+
+
+FLOOD = b"\x03\x01\x04\x05A\x01\x02\r\x03\x04" + b"print('ow' + 'ned')\r\x04\x03" * 3
+
+
+def test_locked(board, servers, flash) -> None:
+    provision(board, servers, APP)
+    servers.said.wait_for("registered " + ENDPOINT, 60)
+    break_in(board)
+    assert factory(board, "lock()")["ok"]
+    board.kill()
+    assert SECRET.encode() in flash.read_bytes()
+    board.start(send=FLOOD * 50)
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        board.send(FLOOD)
+        time.sleep(0.02)  # a flood, not a queue that grows without end
+    servers.said.wait_for("registered " + ENDPOINT, 60)
+    for word in (b">>>", b"raw REPL", b"owned", b"KeyboardInterrupt"):
+        assert word not in bytes(board.output)
+    board.send(b"\rstatus\r")
+    assert json.loads(board.expect(r"\{.*\}\r\n")[0])["locked"]
+    board.send(b"unlock and wipe\r")
+    board.expect(r'\{"ok": true\}', 120)
+    board.wait_for("reset", timeout=60)
+    status = factory(board, "status()")
+    assert not status["locked"] and status["endpoint"] is None
+    board.kill()
+    assert SECRET.encode() not in flash.read_bytes()
