@@ -97,21 +97,16 @@ class Link:
                 self._nic.connect()
                 self._enter(_JOINING, now)
         elif self._state == _JOINING:
-            if self._connected():
+            if self._nic.isconnected():
                 self._enter(_UP, now)
             elif for_ms >= _JOIN_MS:
                 raise OSError(110)  # ETIMEDOUT
-        elif not self._connected():
+        elif not self._nic.isconnected():
             if for_ms >= _STEADY_MS:
                 self._backoff.reset()
             raise OSError(113)  # EHOSTUNREACH
         elif for_ms >= _STEADY_MS:
             self._since = now - _STEADY_MS & _MASK  # a difference of times tells six days
-
-    def _connected(self):
-        if self._uart:
-            self._nic.poll()
-        return self._nic.isconnected()
 
     def _start(self, now):
         values = self._values
@@ -187,7 +182,11 @@ class Link:
         }
         flow = machine.UART.RTS * ("rts" in pins) | machine.UART.CTS * ("cts" in pins)
         baud = values.get("baud", 115200)
-        return machine.UART(values["uart"], baudrate=baud, rxbuf=1024, flow=flow, **pins)
+        # PPP takes what comes by the UART's interrupt, which must not find it sending: hence a tx
+        # buffer for a whole datagram. And hence nothing here calls PPP.poll().
+        return machine.UART(
+            values["uart"], baudrate=baud, rxbuf=2048, txbuf=2048, flow=flow, **pins
+        )
 
     def _script(self):
         # [send, expect, s]. Without anything to expect, the time is let pass.

@@ -93,9 +93,6 @@ class Nic:
     def isconnected(self):
         return self.up
 
-    def poll(self):
-        pass
-
     def __del__(self):
         self.calls.append(("del",))
 

@@ -194,7 +194,8 @@ def test_modem():
     assert uart.number == 1
     assert uart.args == {
         "baudrate": 115200,
-        "rxbuf": 1024,
+        "rxbuf": 2048,
+        "txbuf": 2048,
         "flow": 0,
         "tx": "pin 4",
         "rx": "pin 5",
