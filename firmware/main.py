@@ -15,6 +15,7 @@ from ucoap.engine import diff
 
 _HELD = const(100)  # ticks of the button
 _CLOCK_MS = const(30000)  # that the client waits for the clock
+_LAST_WORDS_MS = const(500)  # for the answer to a server to leave the chip
 _CERTIFICATE = const(2)  # Security Mode (/0/x/2)
 
 # What the LED says after an event.
@@ -129,7 +130,7 @@ class _Board:
         device = {
             2: port.serial_number(),
             3: port.version(),
-            4: lambda: guard.reset(ASKED),
+            4: self._reboot,
             11: {0: guard.error_code()},
         }
         client = self._client = lwm2m.Client(
@@ -178,6 +179,10 @@ class _Board:
                 self._pause()
             if turn:
                 turn(client)
+
+    def _reboot(self):
+        time.sleep_ms(_LAST_WORDS_MS)
+        self._guard.reset(ASKED)
 
     def _has_time(self, now, values):
         # Whether the clock is set, or not needed, or nobody tells the time: then those accounts

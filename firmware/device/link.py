@@ -17,7 +17,6 @@ _UP = const(3)
 _MAX_WAIT = const(300)  # s
 _JOIN_MS = const(60000)  # to get an address
 _STEADY_MS = const(60000)
-_STEP_MS = const(1000)
 
 # What a modem says where a step of the chat fails.
 _FAILURES = (b"ERROR", b"NO CARRIER", b"NO DIALTONE", b"BUSY")
