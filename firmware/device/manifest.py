@@ -6,6 +6,7 @@ require("lwm2m-store")
 package(
     "device",
     files=(
+        "area.py",
         "clock.py",
         "factory.py",
         "guard.py",

@@ -241,7 +241,12 @@ function makeMachine(before) {
     now.reason = old.reason;
     now.scratchData.set(old.scratchData);
   }
-  mcu.peripherals[WATCHDOG].onWatchdogTrigger = () => { resetting = true; };
+  const dog = mcu.peripherals[WATCHDOG];
+  dog.onWatchdogTrigger = () => { // its alarm would go off again and again
+    resetting = true;
+    dog.alarm.enable = false;
+    dog.timer.enable = false;
+  };
   const usb = new USBCDC(mcu.usbCtrl);
   usb.onDeviceConnected = () => tell({ event: 'usb' });
   usb.onSerialData = (data) => ports[0].socket.write(Buffer.from(data));
