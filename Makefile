@@ -15,7 +15,7 @@ export MICROPYTHON
 build = $(PYTHON) tools/build_unix.py --for "$(job)"
 venv = build/venv/bin/python
 
-.PHONY: help build run test check interop firmware test-board bench size clean distclean
+.PHONY: help build run test check interop firmware bundle flash test-board bench size clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -44,6 +44,14 @@ interop: ## tests with Leshan, which Maven fetches, and with libcoap
 
 firmware: ## BOARD='s image, in build/firmware; ROLE= is one of firmware/manifests, client if none is given
 	@$(PYTHON) tools/build_firmware.py $(BOARD) --role $(or $(ROLE),client) --for "$(job)"
+
+bundle: ## what turns stock MicroPython into a device, in build/bundle: a mip package and file systems; ROLE=, minimal if none is given
+	@$(PYTHON) tools/testenv.py --for "$(job)"
+	@$(venv) tools/bundle.py --role $(or $(ROLE),minimal) --for "$(job)"
+
+flash: ## write BOARD='s image over PORT=, or with IMAGE= stock MicroPython and the bundle in one go; DRIVE= of a Pico, ROLE=
+	@$(PYTHON) tools/testenv.py --for "$(job)"
+	@$(venv) tools/flash_board.py $(BOARD) --for "$(job)" $(if $(PORT),--port "$(PORT)") $(if $(DRIVE),--drive "$(DRIVE)") $(if $(IMAGE),--image "$(IMAGE)") $(if $(ROLE),--role $(ROLE))
 
 test-board: ## tests of the RP2040 image on an emulated board, for which they need Node and npm
 	@$(build) --venv

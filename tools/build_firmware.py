@@ -100,7 +100,10 @@ def _config(board: str, role: str, libraries: str) -> str:
 
 def _rp2(board: str, role: str, state: str, config: str) -> str:
     """Compile with cmake, and put the image together."""
-    out = folder(board, role)
+    return _compile_rp2(folder(board, role), BOARDS / board, _manifest(board, role), state, config)
+
+
+def _compile_rp2(out: Path, board: Path, manifest: Path, state: str, config: str) -> str:
     objects = out / "obj"
     log = BUILD / "log" / f"firmware-{out.name}.log"
     # As in build_unix: it is there only while no build is at work in the tree.
@@ -117,9 +120,9 @@ def _rp2(board: str, role: str, state: str, config: str) -> str:
         f"-S{SOURCE / 'ports' / 'rp2'}",
         f"-B{objects}",
         "-DPICO_NO_PICOTOOL=1",
-        f"-DMICROPY_BOARD={board}",
-        f"-DMICROPY_BOARD_DIR={BOARDS / board}",
-        f"-DMICROPY_FROZEN_MANIFEST={_manifest(board, role)}",
+        f"-DMICROPY_BOARD={board.name}",
+        f"-DMICROPY_BOARD_DIR={board}",
+        f"-DMICROPY_FROZEN_MANIFEST={manifest}",
         f"-DPython3_EXECUTABLE={sys.executable}",
     ]
     steps.run(configure, log, env=env)
@@ -223,6 +226,26 @@ def build(board: str, role: str, job: str) -> Path:
             )
             todo.run()
     return path
+
+
+def build_stock(board: Path, job: str) -> Path:
+    """Build an image with nothing of this project in it, for tests; board: a folder as boards/ has."""
+    build("RPI_PICO_LWM2M", "client", job)  # its sources are what this one needs too
+    out = BUILD / "firmware" / board.name
+    files = sorted(path for path in board.iterdir() if path.is_file())
+    state = sources.digest(sources.source_id(), sources.rp2_id(), *files, Path(__file__))
+    stamp = out / "stamp"
+    with steps.locked("build"):
+        if not stamp.exists() or stamp.read_text() != state:
+            out.mkdir(parents=True, exist_ok=True)
+            todo = steps.Steps()
+            manifest = board / "manifest.py"
+            todo.add(
+                f"Compiling {board.name}",
+                lambda: _compile_rp2(out, board, manifest, state, state),
+            )
+            todo.run()
+    return out / "firmware.uf2"
 
 
 def main() -> None:

@@ -133,16 +133,18 @@ def _compiles(*options: str) -> bool:
     return subprocess.run(gcc, input=program, capture_output=True).returncode == 0
 
 
-def _missing(variants: Sequence[str], fetch: bool, source: bool) -> Dict[str, str]:
+def _missing(
+    variants: Sequence[str], fetch: bool, source: bool, compiler: bool
+) -> Dict[str, str]:
     """What the build needs that is not there, each with what installs it."""
-    names = ["gcc", "make"] + ["git"] * source + ["apt-get"] * fetch
+    names = ["gcc", "make"] * compiler + ["git"] * source + ["apt-get"] * fetch
     missing = steps.missing_programs(names)
     if "apt-get" in missing:
         missing["apt-get"] = (
             "only Debian has it; elsewhere give a checkout of MicroPython 1.29 or newer with "
             "make MICROPYTHON=/path …"
         )
-    if "gcc" not in missing:
+    if compiler and "gcc" not in missing:
         if not _compiles():
             missing["a C library to compile with"] = "apt-get install libc6-dev"
         elif "bench32" in variants and not _compiles("-m32"):
@@ -155,6 +157,7 @@ def build(
     job: str,  # whose name the sentences say
     venv: bool = False,  # build/venv too
     also: Sequence[str] = (),  # programs that the job will need later
+    mpy_cross: bool = True,  # False: MicroPython's sources alone, for which nothing is compiled
 ) -> None:
     """Build what is not up to date, with a line for each step; ends with a sentence if it cannot."""
     if re.search(r"\s", str(ROOT)):
@@ -162,14 +165,15 @@ def build(
     with steps.locked("build"):
         upstream = sources.checkout()
         source = sources.ready(upstream)
-        programs = [_MPY_CROSS, *(VARIANTS[name] for name in variants)]
+        programs = [_MPY_CROSS] * mpy_cross + [VARIANTS[name] for name in variants]
         if source:
             programs = [program for program in programs if not _is_current(program)]
         fetch = not upstream and not source and sources.cached(sources.UNIX) is None
 
         missing = steps.missing_programs(also)
-        if programs:
-            missing.update(_missing(variants, fetch, source=not upstream and not source))
+        if programs or not source:
+            own = not upstream and not source
+            missing.update(_missing(variants, fetch, source=own, compiler=bool(programs)))
         if venv:
             missing.update(testenv.missing())
         steps.refuse_if_missing(job, missing)

@@ -43,7 +43,7 @@ class Module:
 
 def _manifestfile() -> ModuleType:
     path = SOURCE / "tools" / "manifestfile.py"
-    if not path.exists() or not MPY_CROSS.exists():
+    if not path.exists():
         raise StageError("MicroPython is not built yet: run make build first.")
     spec = importlib.util.spec_from_file_location("manifestfile", path)
     module = importlib.util.module_from_spec(spec)
@@ -82,12 +82,16 @@ def modules(manifest: Path, port: str = "unix") -> List[Module]:
     ]
 
 
-def compile_module(source: Path, module: Module, out: Path) -> Path:
+def compile_module(
+    source: Path, module: Module, out: Path, compiler: Path = MPY_CROSS
+) -> Path:
     """Compile a staged source to out/<target>, as .mpy."""
+    if not compiler.exists():
+        raise StageError("MicroPython is not built yet: run make build first.")
     mpy = (out / module.target).with_suffix(".mpy")
     mpy.parent.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [MPY_CROSS, f"-O{module.opt}", "-s", module.target, "-o", mpy, source],
+        [compiler, f"-O{module.opt}", "-s", module.target, "-o", mpy, source],
         capture_output=True,
         text=True,
     )
@@ -114,8 +118,10 @@ def stage(role: str) -> Tuple[Path, Path]:
     folder = BUILD / "stage" / role
     src, mpy, stamp = folder / "src", folder / "mpy", folder / "stamp"
     listed = modules(manifest)
-    compiler = MPY_CROSS.stat()
-    state = hashlib.sha256(f"{compiler.st_size} {compiler.st_mtime_ns}".encode())
+    state = hashlib.sha256()
+    if MPY_CROSS.exists():
+        compiler = MPY_CROSS.stat()
+        state.update(f"{compiler.st_size} {compiler.st_mtime_ns}".encode())
     for module in listed:
         state.update(f"{module.target} {module.opt} {module.metadata}\n".encode())
         state.update(module.source.read_bytes())

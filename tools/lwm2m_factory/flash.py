@@ -2,69 +2,61 @@
 
 import importlib.util
 import os
-import struct
+import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
-from typing import List, Optional
+from typing import Callable, List, Optional
 
-from . import FactoryError
+from . import FactoryError, firmware
 from .board import restart_in_boot_loader
 
-_UF2_MAGIC = 0x0A324655, 0x9E5D5157, 0x0AB16F30
-_UF2_HAS_FAMILY = 0x2000
-_RP2040 = 0xE48BFF56
 _INFO = "INFO_UF2.TXT"  # on a boot loader's drive
 _DRIVE_S = 15  # until a board in its boot loader shows as a drive
 
-# Espressif's chips by the number in their images: name, and where the ROM looks for the image.
-_CHIPS = {
-    0: ("esp32", 0x1000),
-    2: ("esp32s2", 0x1000),
-    5: ("esp32c3", 0),
-    9: ("esp32s3", 0),
-    12: ("esp32c2", 0),
-    13: ("esp32c6", 0),
-    16: ("esp32h2", 0),
-    18: ("esp32p4", 0x2000),
-    23: ("esp32c5", 0x2000),
-}
+_FLASH_SIZE = re.compile(r"Detected flash size: (\d+)(K|M)B")
+
+# Makes the file system of a stock image: its bytes, and what its port programs at once.
+Files = Callable[[int, int], bytes]
 
 
-def flash(image: Path, port: Optional[str], drive: Optional[Path], erase: bool) -> str:
-    """Flash an image; which way is seen from the file. Returns a sentence."""
-    try:
-        data = image.read_bytes()
-    except OSError as e:
-        raise FactoryError(f"{image} cannot be read: {e.strerror}.") from None
-    if image.suffix.lower() == ".uf2":
+def flash(
+    image: Path,
+    port: Optional[str],
+    drive: Optional[Path],
+    erase: bool,
+    files: Optional[Files] = None,
+) -> str:
+    """Flash an image; which way is seen from the file. Returns a sentence.
+
+    files: for an image of stock MicroPython, its file system, which is written with it.
+    """
+    data = read(image)
+    about = firmware.stock(image, data) if files else None
+    if firmware.is_uf2(image):
         if erase:
             raise FactoryError(
                 "--erase is for ESP32: a UF2 leaves the rest of the flash as it is."
             )
-        check_uf2(image, data)
+        firmware.check_uf2(image, data)
+        if about:
+            made = files(about.size, about.program)
+            data = firmware.with_files(image, data, about, made)
         return copy_uf2(image, data, port, drive)
-    return write_esp(image, data, port, erase)
+    return write_esp(image, data, port, erase, about, files)
+
+
+def read(image: Path) -> bytes:
+    """An image's bytes."""
+    try:
+        return image.read_bytes()
+    except OSError as e:
+        raise FactoryError(f"{image} cannot be read: {e.strerror}.") from None
 
 
 # UF2.
-
-
-def check_uf2(path: Path, data: bytes) -> None:
-    """FactoryError where it is no whole UF2 for an RP2040."""
-    count = len(data) // 512
-    if not data or len(data) % 512:
-        raise FactoryError(f"{path} is no whole UF2: its size is no multiple of 512 bytes.")
-    for number in range(count):
-        block = data[512 * number : 512 * number + 512]
-        first, second, flags, _, _, place, total, family = struct.unpack("<8I", block[:32])
-        if (first, second, *struct.unpack("<I", block[-4:])) != _UF2_MAGIC:
-            raise FactoryError(f"{path} is no UF2: block {number} lacks its marks.")
-        if flags & _UF2_HAS_FAMILY and family != _RP2040:
-            raise FactoryError(f"{path} is for another chip than the RP2040.")
-        if place != number or total != count:
-            raise FactoryError(f"{path} is not whole: block {number} says {place} of {total}.")
 
 
 def drives() -> List[Path]:
@@ -124,21 +116,53 @@ def copy_uf2(image: Path, data: bytes, port: Optional[str], drive: Optional[Path
 # ESP32.
 
 
-def write_esp(image: Path, data: bytes, port: Optional[str], erase: bool) -> str:
-    if len(data) < 24 or data[0] != 0xE9:
-        raise FactoryError(f"{image} is neither a UF2 nor an image for an ESP32 (it lacks 0xE9).")
-    number = struct.unpack("<H", data[12:14])[0]
-    if number not in _CHIPS:
-        raise FactoryError(f"{image} is for a chip that this tool does not know ({number}).")
-    chip, place = _CHIPS[number]
+def write_esp(
+    image: Path,
+    data: bytes,
+    port: Optional[str],
+    erase: bool,
+    about: Optional[firmware.Stock] = None,
+    files: Optional[Files] = None,
+) -> str:
+    chip, place = firmware.esp_chip(image, data)
     if port is None:
         raise FactoryError("Name the port of the ESP32 with --port.")
     if importlib.util.find_spec("esptool") is None:
         raise FactoryError("esptool is not installed: it needs Python 3.10 or newer.")
-    command = [sys.executable, "-m", "esptool", "--chip", chip, "--port", port]
-    command += ["--baud", "460800", "write-flash"] + ["--erase-all"] * erase
+    with tempfile.TemporaryDirectory() as folder:
+        parts = [hex(place), str(image)]
+        if about and files:
+            size = about.size
+            if size is None:
+                size = _flash_size(chip, port) - about.start
+                if size < 16 * firmware.BLOCK:
+                    raise FactoryError(f"The flash at {port} has no room for files behind {image}.")
+            made = Path(folder) / "files.bin"
+            made.write_bytes(files(size, about.program))
+            parts += [hex(about.start), str(made)]
+        _esptool(
+            chip,
+            port,
+            f"flash {image.name}",
+            *["--baud", "460800", "write-flash"],
+            *["--erase-all"] * erase,
+            *parts,
+        )
+    behind = f", its files from {about.start:#x} on" if about else ""
+    return f"{image.name} is on the {chip} at {port}, from {place:#x} on{behind}, and was verified."
+
+
+def _flash_size(chip: str, port: str) -> int:
+    # What the chip tells, as MicroPython's start asks it too: littlefs wants to know it exactly.
+    found = _FLASH_SIZE.search(_esptool(chip, port, "ask for the size of the flash", "flash-id"))
+    if not found:
+        raise FactoryError(f"The flash of the {chip} at {port} does not tell its size.")
+    return int(found[1]) << (20 if found[2] == "M" else 10)
+
+
+def _esptool(chip: str, port: str, what: str, *args: str) -> str:
     done = subprocess.run(
-        [*command, hex(place), str(image)],
+        [sys.executable, "-m", "esptool", "--chip", chip, "--port", port, *args],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -151,7 +175,7 @@ def write_esp(image: Path, data: bytes, port: Optional[str], erase: bool) -> str
             (line for line in lines if "error" in line.lower()), (lines or ["nothing"])[-1]
         )
         raise FactoryError(
-            f"esptool could not flash {image.name} over {port} («{said}»): is it the {chip}'s "
+            f"esptool could not {what} over {port} («{said}»): is it the {chip}'s "
             "port, and free? Hold BOOT while it connects, if the board has no auto-reset."
         )
-    return f"{image.name} is on the {chip} at {port}, from {place:#x} on, and was verified."
+    return done.stdout

@@ -1,0 +1,236 @@
+"""What a firmware file is for: its chip, its version, and where MicroPython's file system will lie.
+
+An RP2040's file is a UF2, an ESP32's the .bin with boot loader, partition table and application.
+"""
+
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Tuple
+
+from . import FactoryError
+
+BLOCK = 4096  # what flash erases at once, and littlefs's block
+
+_UF2 = struct.Struct("<8I")
+_UF2_MAGIC = 0x0A324655, 0x9E5D5157, 0x0AB16F30
+_UF2_HAS_FAMILY = 0x2000
+_UF2_PAGE = 256  # data of a block
+_RP2040 = 0xE48BFF56
+_XIP = 0x10000000  # where an RP2040 sees its flash
+
+# The SDK's binary information (pico/binary_info): pointers to entries, found by these marks.
+_BI_MARKS = 0x7188EBF2, 0xE71AA390
+_BI_IN = 1024  # bytes from the start of the image
+_BI_BLOCK_DEVICE = 7
+
+# Espressif's chips by the number in their images: name, and where the ROM looks for the image.
+CHIPS = {
+    0: ("esp32", 0x1000),
+    2: ("esp32s2", 0x1000),
+    5: ("esp32c3", 0),
+    9: ("esp32s3", 0),
+    12: ("esp32c2", 0),
+    13: ("esp32c6", 0),
+    16: ("esp32h2", 0),
+    18: ("esp32p4", 0x2000),
+    23: ("esp32c5", 0x2000),
+}
+_ESP_TABLE = 0x8000  # address of the partition table
+_ESP_PARTITION = struct.Struct("<2sBBII16sI")
+
+_OLDEST = 1, 25  # has DTLS, and loads the bundle's .mpy files
+_PSK = 1, 29
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What there is to know of an image of stock MicroPython."""
+
+    chip: str  # as board.json's "mcu" has it: rp2040, esp32, …
+    version: Tuple[int, int]
+    start: int  # of the file system, from the beginning of the flash
+    size: Optional[int]  # its bytes; None where it ends with the flash
+
+    @property
+    def program(self) -> int:
+        """What the port programs at once, for littlefs."""
+        return 256 if self.chip == "rp2040" else 32
+
+    @property
+    def lacks(self) -> Optional[str]:
+        """A sentence of what it cannot do, if it is old."""
+        if self.version >= _PSK:
+            return None
+        return (
+            "This is MicroPython %d.%d: pre-shared keys need 1.29. Certificates, and servers without "
+            "DTLS, work." % self.version
+        )
+
+
+def stock(path: Path, data: bytes) -> Stock:
+    """What a stock image is; FactoryError where it is none that can carry the bundle."""
+    if is_uf2(path):
+        check_uf2(path, data)
+        chip, memory = "rp2040", _memory(data)
+        start, size = _rp2_storage(path, memory)
+        data = bytes(memory)
+    else:
+        chip, place = esp_chip(path, data)
+        start, size = _esp_storage(path, data, place)
+    banner = re.search(rb"MicroPython v?(\d+)\.(\d+)[^\0]{0,40} on \d{4}-\d\d-\d\d", data)
+    if not banner:
+        raise FactoryError(f"{path} has no MicroPython in it that tells its version.")
+    if b"(LwM2M) with " in data:
+        raise FactoryError(
+            f"{path} is an image of this project: it has all that the bundle has. Flash it alone."
+        )
+    version = int(banner[1]), int(banner[2])
+    if version < _OLDEST:
+        raise FactoryError(
+            "%s is MicroPython %d.%d: the bundle needs 1.25 or newer, and pre-shared keys 1.29."
+            % (path, *version)
+        )
+    if b"getaddrinfo" not in data:
+        raise FactoryError(
+            f"{path} has no network, so that nothing of LwM2M can run on it. For a Raspberry Pi Pico "
+            "without W there is this project's own image, RPI_PICO_LWM2M."
+        )
+    return Stock(chip, version, start, size)
+
+
+# UF2.
+
+
+def is_uf2(path: Path) -> bool:
+    return path.suffix.lower() == ".uf2"
+
+
+def check_uf2(path: Path, data: bytes) -> None:
+    """FactoryError where it is no whole UF2 for an RP2040."""
+    count = len(data) // 512
+    if not data or len(data) % 512:
+        raise FactoryError(f"{path} is no whole UF2: its size is no multiple of 512 bytes.")
+    for number in range(count):
+        block = data[512 * number : 512 * number + 512]
+        first, second, flags, _, _, place, total, family = _UF2.unpack(block[:32])
+        if (first, second, *struct.unpack("<I", block[-4:])) != _UF2_MAGIC:
+            raise FactoryError(f"{path} is no UF2: block {number} lacks its marks.")
+        if flags & _UF2_HAS_FAMILY and family != _RP2040:
+            raise FactoryError(f"{path} is for another chip than the RP2040.")
+        if place != number or total != count:
+            raise FactoryError(f"{path} is not whole: block {number} says {place} of {total}.")
+
+
+def uf2(parts: List[Tuple[int, bytes]]) -> bytes:
+    """A UF2 for an RP2040: addresses from the beginning of the flash, and what to have there.
+
+    It is one file for all parts, as the boot loader restarts after the last block of a file.
+    """
+    pages = [
+        (_XIP + start + at, data[at : at + _UF2_PAGE].ljust(_UF2_PAGE, b"\xff"))
+        for start, data in parts
+        for at in range(0, len(data), _UF2_PAGE)
+    ]
+    out = bytearray()
+    for number, (address, page) in enumerate(pages):
+        head = (*_UF2_MAGIC[:2], _UF2_HAS_FAMILY, address, _UF2_PAGE, number, len(pages), _RP2040)
+        out += (_UF2.pack(*head) + page).ljust(508, b"\0") + struct.pack("<I", _UF2_MAGIC[2])
+    return bytes(out)
+
+
+def with_files(path: Path, data: bytes, about: Stock, files: bytes) -> bytes:
+    """One UF2 of a stock UF2 and of its file system."""
+    pages: Dict[int, bytes] = dict(_pages(data))
+    if max(pages) + _UF2_PAGE > about.start:
+        raise FactoryError(f"{path} says that its file system begins where its program is.")
+    # What lies together is one part: the boot loader erases by sectors, so these are filled up.
+    sectors = sorted({address // BLOCK for address in pages})
+    blank = b"\xff" * _UF2_PAGE
+    parts = [
+        (
+            sector * BLOCK,
+            b"".join(
+                pages.get(sector * BLOCK + at, blank).ljust(_UF2_PAGE, b"\xff")
+                for at in range(0, BLOCK, _UF2_PAGE)
+            ),
+        )
+        for sector in sectors
+    ]
+    return uf2([*parts, (about.start, files)])
+
+
+def _pages(data: bytes) -> Iterator[Tuple[int, bytes]]:
+    # Address from the beginning of the flash, and data, of a UF2's blocks.
+    for at in range(0, len(data), 512):
+        address, size = struct.unpack_from("<2I", data, at + 12)
+        yield address - _XIP, data[at + 32 : at + 32 + size]
+
+
+def _memory(data: bytes) -> bytearray:
+    # The flash up to the last byte of a UF2.
+    memory = bytearray()
+    for address, page in _pages(data):
+        if not 0 <= address < 1 << 24:
+            continue
+        memory += b"\xff" * (address + len(page) - len(memory))
+        memory[address : address + len(page)] = page
+    return memory
+
+
+def _rp2_storage(path: Path, memory: bytes) -> Tuple[int, int]:
+    # As the image says it, in what picotool reads too.
+    def words(address: int, count: int) -> Tuple[int, ...]:
+        return struct.unpack_from(f"<{count}I", memory, address - _XIP)
+
+    try:
+        for at in range(_XIP, _XIP + _BI_IN, 4):
+            first, start, end, _, last = words(at, 5)
+            if (first, last) == _BI_MARKS:
+                break
+        else:
+            raise ValueError
+        for entry in words(start, (end - start) // 4):
+            if words(entry, 1)[0] & 0xFFFF == _BI_BLOCK_DEVICE:
+                _, name, address, size = words(entry, 4)
+                name -= _XIP
+                if memory[name : name + 12] == b"MicroPython\0":
+                    return address - _XIP, size
+    except (struct.error, ValueError):
+        pass
+    raise FactoryError(f"{path} does not tell where its file system lies: is it MicroPython's?")
+
+
+# ESP32.
+
+
+def esp_chip(path: Path, data: bytes) -> Tuple[str, int]:
+    """The chip that an image is for, and the address that it is written to."""
+    if len(data) < 24 or data[0] != 0xE9:
+        raise FactoryError(f"{path} is neither a UF2 nor an image for an ESP32 (it lacks 0xE9).")
+    number = struct.unpack("<H", data[12:14])[0]
+    if number not in CHIPS:
+        raise FactoryError(f"{path} is for a chip that this tool does not know ({number}).")
+    return CHIPS[number]
+
+
+def _esp_storage(path: Path, data: bytes, place: int) -> Tuple[int, Optional[int]]:
+    # As MicroPython's start has it (ports/esp32/main.c): the partition "vfs", or else what is left of
+    # the flash behind the last partition.
+    end = 0
+    for at in range(_ESP_TABLE - place, len(data) - 32, 32):
+        magic, _, _, offset, size, label, _ = _ESP_PARTITION.unpack_from(data, at)
+        if magic != b"\xaa\x50":
+            break
+        label = label.rstrip(b"\0")
+        if label == b"vfs":
+            return offset, size
+        if label == b"ffat":
+            raise FactoryError(f"{path} keeps its files in FAT: take an image without TinyUF2.")
+        end = max(end, offset + size)
+    if not end:
+        raise FactoryError(
+            f"{path} has no partition table: take the whole image, .bin, and not .app-bin."
+        )
+    return end, None
