@@ -32,7 +32,7 @@ class Flash:
     def ioctl(self, op, arg):
         return {4: BLOCKS, 5: 4096}.get(op, 0)
 flash = Flash(sys.argv[1])
-folders = [(name, vfs.VfsPosix(path)) for name, path in zip(("/lib", "/rom"), sys.argv[2:])]
+folders = [(name, vfs.VfsPosix(path)) for name, path in zip(("/rom", "/lib"), sys.argv[2:])]
 try:
     files = vfs.VfsLfs2(flash, progsize=256)
 except OSError:
@@ -66,7 +66,8 @@ class PtyBoard:
     """A board. port: a link to its pseudo-terminal while it is plugged in.
 
     main: the program that it runs; it prints ">>> " when it may be spoken to.
-    ours: False leaves this project's library out, as on a board with other firmware.
+    ours: False leaves this project's library out, as on a board with other firmware; then /lib is a
+    folder of its flash.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class PtyBoard:
     # --- Power
 
     def _command(self, code: str) -> "list[str]":
-        lib = _library() if self._ours else self.folder / "rom"
+        lib = [str(_library())] if self._ours else []
         path = self.folder / ("boot.py" if code == self._main else "run.py")
         path.write_text(_BOOT.replace("END", code))
         options = ["-i"] if code == self._main else []
@@ -114,8 +115,8 @@ class PtyBoard:
             *options,
             str(path),
             str(self.flash),
-            str(lib),
             str(self.folder / "rom"),
+            *lib,
         ]
 
     def power_on(self) -> None:

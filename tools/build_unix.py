@@ -133,9 +133,7 @@ def _compiles(*options: str) -> bool:
     return subprocess.run(gcc, input=program, capture_output=True).returncode == 0
 
 
-def _missing(
-    variants: Sequence[str], fetch: bool, source: bool, compiler: bool
-) -> Dict[str, str]:
+def _missing(variants: Sequence[str], fetch: bool, source: bool, compiler: bool) -> Dict[str, str]:
     """What the build needs that is not there, each with what installs it."""
     names = ["gcc", "make"] * compiler + ["git"] * source + ["apt-get"] * fetch
     missing = steps.missing_programs(names)

