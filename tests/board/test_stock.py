@@ -16,6 +16,7 @@ import pytest
 from board import Board
 from managed import Servers
 from steps import ROOT
+from test_device import break_in
 
 STOCK = Path(__file__).with_name("STOCK_PICO")
 ENDPOINT = "urn:dev:ops:32473-1"
@@ -104,7 +105,7 @@ def test_stock_image_with_the_bundle(stock, tmp_path) -> None:
         print("free heap, KB:", servers.tell("read", "/3/0/10"))
     finally:
         servers.close()
+    break_in(stock)
     done = factory("lock", "--yes")
     assert done.returncode == 1
     assert "stock MicroPython cannot be locked: flash an image of this project" in done.stderr
-    assert "Locked    no" in factory("status").stdout
