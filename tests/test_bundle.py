@@ -21,6 +21,7 @@ import stage
 import stock_images
 from conftest import micropython
 from lwm2m_factory import FactoryError, firmware, flash
+from lwm2m_factory import image as provisioning
 from pty_board import PtyBoard
 from steps import BUILD, ROOT, SOURCE
 
@@ -182,6 +183,32 @@ def test_file_system_for_a_stock_esp32(minimal, tmp_path) -> None:
 def test_too_little_room(minimal) -> None:
     with pytest.raises(bundle.BundleError, match="does not fit in 64 KB"):
         bundle.file_system(minimal / "board", 0x10000, 256)
+
+
+INSTALL = """\
+import device.factory
+os.mkdir("/lwm2m-store")
+with open("/lwm2m-store/new", "wb") as f: f.write(%r)
+device.factory.install("/lwm2m-store/new", %r)
+"""
+
+
+@pytest.mark.parametrize("role", ["minimal", "client"])
+def test_bootstrap_account_needs_the_role(role, tmp_path) -> None:
+    account = {0: "coap://bs", 1: True, 2: 3, 3: b"", 4: b"", 5: b""}
+    data = provisioning.pack("device", {0: {0: account}}, {"network": {"type": "none"}})
+    size = 512 * 1024
+    image = tmp_path / "files.bin"
+    image.write_bytes(bundle.file_system(bundle.make(role) / "board", size, 32))
+    code = INSTALL % (data, hashlib.sha256(data).hexdigest())
+    answer = json.loads(on_unix(image, 0, size, "", code)[0])
+    if role == "minimal":
+        assert answer == {
+            "ok": False,
+            "error": "there is a bootstrap server account only, and no package lwm2m-bootstrap here",
+        }
+    else:
+        assert answer["ok"] and answer["endpoint"] == "device"
 
 
 # --- With a stock image

