@@ -112,6 +112,8 @@ def _compile_rp2(out: Path, board: Path, manifest: Path, state: str, config: str
         shutil.rmtree(objects, ignore_errors=True)
     marker.unlink(missing_ok=True)
     (objects / "frozen_content.c").unlink(missing_ok=True)
+    # They are compiled anew by their sources' times only, not where a manifest's version changes.
+    shutil.rmtree(objects / "frozen_mpy", ignore_errors=True)
     env = {**sources.environment(), "MICROPY_MPYCROSS": str(steps.MPY_CROSS)}
     configure = [
         "cmake",

@@ -96,8 +96,10 @@ def _compile(program: Program) -> None:
         shutil.rmtree(objects, ignore_errors=True)
     objects.mkdir(parents=True, exist_ok=True)
     config.unlink(missing_ok=True)
-    # makemanifest.py compares times only and would not see that a module has been taken out.
+    # makemanifest.py compares times only and would not see that a module has been taken out, or that
+    # a manifest gives another version.
     (objects / "frozen_content.c").unlink(missing_ok=True)
+    shutil.rmtree(objects / "frozen_mpy", ignore_errors=True)
     command = [
         "make",
         f"-j{len(os.sched_getaffinity(0))}",
