@@ -50,7 +50,7 @@ def test_roles() -> None:
 def test_bundle_is_what_the_manifests_list(role) -> None:
     out = bundle.make(role)
     listed = {module.target for module in stage.modules(stage.ROLES / f"{role}.py")}
-    listed |= {module.target for module in stage.modules(ROOT / "lib/lwm2m-dtls/manifest.py")}
+    listed |= {module.target for module in stage.modules(ROOT / "lib/lwm2m-x509/manifest.py")}
     listed |= {module.target for module in stage.modules(ROOT / "lib/lwm2m-store/manifest.py")}
     # The area is of this project's images only.
     device = {path.name for path in (ROOT / "firmware/device").glob("*.py")}

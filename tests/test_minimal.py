@@ -1,7 +1,18 @@
-"""A client without lwm2m-bootstrap and lwm2m-observe: accounts of the factory, and smaller."""
+"""A client without lwm2m-bootstrap and lwm2m-observe: accounts of the factory, and smaller; and what
+an image of role minimal has beside it: pre-shared keys, but no certificates.
+"""
+
+import os
+import subprocess
+import sys
 
 import pytest
-from conftest import lib_dir, micropython
+import stage
+from conftest import MICROPYTHON, ROOT, UNIT, lib_dir, micropython
+from managed import Lines, free_ports
+
+sys.path.append(str(UNIT))
+import dtls_certs
 
 FACTORY = """
 import lwm2m
@@ -80,3 +91,81 @@ def test_smaller():
         return sum(path.stat().st_size for path in folder.glob("*.mpy"))
 
     assert size(client) - size(minimal) > 4000
+
+
+# --- An image of role minimal
+
+SECURE = """
+import lwm2m
+import sys
+
+def on_event(event):
+    if event.type in (lwm2m.EVENT_REG_REGISTERED, lwm2m.EVENT_REG_FAILED):
+        print(event.type == lwm2m.EVENT_REG_REGISTERED, event.text)
+        client.stop()
+
+client = lwm2m.Client("device-1", on_event)
+uri = "coaps://127.0.0.1:%(port)d"
+keys = {3: b"device-1", 5: b"secret of it"}
+certificates = {3: %(certificate)r, 4: %(server)r, 5: %(key)r}
+for mode in %(modes)s:
+    try:
+        client.add_server(1, uri, mode, 300, security=certificates)
+    except ValueError as e:
+        print(e)
+client.add_server(1, uri, lwm2m.SEC_PRE_SHARED_KEY, 300, security=keys)
+client.step(20)
+client.close()
+print("lwm2m.dtls" in sys.modules, "lwm2m.x509" in sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """A folder with what an image of role minimal has of ours."""
+    folder = tmp_path_factory.mktemp("image")
+    manifest = folder / "manifest.py"
+    manifest.write_text(f'include("{ROOT}/firmware/manifest.py", role="minimal")\n')
+    stage.write(stage.modules(manifest), folder / "src", folder / "mpy")
+    return folder / "mpy"
+
+
+def secure(lib, modes):
+    """What SECURE prints, with a server that has its pre-shared key. modes: those tried before it."""
+    (port,) = free_ports(1)
+    path = [str(lib_dir("mpy")), str(UNIT), ".frozen"]
+    given = '{"port": %d, "psk": {"device-1": "x:%s"}}' % (port, b"secret of it".hex())
+    server = subprocess.Popen(
+        [MICROPYTHON, ROOT / "tests" / "dtls_peer.py", "server", given],
+        env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+        stdout=subprocess.PIPE,
+    )
+    try:
+        said = Lines(server.stdout)
+        said.wait_for("ready")
+        names = ("certificate", "CLIENT"), ("server", "SERVER"), ("key", "CLIENT_KEY")
+        values = {name: getattr(dtls_certs, constant) for name, constant in names}
+        values.update(port=port, modes=modes)
+        done = micropython("-c", SECURE % values, lib=lib, timeout=60)
+        assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+        said.wait_for("registered device-1")
+    finally:
+        server.kill()
+        server.wait()
+        said.join()
+        server.stdout.close()
+    return done.stdout.splitlines()
+
+
+def test_image_has_pre_shared_keys_and_no_certificates(image):
+    assert not (image / "lwm2m" / "x509.mpy").exists()
+    assert secure(image, "(lwm2m.SEC_CERTIFICATE, lwm2m.SEC_RAW_PUBLIC_KEY)") == [
+        "4.06 Security Mode 2 is not supported",
+        "4.06 Security Mode 1 is not supported",
+        "True None",
+        "True False",
+    ]
+
+
+def test_pre_shared_keys_leave_certificates_unloaded():
+    assert secure(lib_dir("mpy"), "()") == ["True None", "True False"]

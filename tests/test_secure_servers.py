@@ -521,7 +521,7 @@ def test_without_dtls(tmp_path):
     assert done.stdout.splitlines()[0] == "[]", done.stdout + done.stderr
     bare = tmp_path / "lib"
     shutil.copytree(lib_dir("mpy", "station"), bare)
-    for name in ("dtls", "dtls_server", "sha512", "credentials"):
+    for name in ("dtls", "dtls_server", "x509", "sha512", "credentials"):
         (bare / "lwm2m" / f"{name}.mpy").unlink()
     done = micropython("-c", program, lib=bare)
     text = "ValueError coaps needs package lwm2m-dtls-server, and a tls module with DTLS"

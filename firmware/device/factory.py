@@ -196,11 +196,9 @@ def _fault(copy):
             import lwm2m.bootstrap  # noqa: F401
         except ImportError:
             return "there is a bootstrap server account only, and no package lwm2m-bootstrap here"
-    try:
-        from lwm2m.dtls import MODES
-    except ImportError:
-        MODES = (3,)
-    return inconsistency(objects, MODES, None, False)
+    from lwm2m.net import Net  # which a port without sockets does not have
+
+    return inconsistency(objects, Net.modes, None, False)
 
 
 def _open():

@@ -51,7 +51,7 @@ import lwm2m.consistency as consistency  # noqa: E402
 import lwm2m.objects as objects  # noqa: E402
 import lwm2m.store as store  # noqa: E402
 
-MODES = (0, 2, 3)  # Security Modes that devices with lwm2m-dtls can do
+MODES = (0, 2, 3)  # Security Modes that devices with lwm2m-x509 can do
 
 
 class Content(NamedTuple):

@@ -4,11 +4,12 @@
 import tls
 from micropython import const
 from ucoap.engine import diff
-from .dtls import HANDSHAKE_MS, MODES, Session, common_name, suites
+from .dtls import HANDSHAKE_MS, Session, is_supported, suites
 
 _IDLE_SCAN_MS = const(60000)
 _MIN_AGE_MS = const(5000)  # before a half-open session may make way for another one
 
+_PSK = const(0)
 _CERTIFICATE = const(2)
 _UNAVAILABLE = const(0xA3)
 _REFUSED = const(-0x3000)  # what a verify_callback returns
@@ -66,10 +67,12 @@ class Listener:
         self._context = context = tls.SSLContext(tls.PROTOCOL_DTLS_SERVER)
         names = []
         if psk is not None:
-            if 0 not in MODES:
+            if not is_supported(_PSK):
                 raise ValueError("this port has no pre-shared keys: it needs MicroPython 1.29")
-            names += suites(context, 0)
+            names += suites(context, _PSK)
         if cert is not None:
+            if not is_supported(_CERTIFICATE):
+                raise ValueError("certificates need package lwm2m-x509")
             names += suites(context, _CERTIFICATE)
             if not ca:
                 raise ValueError("certificates need the CA of the clients: give ca")
@@ -98,6 +101,8 @@ class Listener:
     def _verify(self, certificate, depth):
         if depth == 0:
             try:
+                from .x509 import common_name
+
                 self._driven.identity = common_name(bytes(certificate))
             except Exception:
                 return _REFUSED

@@ -40,9 +40,9 @@ class _Modes:
         if mode == _NO_SEC:
             return True
         try:
-            from .dtls import MODES
+            from .dtls import is_supported
 
-            return mode in MODES
+            return is_supported(mode)
         except (ImportError, AttributeError):  # no lwm2m-dtls, or a tls that cannot do DTLS
             return False
 
