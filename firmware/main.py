@@ -14,7 +14,6 @@ from micropython import const
 from ucoap.engine import diff
 
 _HELD = const(100)  # ticks of the button
-_CLOCK_MS = const(30000)  # that the client waits for the clock
 _LAST_WORDS_MS = const(500)  # for the answer to a server to leave the chip
 _CERTIFICATE = const(2)  # Security Mode (/0/x/2)
 
@@ -54,8 +53,7 @@ class _Board:
         self._client = None
         self._app = None
         self._backoff = Backoff()  # for when every server has failed
-        self._clock = None
-        self._unset = None  # ms, since when the clock is missed
+        self._clock = None  # a Clock, where an account has certificates
 
     def run(self):
         port, guard, led = self._port, self._guard, self._led
@@ -74,9 +72,12 @@ class _Board:
             led.set = port.led(values["led"])
         reserved = settings.area()
         if reserved and reserved.locked():
-            from device.lock import Console
+            try:
+                from device.lock import Console
 
-            self._console = Console(reserved, port, guard)
+                self._console = Console(reserved, port, guard)
+            except ImportError:
+                pass  # role minimal: until another image comes, it takes no commands
         if values.get("button") is not None and self._held(port.button(values["button"])):
             store = settings.store()
             store.load(copy.endpoint)
@@ -185,24 +186,20 @@ class _Board:
         self._guard.reset(ASKED)
 
     def _has_time(self, now, values):
-        # Whether the clock is set, or not needed, or nobody tells the time: then those accounts
-        # fail that need it, if there are any, and it is asked for further.
-        if self._unset is False:
-            return True
-        security = self._client.core.objects[0].instances.values()
-        if not any(account.get(2) == _CERTIFICATE for account in security):
-            return True
+        # Whether the clock need not be waited for.
         if not self._clock:
-            from device.clock import Clock
+            security = self._client.core.objects[0].instances.values()
+            if not any(account.get(2) == _CERTIFICATE for account in security):
+                return True
+            try:
+                from device.clock import Clock
+            except ImportError:
+                return True
             from lwm2m.net import address
 
             host = values.get("ntp") or "pool.ntp.org"
             self._clock = Clock(host, self._port.set_clock, self._guard.patient(address))
-            self._unset = now
-        if self._clock.poll(now):
-            self._unset = False
-            return True
-        return diff(now, self._unset) >= _CLOCK_MS
+        return not self._clock.waits(now)
 
     def _on_event(self, event):
         if event.type in _SHOWN:

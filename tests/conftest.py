@@ -30,6 +30,23 @@ def lib_dir(flavour: str, role: str = "full") -> Path:
     return src if flavour == "src" else mpy
 
 
+def image_lib(folder: Path, role: str) -> Path:
+    """A folder in that one, with what a Pico's image of that role has of ours, compiled."""
+    import stage
+
+    manifest = folder / "manifest.py"
+    board = ROOT / "boards" / "RPI_PICO_LWM2M" / "manifest.py"
+    manifest.write_text(f'include("{board}", role="{role}")\n')
+    ours = (ROOT / "lib", ROOT / "firmware")
+    listed = [
+        module
+        for module in stage.modules(manifest, "rp2")
+        if module.target != "_boot.py" and set(ours) & set(module.source.parents)
+    ]
+    stage.write(listed, folder / "src", folder / "mpy")
+    return folder / "mpy"
+
+
 def micropython(
     *args: str,
     flavour: str = "src",

@@ -121,11 +121,18 @@ def test_manifest_freezes_a_role_and_the_device(board, role, tmp_path) -> None:
     targets = [module.target for module in listed]
     assert len(targets) == len(set(targets))
     wanted = {module.target for module in stage.modules(stage.ROLES / f"{role}.py")}
-    wanted |= {"lwm2m/dtls.py", "lwm2m/store.py", "device/area.py", "_boot.py", "asyncio/core.py"}
-    if (FIRMWARE / "main.py").exists():
-        wanted.add("main.py")
+    wanted |= {"lwm2m/dtls.py", "lwm2m/store.py", "main.py", "_boot.py", "asyncio/core.py"}
     assert wanted <= set(targets)
     assert ("lwm2m/bootstrap.py" in targets) == (role == "client")
+    assert ("lwm2m/x509.py" in targets) == (role != "minimal")
+    # The device's own: certificates' clock and the lock's console are not for minimal, and the kinds
+    # of networks are those of the board.
+    absent = {"RPI_PICO_LWM2M": {"lan"}, "RPI_PICO_W_LWM2M": {"ppp"}}.get(board, set())
+    absent |= {"clock", "lock"} if role == "minimal" else set()
+    device = {path.stem for path in (FIRMWARE / "device").glob("*.py")} - {"manifest"}
+    assert {f"device/{name}.py" for name in device - absent} == {
+        target for target in targets if target.startswith("device/")
+    }
     boot = next(module.source for module in listed if module.target == "_boot.py")
     assert boot == (FIRMWARE / "rp2/_boot.py" if port == "rp2" else boot)
 

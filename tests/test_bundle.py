@@ -52,10 +52,10 @@ def test_bundle_is_what_the_manifests_list(role) -> None:
     listed = {module.target for module in stage.modules(stage.ROLES / f"{role}.py")}
     listed |= {module.target for module in stage.modules(ROOT / "lib/lwm2m-x509/manifest.py")}
     listed |= {module.target for module in stage.modules(ROOT / "lib/lwm2m-store/manifest.py")}
-    # The area is of this project's images only.
+    # The area and the lock are of this project's images only.
     device = {path.name for path in (ROOT / "firmware/device").glob("*.py")}
     listed |= {f"device/{name}" for name in device - {"manifest.py"}}
-    listed -= {"boot.py", "main.py", "device/area.py"}
+    listed -= {"boot.py", "main.py", "device/area.py", "device/lock.py"}
     wanted = {f"lib/{target[:-3]}.mpy" for target in listed} | {"boot.py", "main.py"}
     assert names(out / "board") == wanted
     # mip's package has all of that, at the same place: it puts things below /lib.

@@ -20,7 +20,7 @@ import pytest
 from lwm2m_factory import image
 from managed import Lines, Servers, free_ports
 
-from conftest import MICROPYTHON, ROOT, UNIT, lib_dir
+from conftest import MICROPYTHON, ROOT, UNIT, image_lib, lib_dir
 
 sys.path.append(str(UNIT))
 import dtls_certs
@@ -37,15 +37,16 @@ OFF, UNPROVISIONED, CONNECTING, BOOTSTRAPPING, REGISTERED, ERROR, SAFE = range(7
 class Board:
     """A board's folder, and the process that runs on it."""
 
-    def __init__(self, folder, ours=False):
+    def __init__(self, folder, ours=False, lib=None):
         self.folder = folder
+        self.lib = lib or lib_dir("mpy")
         folder.mkdir()
         if ours:
             (folder / "area").mkdir()
         self.process = self.said = None
 
     def _command(self, *args):
-        path = [str(lib_dir("mpy")), str(UNIT), ".frozen"]
+        path = [str(self.lib), str(UNIT), ".frozen"]
         script = UNIT / "firmware_process.py"
         return {
             "args": [MICROPYTHON, "-X", "heapsize=400K", script, self.folder, *args],
@@ -102,13 +103,16 @@ class Board:
         self.install({0: {0: security}}, settings)
 
     def install(self, state, settings):
+        answer = self.try_install(state, settings)
+        assert answer["ok"], answer
+
+    def try_install(self, state, settings):
         settings = {"network": {"type": "none"}, **settings}
         data = image.pack(ENDPOINT, state, settings)
         (self.folder / "lwm2m-store").mkdir(exist_ok=True)
         path = self.folder / "lwm2m-store" / "new"
         path.write_bytes(data)
-        answer = self.factory("install", str(path), hashlib.sha256(data).hexdigest())
-        assert answer["ok"], answer
+        return self.factory("install", str(path), hashlib.sha256(data).hexdigest())
 
     def app(self, text):
         (self.folder / "app.py").write_text(text)
@@ -562,3 +566,47 @@ def test_stock_refuses_to_lock(board, servers):
     board.provision(servers.uri)
     answer = board.factory("lock")
     assert not answer["ok"] and answer["error"].startswith("stock MicroPython cannot be locked")
+
+
+# --- A Pico's image of role minimal
+
+
+@pytest.fixture
+def minimal(tmp_path):
+    lib = image_lib(tmp_path, "minimal")
+    with Board(tmp_path / "board", ours=True, lib=lib) as board:
+        yield board
+
+
+def account(uri, mode=3, **keys):
+    security = {0: uri, 1: False, 2: mode, 3: b"", 4: b"", 5: b"", 10: 1}
+    security.update({int(rid[1:]): value for rid, value in keys.items()})
+    return {0: {0: security}, 1: {0: {0: 1, 1: 300, 6: True, 7: "U"}}}
+
+
+def test_minimal_refuses_in_words_what_it_does_not_have(minimal):
+    psk = account("coaps://127.0.0.1:5684", 0, r3=b"id", r5=b"a key of it")
+    for kind in ("wifi", "ethernet", "guard"):
+        answer = minimal.try_install(psk, {"network": {"type": kind, "ssid": SECRET}})
+        error = f"this board's firmware has no network of type {kind}"
+        assert answer == {"ok": False, "error": error}
+    certificates = {"r3": dtls_certs.CLIENT, "r4": dtls_certs.SERVER, "r5": dtls_certs.CLIENT_KEY}
+    answer = minimal.try_install(account("coaps://127.0.0.1:5684", 2, **certificates), {})
+    assert answer == {"ok": False, "error": "/0/0: Security Mode 2 is not supported"}
+    assert minimal.factory("lock")["error"].startswith("the factory has given this board nothing")
+    minimal.install(psk, {"network": {"type": "ppp", "uart": 1}})
+    answer = minimal.factory("lock")
+    assert not answer["ok"] and answer["error"].startswith("this image's role cannot be locked")
+    assert not minimal.factory("status")["locked"]
+
+
+@pytest.mark.parametrize("locked", [False, True], ids=["open", "locked"])
+def test_minimal_registers(minimal, servers, locked):
+    # Locked is what another image had done before; it takes no commands then, but does its work.
+    minimal.install(account(f"coap://127.0.0.1:{servers.port}"), {"ntp": "127.0.0.1"})
+    if locked:
+        (minimal.folder / "area/locked").touch()
+    minimal.start()
+    servers.said.wait_for("registered " + ENDPOINT)
+    assert servers.tell("read", "/3/0/2") == "2.05 b'e66038b713952135'"
+    assert minimal.process.poll() is None

@@ -7,8 +7,7 @@ import subprocess
 import sys
 
 import pytest
-import stage
-from conftest import MICROPYTHON, ROOT, UNIT, lib_dir, micropython
+from conftest import MICROPYTHON, ROOT, UNIT, image_lib, lib_dir, micropython
 from managed import Lines, free_ports
 
 sys.path.append(str(UNIT))
@@ -122,12 +121,7 @@ print("lwm2m.dtls" in sys.modules, "lwm2m.x509" in sys.modules)
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
-    """A folder with what an image of role minimal has of ours."""
-    folder = tmp_path_factory.mktemp("image")
-    manifest = folder / "manifest.py"
-    manifest.write_text(f'include("{ROOT}/firmware/manifest.py", role="minimal")\n')
-    stage.write(stage.modules(manifest), folder / "src", folder / "mpy")
-    return folder / "mpy"
+    return image_lib(tmp_path_factory.mktemp("image"), "minimal")
 
 
 def secure(lib, modes):

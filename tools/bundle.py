@@ -23,7 +23,7 @@ from lwm2m_factory import firmware
 from steps import BUILD, MPY_CROSS, ROOT, rel
 
 ROOT_FILES = ("boot.py", "main.py")  # MicroPython runs them as source only
-_LEFT_OUT = "device/area.py"  # for this project's images, which have that area
+_LEFT_OUT = ("device/area.py", "device/lock.py")  # for this project's images only
 
 # Where stock images keep their files: start and size, from the beginning of the flash.
 PICO_W = 2048 * 1024 - 848 * 1024, 848 * 1024
@@ -58,8 +58,7 @@ def modules(role: str) -> List[stage.Module]:
     manifest.write_text(f'include("{ROOT}/firmware/manifest_bundle.py", role="{role}")\n')
     # A package that two of them require comes once.
     listed = {module.target: module for module in stage.modules(manifest)}
-    del listed[_LEFT_OUT]
-    return list(listed.values())
+    return [module for target, module in listed.items() if target not in _LEFT_OUT]
 
 
 def make(role: str) -> Path:

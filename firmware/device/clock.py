@@ -15,8 +15,9 @@ from device.link import Backoff
 PORT = 123
 
 _ANSWER_MS = const(5000)
+_WAIT_MS = const(30000)
 _UNIX_EPOCH = const(2208988800)  # s, from 1900
-_EARLIEST = const(2026)  # the year; as in lwm2m.dtls
+_EARLIEST = const(2026)  # the year; as in lwm2m.x509
 
 
 class Clock:
@@ -34,6 +35,8 @@ class Clock:
         self._sock = None
         self._mark = b""  # what the answer must repeat
         self._since = 0  # ms
+        self._began = None  # ms, of waits()
+        self._over = False
 
     def poll(self, now):
         """Do what is due. Returns whether the clock is set. now: ms, masked to 30 bits."""
@@ -48,6 +51,18 @@ class Clock:
             self._close()
             self._backoff.fail(now)
         return False
+
+    def waits(self, now):
+        """As poll(). Returns whether to wait for the time: for 30 s, while it is asked for.
+
+        Where nobody tells it, those accounts fail that need it, if there are any.
+        """
+        is_set = self.poll(now)
+        if self._began is None:
+            self._began = now
+        if is_set or diff(now, self._began) >= _WAIT_MS:
+            self._over = True  # a difference of times tells six days
+        return not self._over
 
     def _ask(self, now):
         family, peer = self._address(self._host, PORT)

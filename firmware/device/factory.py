@@ -11,6 +11,7 @@ from lwm2m.consistency import inconsistency
 from lwm2m.objects import base_objects
 from lwm2m.store import Store
 import device.settings as settings
+from device.link import find_driver
 
 PROTOCOL = 1  # goes up when the tool has to know
 _ENOSPC = 28
@@ -179,13 +180,20 @@ def _lock():
     copy = settings.load()
     if not copy:
         raise ValueError("the factory has given this board nothing yet: provision it first")
+    try:
+        import device.lock  # noqa: F401
+    except ImportError:
+        raise ValueError("this image's role cannot be locked: flash one of role client")
     reserved.lock()
     return {"endpoint": copy.endpoint, "locked": reserved.locked()}
 
 
 def _fault(copy):
-    # What is wrong with the accounts; the check is the one at Bootstrap-Finish, but that a bootstrap
-    # server account is enough.
+    # What is wrong with the network or the accounts; their check is the one at Bootstrap-Finish, but
+    # that a bootstrap server account is enough.
+    kind = copy.values["network"]["type"]
+    if kind != "none":
+        find_driver(kind)
     objects = base_objects(None)
     for oid in (0, 1):
         objects[oid].instances = copy.state.get(oid, {})

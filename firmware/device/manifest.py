@@ -2,20 +2,13 @@ metadata(description="LwM2M firmware: what a board does beside the client.", ver
 
 require("lwm2m-store")
 
-# This folder's modules; one that is missing here is not in the images.
+# Beside the modules that every board has, those named in parts: area and lock are for images of
+# this project, clock for certificates, lan and ppp for kinds of networks.
+options.defaults(parts="area clock lan lock ppp")
 package(
     "device",
-    files=(
-        "area.py",
-        "clock.py",
-        "factory.py",
-        "guard.py",
-        "led.py",
-        "link.py",
-        "lock.py",
-        "port.py",
-        "settings.py",
-    ),
+    files=("factory.py", "guard.py", "led.py", "link.py", "port.py", "settings.py")
+    + tuple([name + ".py" for name in options.parts.split()]),
     base_path="..",
     opt=3,
 )
