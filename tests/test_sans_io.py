@@ -20,6 +20,7 @@ PURE = [
             "context",
             "core",
             "credentials",
+            "keys",
             "model",
             "objects",
             "observe",

@@ -3,6 +3,7 @@
 include("minimal.py")
 require("lwm2m-bootstrap")
 require("lwm2m-dtls")
+require("lwm2m-keys")
 require("lwm2m-observe")
 require("lwm2m-store")
 require("lwm2m-x509")

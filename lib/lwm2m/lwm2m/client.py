@@ -230,10 +230,10 @@ class Client:
             if not (3 <= rid <= 5 or 13 <= rid <= 16):
                 raise ValueError("4.00 /0/x/%s is not for security" % rid)
             values[rid] = security[rid]
-        context = self.core.context
-        if context:
-            context.refer(values)
-        fault = security_fault(context.resolve(values) if context else values, self.net.modes)
+        keys = self.core.context and self.core.context.keys
+        if keys:
+            keys.refer(values)
+        fault = security_fault(keys.resolve(values) if keys else values, self.net.modes)
         if fault:
             raise ValueError("4.06 " + fault)
         instances = dict(self.core.objects[0].instances)

@@ -17,13 +17,14 @@ def inconsistency(objects, modes, context=None, enough=True):
     Finish; the factory may leave that to a bootstrap server.
     """
     security, server = objects[0], objects[1]
+    keys = context and context.keys
     bootstrap = 0
     ids = {}
     for iid in sorted(security.instances):
         values = security.instances[iid]
         text = missing(security, values)
         if not text:
-            text = security_fault(context.resolve(values) if context else values, modes)
+            text = security_fault(keys.resolve(values) if keys else values, modes)
         if text:
             return "/%d/%d: %s" % (0, iid, text)
         if values[1]:

@@ -1,31 +1,18 @@
-# What a client keeps over a reset: accounts in a store, and their keys there too or in a place of
-# their own.
+# What a client keeps over a reset: its accounts in a store. Their keys are there too, unless module
+# keys has a place of their own for them.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
-#
-# The place of keys is `credentials`, an object as module credentials has one: a secure element, for
-# instance. Then a /0 instance has no resources 3 to 5, but under _PEER the name that its keys have
-# there. The factory's and the application's are named by the server's URI, and are theirs to
-# create and delete. What a bootstrap brings is named "URI#n", where no other account's keys are.
-# So nothing is overwritten: keys are created under new names, then the store commits, then the old
-# ones are deleted. Whatever a power cut leaves behind, no account has it; it goes with keep(), or
-# when its name comes up again.
 
 from micropython import const
-from ucoap import Error
 from .consistency import inconsistency
 
-_PEER = const(65535)  # no resource's id
 _FACTORY = const(65535)  # no object's id: what the factory has put there is no account
-_EXISTS = const(0x86)
-_NOT_FOUND = const(0x84)
-_INTERNAL = const(0xA0)
 
 # Event.type: something is wrong with what is stored; text says what, and what is used instead.
 EVENT_STORE = const(19)
 
 
 class Context:
-    """The accounts of a Core in a Store and in credentials, of which one may be None.
+    """The accounts of a Core in a Store, and their keys in credentials; one of the two may be None.
 
     core calls what has no underscore.
     """
@@ -34,9 +21,12 @@ class Context:
         self.core = core
         self.dirty = False  # whether something has changed that is yet to be stored
         self._store = store
-        self._credentials = credentials
+        self.keys = None  # a Keys, where there are credentials
+        if credentials:
+            from .keys import Keys
+
+            self.keys = Keys(core, credentials)
         self._rest = {}  # what is stored of objects that are not there, or not yet
-        self._peers = set()  # names of the keys that are stored and are ours to delete
 
     # --- The store
 
@@ -57,14 +47,13 @@ class Context:
                 self._take({})
                 fault += ", and is no better: there are no accounts"
             text = text + "; " + fault if text else fault
-        self._peers = self._names(core.objects[0].instances)
+        if self.keys:
+            # A fault may pass, and its keys are wanted again.
+            self.keys.load(core.objects[0].instances, not fault)
         if core.bootstrap:
             for values in core.objects[1].instances.values():
                 if 12 in values:  # Last Bootstrapped: the time-out began then
                     core.bootstrap.start_timeout()
-        keep = getattr(self._credentials, "keep", None)
-        if keep and not fault:  # a fault may pass, and its keys are wanted again
-            self._call(keep, self._peers)
         if text:
             self._tell(text)
 
@@ -95,24 +84,22 @@ class Context:
             if core.objects[oid].bootstrap:
                 state[oid] = core.objects[oid].instances
         state.update(changes or {})
-        made = []
+        keys = self.keys
         try:
-            if self._credentials:
-                state[0] = self._stow(state[0], made)
-            peers = self._names(state[0])
+            if keys:
+                state[0] = keys.stow(state[0])
             if self._store:
                 self._store.commit(core.endpoint, state)
         except Exception:
-            for peer in made:
-                self._call(self._credentials.delete, peer)
+            if keys:
+                keys.undo()
             raise
         for oid in core.objects:
             if core.objects[oid].bootstrap:
                 core.objects[oid].instances = state[oid]
         self.dirty = False
-        old = self._peers
-        self._peers = peers
-        self._delete(old)
+        if keys:
+            keys.settle()
 
     def save(self):
         """As commit(), but what is wrong is an event. Returns it in words, or None."""
@@ -133,94 +120,7 @@ class Context:
             self._store.factory_reset()
         except Exception as e:
             return self._tell("no factory reset: %s" % e)
-        old = self._peers
         self.load()
-        self._delete(old)
 
     def _tell(self, text):
         self.core.event(EVENT_STORE, 0, text=text)
-
-    # --- Keys
-
-    def keys(self, values):
-        """(mode, public, server's public, secret) of a /0 instance: /0/x/2 to 5."""
-        mode = values[2]
-        found = b"", b"", b""
-        if _PEER in values:
-            status = _NOT_FOUND
-            if self._credentials:
-                status, data = self._call(self._credentials.read, values[_PEER]) or (
-                    _INTERNAL,
-                    None,
-                )
-            if not status and data[0] == mode:
-                found = data[1:]
-        # What a bootstrap has written, and no Finish made last, goes before.
-        return (
-            mode,
-            values.get(3) or found[0],
-            values.get(4) or found[1],
-            values.get(5) or found[2],
-        )
-
-    def resolve(self, values):
-        """A /0 instance with its keys: {resource id: value}."""
-        if _PEER in values:
-            values = dict(values)
-            _, values[3], values[4], values[5] = self.keys(values)
-        return values
-
-    def refer(self, values):
-        """Let a /0 instance to be added have the keys that are there for its URI, if any are."""
-        peer = values[0]
-        credentials = self._credentials
-        if credentials and not (values[3] or values[4] or values[5]):
-            if self._call(credentials.check, peer, values[2]) == 0:
-                values[_PEER] = peer
-
-    def _stow(self, instances, made):
-        # Instances without keys, which now are in the credentials; made gets their names.
-        new = dict(instances)
-        taken = self._peers | self._names(instances)
-        for iid in instances:
-            values = instances[iid]
-            if not (values.get(3) or values.get(4) or values.get(5)):
-                continue
-            data = self.keys(values)
-            n = 1
-            while "%s#%d" % (values[0], n) in taken:
-                n += 1
-            peer = "%s#%d" % (values[0], n)
-            taken.add(peer)
-            status = self._credentials.create(peer, data)
-            if status == _EXISTS:  # left behind by a power cut
-                self._credentials.delete(peer)
-                status = self._credentials.create(peer, data)
-            if status:
-                raise Error(_INTERNAL, "there is no place for the keys")
-            made.append(peer)
-            new[iid] = values = dict(values)
-            values[_PEER] = peer
-            for rid in (3, 4, 5):
-                values.pop(rid, None)
-        return new
-
-    def _names(self, instances):
-        return {
-            values[_PEER]
-            for values in instances.values()
-            if _PEER in values and "#" in values[_PEER]
-        }
-
-    def _delete(self, peers):
-        # The keys of these, unless an account has them.
-        for peer in peers - self._peers:
-            self._call(self._credentials.delete, peer)
-
-    def _call(self, f, *args):
-        # What credentials raise, such as OSError of a bus, is reported and goes no further.
-        try:
-            return f(*args)
-        except Exception as e:
-            if self.core.engine.on_exception:
-                self.core.engine.on_exception(e)

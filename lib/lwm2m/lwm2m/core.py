@@ -416,8 +416,8 @@ class Core:
     def keys(self, account):
         """(mode, public, server's public, secret) of an account: /0/x/2 to 5, for net."""
         security = account.security
-        if self.context:
-            return self.context.keys(security)
+        if self.context and self.context.keys:
+            return self.context.keys.read(security)
         return security[2], security.get(3), security.get(4), security.get(5)
 
     def _setting(self, account, rid, default):

@@ -1,0 +1,8 @@
+metadata(
+    description="LwM2M client: keys in a place of their own, such as a secure element.",
+    version="0.1.0",
+)
+
+require("lwm2m-store")
+
+package("lwm2m", files=("keys.py",), base_path="../lwm2m", opt=3)
