@@ -75,7 +75,7 @@ class _Board:
             try:
                 from device.lock import Console
 
-                self._console = Console(reserved, port, guard)
+                self._console = Console(reserved, guard)
             except ImportError:
                 pass  # role minimal: until another image comes, it takes no commands
         if values.get("button") is not None and self._held(port.button(values["button"])):
@@ -192,13 +192,13 @@ class _Board:
             if not any(account.get(2) == _CERTIFICATE for account in security):
                 return True
             try:
-                from device.clock import Clock
+                from device.clock import Clock, set_clock
             except ImportError:
                 return True
             from lwm2m.net import address
 
             host = values.get("ntp") or "pool.ntp.org"
-            self._clock = Clock(host, self._port.set_clock, self._guard.patient(address))
+            self._clock = Clock(host, set_clock, self._guard.patient(address))
         return not self._clock.waits(now)
 
     def _on_event(self, event):

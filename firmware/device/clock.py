@@ -91,6 +91,16 @@ class Clock:
             self._sock = None
 
 
+def set_clock(seconds):
+    """Set the chip's clock. seconds: since 1970, UTC."""
+    from machine import RTC
+
+    if time.gmtime(0)[0] == 2000:
+        seconds -= 946684800
+    year, month, day, hour, minute, second, weekday, _ = time.gmtime(seconds)[:8]
+    RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
+
+
 def _seconds(data, mark):
     # Seconds since 1970 that an answer tells, or 0: version, mode 4, a stratum, our own mark.
     if len(data) < 48 or data[24:32] != mark or data[0] & 7 != 4 or data[0] >> 6 == 3:

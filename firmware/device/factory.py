@@ -17,55 +17,31 @@ PROTOCOL = 1  # goes up when the tool has to know
 _ENOSPC = 28
 
 
+def _command(f):
+    # Let a function that returns a dict, or raises what is wrong, print its line instead.
+    def run(*args):
+        try:
+            answer = f(*args)
+            answer["ok"] = True
+        except ValueError as e:
+            answer = {"ok": False, "error": str(e)}
+        except OSError as e:
+            text = "the file system is full" if e.errno == _ENOSPC else "flash fails: %r" % e
+            answer = {"ok": False, "error": text}
+        except MemoryError:
+            answer = {"ok": False, "error": "the board is out of memory"}
+        print(json.dumps(answer))
+
+    return run
+
+
+@_command
 def install(path, sha256):
     """Take the provisioning file at path, whose SHA-256 is that, in hexadecimal, as factory copy.
 
     What the client has stored is cleared. It is checked before anything is changed, and then it is
     the old configuration or the new one, whenever power is cut.
     """
-    _answer(_install, path, sha256)
-
-
-def status():
-    """What this board is, and what it has."""
-    _answer(_status)
-
-
-def selftest():
-    """Whether what the factory has given fits together, and what the application says."""
-    _answer(_selftest)
-
-
-def reset():
-    """Back to the factory's accounts."""
-    _answer(_reset)
-
-
-def erase():
-    """Forget everything that the factory has given."""
-    _answer(_erase)
-
-
-def lock():
-    """Close the REPL, from its next line on; only an image of this project can."""
-    _answer(_lock)
-
-
-def _answer(f, *args):
-    try:
-        answer = f(*args)
-        answer["ok"] = True
-    except ValueError as e:
-        answer = {"ok": False, "error": str(e)}
-    except OSError as e:
-        text = "the file system is full" if e.errno == _ENOSPC else "flash fails: %r" % e
-        answer = {"ok": False, "error": text}
-    except MemoryError:
-        answer = {"ok": False, "error": "the board is out of memory"}
-    print(json.dumps(answer))
-
-
-def _install(path, sha256):
     settings.finish()
     if _digest(lambda: open(path, "rb"), True) != sha256:
         raise ValueError("the file has not arrived as it was sent")
@@ -82,7 +58,9 @@ def _install(path, sha256):
     return {"endpoint": copy.endpoint, "sha256": _digest(_open)}
 
 
-def _status():
+@_command
+def status():
+    """What this board is, and what it has."""
     import lwm2m
 
     implementation = sys.implementation
@@ -126,7 +104,9 @@ def _status():
     return answer
 
 
-def _selftest():
+@_command
+def selftest():
+    """Whether what the factory has given fits together, and what the application says."""
     copy = settings.load()
     if not copy:
         raise ValueError("the factory has given this board nothing yet")
@@ -152,7 +132,9 @@ def _selftest():
     return {"endpoint": copy.endpoint, "tested": done}
 
 
-def _reset():
+@_command
+def reset():
+    """Back to the factory's accounts."""
     copy = settings.load()
     if not copy:
         raise ValueError("the factory has given this board nothing yet")
@@ -162,7 +144,9 @@ def _reset():
     return {"endpoint": copy.endpoint}
 
 
-def _erase():
+@_command
+def erase():
+    """Forget everything that the factory has given."""
     for name in ("/new", "/ready", "/0/accounts", "/1/accounts"):
         settings.remove(name)
     reserved = settings.area()
@@ -173,7 +157,9 @@ def _erase():
     return {}
 
 
-def _lock():
+@_command
+def lock():
+    """Close the REPL, from its next line on; only an image of this project can."""
     reserved = settings.area()
     if not reserved:
         raise ValueError("stock MicroPython cannot be locked: flash an image of this project")

@@ -20,14 +20,12 @@ UNLOCK = b"unlock and wipe"
 class Console:
     """Takes commands: status, selftest, reset, reboot, unlock and wipe.
 
-    area: as device.area is one. port: as device.port. guard: a Guard. line: what has read(n) and
-    can be polled.
+    area: as device.area is one. guard: a Guard. line: what has read(n) and can be polled.
     """
 
-    def __init__(self, area, port, guard, line=None):
+    def __init__(self, area, guard, line=None):
         kbd_intr(-1)  # as lock.c has it already
         self._area = area
-        self._port = port
         self._guard = guard
         self._line = line or sys.stdin.buffer
         self._poller = select.poll()
@@ -73,9 +71,28 @@ class Console:
         self._guard.hold(600000)  # an RP2040 takes 12 s for each MB
         try:
             self._area.erase()
-            self._port.wipe()
+            wipe()
             self._area.unlock()
             print(json.dumps({"ok": True}))
         except OSError as e:
             print(json.dumps({"ok": False, "error": "flash fails: %r" % e}))
         self._guard.reset(ASKED)
+
+
+def wipe():
+    """Erase each block of the file system, as a removed file leaves its keys in the flash."""
+    import os
+    import vfs
+
+    if sys.platform == "rp2":
+        from rp2 import Flash
+
+        device = Flash()
+        blocks = os.statvfs("/")[2]  # those behind are the factory area's
+    else:
+        from flashbdev import bdev as device
+
+        blocks = device.ioctl(4, 0)
+    vfs.umount("/")
+    for n in range(blocks):
+        device.ioctl(6, n)

@@ -106,32 +106,3 @@ def serial_number():
 def version():
     """The firmware's."""
     return globals().get("__version__", "0")
-
-
-def set_clock(seconds):
-    """Set the clock. seconds: since 1970, UTC."""
-    import time
-
-    if time.gmtime(0)[0] == 2000:
-        seconds -= 946684800
-    year, month, day, hour, minute, second, weekday, _ = time.gmtime(seconds)[:8]
-    machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
-
-
-def wipe():
-    """Erase each block of the file system, as a removed file leaves its keys in the flash."""
-    import os
-    import vfs
-
-    if _RP2:
-        from rp2 import Flash
-
-        device = Flash()
-        blocks = os.statvfs("/")[2]  # those behind are the factory area's
-    else:
-        from flashbdev import bdev as device
-
-        blocks = device.ioctl(4, 0)
-    vfs.umount("/")
-    for n in range(blocks):
-        device.ioctl(6, n)

@@ -51,9 +51,6 @@ class Port:
     def version(self):
         return "0.1.0"
 
-    def set_clock(self, seconds):
-        self.clock = seconds
-
 
 class Restart(BaseException):
     pass

@@ -67,7 +67,6 @@ port.reset = reset
 port.led = lambda pin: lambda value: None
 port.button = lambda pin: lambda: int(get("pressed") is None)
 port.serial_number = lambda: "e66038b713952135"
-port.wipe = wipe
 
 
 class Area:
@@ -98,6 +97,12 @@ class Area:
 if "area" in os.listdir(folder):
     area = Area()
     settings.area = lambda: area
+    try:
+        import device.lock
+
+        device.lock.wipe = wipe
+    except ImportError:  # role minimal
+        pass
 
 if get("ntp_port"):
     import device.clock
@@ -115,7 +120,7 @@ if get("ntp_port"):
 
     device.clock.time = Time
     device.clock.PORT = int(get("ntp_port"))
-    port.set_clock = set_clock
+    device.clock.set_clock = set_clock
 
 if command == "run":
     show = device.led.Led.show
