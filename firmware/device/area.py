@@ -16,6 +16,7 @@
 import struct
 import sys
 from binascii import crc32
+from io import BytesIO
 from micropython import const
 
 _BLOCK = const(4096)
@@ -45,7 +46,9 @@ def open():
     copy = _newest(device)[0]
     if copy < 0:
         raise OSError(_ENOENT)
-    return _File(device, copy)
+    data = bytearray(_seq(device, copy, True))
+    _read(device, copy, _HEAD, data)
+    return BytesIO(data)
 
 
 def write(data):
@@ -103,34 +106,6 @@ def _device():
     from esp32 import Partition
 
     return Partition.find(Partition.TYPE_DATA, label="lwm2m")[0]
-
-
-class _File:
-    # As much of a file as Store uses.
-
-    def __init__(self, device, copy):
-        self._device = device
-        self._copy = copy
-        self._at = 0
-        self._size = _seq(device, copy, True)
-
-    def seek(self, at):
-        self._at = at
-
-    def read(self, n):
-        data = bytearray(max(min(n, self._size - self._at), 0))
-        _read(self._device, self._copy, _HEAD + self._at, data)
-        self._at += len(data)
-        return bytes(data)
-
-    def close(self):
-        pass
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        pass
 
 
 def _read(device, copy, at, data):
