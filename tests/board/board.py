@@ -223,6 +223,11 @@ class Board:
         self.wait_for("cut", timeout=timeout)
         self._ended()
 
+    def hurry(self, times: int = 1) -> None:
+        """Let its time pass as fast as it can, idle or not, a cycle taking that many times as long;
+        with 0, as this machine's does again."""
+        self._command(command="hurry", times=times)
+
     def stats(self) -> Dict:
         """instructions, emulated_s, resets, erases and programs of flash, since power came."""
         count = sum(one["event"] == "stats" for one in self.events)

@@ -6,17 +6,22 @@
 // The file descriptors are connected sockets: USB serial, UART0, UART1 and control. Control speaks JSON
 // lines. To here: {"command": "reset"}, {"command": "stats"}, {"command": "cut", "after": n,
 // "tear": "nothing" | "half" | "garbage"} which lets power fail in the n-th flash operation from now, 0
-// being the next, of which nothing, the first half, or a random part of its bits has happened. From
-// here: {"event": "usb"} when the serial port is there, "reset", "cut", and "stats" with its figures.
+// being the next, of which nothing, the first half, or a random part of its bits has happened, and
+// {"command": "hurry", "times": n}: a cycle takes n times as long as one at 125 MHz, and idle time
+// passes at once; with 0 all is as it was. From here: {"event": "usb"} when the serial port is there, "reset", "cut", and "stats" with its figures.
 //
 // The flash is the file: every erased sector and programmed page is written to it at once, so that
 // what a killed process leaves is what a power cut leaves. An image given is written to it first.
 //
 // What rp2040js 1.4.1 lacks, and is mended here from outside:
 // - its flash ignores writes: a JEDEC chip behind the SSI
-// - the watchdog does not reset the chip: a new machine with the old one's flash and scratch registers
+// - the watchdog does not reset the chip, and expires for ever: a new machine with the old one's flash
+//   and scratch registers
 // - an UART raises its transmit interrupt at every check, and knows no receive time-out
 // - an armed USB OUT endpoint is answered with empty packets every 10 us
+// - it is at absolute zero: here the ADC's temperature sensor has 27 degrees Celsius
+//
+// What no RP2040 has: at COUNT, 0x40070000, reads the number of instructions so far, 30 bits.
 import fs from 'node:fs';
 import net from 'node:net';
 import { createRequire } from 'node:module';
@@ -45,6 +50,7 @@ const IO_QSPI = 0x40018;
 const WATCHDOG = 0x40058;
 const ROSC = 0x40060;
 const VREG = 0x40064;
+const COUNT = 0x40070;
 
 // --- Flash: kept in a file, with power that can fail.
 
@@ -233,6 +239,8 @@ function makeMachine(before) {
     return offset === 0x18 ? 0x80001000 : undefined;
   });
   mcu.peripherals[VREG] = new Registers(mcu, 'VREG');
+  mcu.peripherals[COUNT] = new Registers(mcu, 'COUNT', () => instructions & 0x3fffffff);
+  mcu.adc.channelValues[4] = 876; // of 4,096: 0.706 V
   mcu.uart.forEach(mendUart);
   mcu.loadBootrom(bootrom); // it fills the flash with 0xff
   mcu.flash.set(flash);
@@ -279,6 +287,8 @@ let instructions = 0;
 let resets = 0;
 let resetting = false;
 let stopped = false;
+let hurry = 0;
+let gained = 0; // seconds that emulated time was ahead when the hurry ended
 
 const fds = args.fds.split(',').map(Number);
 const ports = fds.slice(0, 3).map((fd) => {
@@ -308,6 +318,7 @@ control.on('data', (data) => {
     const { command, ...rest } = JSON.parse(one);
     if (command === 'reset') resetting = true;
     if (command === 'cut') cut = rest;
+    if (command === 'hurry') hurry = rest.times;
     if (command === 'stats') {
       tell({ event: 'stats', instructions, emulated_s: emulated(), resets, erases, programs });
     }
@@ -329,6 +340,7 @@ function slice() {
   const { simulator, mcu, usb } = machine;
   const { core } = mcu;
   const { clock } = simulator;
+  const cycle = CYCLE_NS * (hurry || 1);
   let idle = 0;
   for (let n = 0; n < 100000 && !resetting && !stopped; n++) {
     if (core.waiting) {
@@ -338,7 +350,7 @@ function slice() {
       n += 50;
       if (idle > 1e6) break; // let the world speak after a millisecond
     } else {
-      clock.tick(core.executeInstruction() * CYCLE_NS);
+      clock.tick(core.executeInstruction() * cycle);
       instructions++;
     }
   }
@@ -363,8 +375,10 @@ function slice() {
       uart.checkInterrupts();
     }
   });
-  const ahead = emulated() - wall();
-  if (!args['full-speed'] && ahead > 0.004) setTimeout(slice, ahead * 1000);
+  const full = args['full-speed'] || hurry;
+  if (full) gained = emulated() - wall();
+  const ahead = emulated() - wall() - gained;
+  if (!full && ahead > 0.004) setTimeout(slice, ahead * 1000);
   else setImmediate(slice);
 }
 slice();

@@ -81,6 +81,7 @@ def test_is_bootstrapped_and_managed(board, servers) -> None:
     assert status["guard"] == {"reset": "asked", "failed_starts": 0, "crash": None}
     # Somebody is at the REPL: the watchdog is fed, and after a soft reset, too.
     resets = board.stats()["resets"]
+    board.hurry()
     board.run("import time; time.sleep(12)")
     assert (
         board.mpremote("exec", "import time; time.sleep(12); print('still here')")
@@ -110,9 +111,11 @@ def test_hangs(board, servers) -> None:
         servers,
         "def setup(client, settings):\n    pass\ndef turn(client):\n    while True: pass\n",
     )
+    board.hurry(20)
     board.wait_for("reset", timeout=120)
     board.wait_for("reset", 2, timeout=120)
     board.wait_for("reset", 3, timeout=120)
+    board.hurry(0)
     board.expect("Safe mode for 900 s")
     guard = factory(board, "status()")["guard"]
     assert guard["reset"] == "watchdog" and guard["crash"] is None
@@ -138,6 +141,7 @@ def test_locked(board, servers, flash) -> None:
         assert word not in bytes(board.output)
     board.send(b"\rstatus\r")
     assert json.loads(board.expect(r"\{.*\}\r\n")[0])["locked"]
+    board.hurry()
     board.send(b"unlock and wipe\r")
     board.expect(r'\{"ok": true\}', 120)
     board.wait_for("reset", timeout=60)

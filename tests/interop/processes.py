@@ -189,6 +189,15 @@ class Servers(Program):
         super().__init__("servers.py", "full", **config)
         self.bootstrap_uri, self.uri = uris
 
+    def know(self, bootstrap_clients, clients):
+        """Other tables of clients, as the servers' own modules have them, before the start."""
+        self._config.update(bootstrap_clients=bootstrap_clients, clients=clients)
+        return self
+
+    def clients(self, table):
+        """Another table of the Server's clients, with other keys of the same ones."""
+        self.command(clients=table)
+
     def accounts(self, table):
         self.command(accounts=table)
 

@@ -9,6 +9,7 @@
 #   NOTIFICATION (endpoint, and an answer).
 # Commands:
 #   {"accounts": the bootstrap server's table}
+#   {"clients": the server's table of clients}: with other keys, but the same identities and endpoint names
 #   {"operations": [[method of a session, its arguments …], …]}: for the next sessions, in place of the table
 #   {"call": a method of the server, "endpoint", "path", "args": […], "options": {…}} → {"code", "format",
 #       "payload" in hex, "text", "values"}
@@ -109,6 +110,14 @@ def command(m, answer):
         bs.check_accounts(m["accounts"])
         bootstrap.accounts = m["accounts"]
         return answer(None)
+    if "clients" in m:
+        from lwm2m.clients import credentials_of
+
+        found, identities = credentials_of(m["clients"])
+        for identity in identities:
+            credentials.delete(identity)
+            credentials.create(identity, found.read(identity)[1])
+        return answer(None)
     if "operations" in m:
         operations[:] = m["operations"]
         return answer(None)
@@ -156,7 +165,7 @@ def security(clients):
 
 
 def main():
-    global bootstrap, lwm2m_server
+    global bootstrap, credentials, lwm2m_server
     bootstrap = bs.BootstrapServer(
         config["bootstrap_port"],
         "127.0.0.1",
@@ -165,12 +174,10 @@ def main():
         **security(config.get("bootstrap_clients")),
     )
     net = bootstrap.net
+    options = security(config.get("clients"))
+    credentials = options.get("credentials")  # the Server reads them for each session
     lwm2m_server = server.Server(
-        config["port"],
-        "127.0.0.1",
-        on_client=on_client,
-        net=net,
-        **security(config.get("clients")),
+        config["port"], "127.0.0.1", on_client=on_client, net=net, **options
     )
     Control(net, config["control"], command)
     try:

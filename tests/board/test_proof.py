@@ -1,0 +1,208 @@
+"""The whole way of a board on an emulated RP2040: provisioned by lwm2m-factory over its serial port, it
+brings PPP up, is bootstrapped and registered over DTLS, managed, and cut off from power meanwhile."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from board import Board
+from leshan.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
+from processes import Servers
+from steps import ROOT
+
+ENDPOINT = "urn:dev:ops:32473-1"
+SHORT_ID = 7
+TIMEOUT_S = 60
+TOML = """\
+endpoint = "urn:dev:ops:32473-{serial}"
+
+[network]
+type = "ppp"
+uart = 0
+tx = 0
+rx = 1
+chat = []
+
+[app]
+interval = 1
+
+[bootstrap]
+uri = "coaps://10.64.0.1:%d"
+security.mode = "psk"
+
+[[bootstrap.server]]
+short_id = 7
+uri = "coaps://10.64.0.1:%d"
+lifetime = 120
+security.mode = "psk"
+"""
+
+
+def factory(folder: Path, *args: object) -> str:
+    """What the command prints that is run in a folder."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lwm2m_factory", *map(str, args)],
+        cwd=folder,
+        env=dict(os.environ, PYTHONPATH=str(ROOT / "tools")),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def provision(board: Board, folder: Path, bootstrap_port: int, port: int) -> None:
+    """Give a board its application and its identity; the factory's files are in the folder."""
+    board.wait_for("usb")
+    board.mpremote("fs", "cp", str(ROOT / "firmware" / "app.py"), ":app.py")
+    (folder / "factory.toml").write_text(TOML % (bootstrap_port, port))
+    said = factory(folder, "provision", "factory.toml", "--serial", "1", "--port", board.port)
+    assert f"Endpoint  {ENDPOINT}" in said
+    assert f"Account   bootstrap: coaps://10.64.0.1:{bootstrap_port} (psk)" in said
+    assert "psk" in said and keys(folder)[0] not in said
+
+
+def keys(folder: Path) -> "list[str]":
+    """The keys of the bootstrap account and of the one that the bootstrap server gives, in hex."""
+    record = json.loads((folder / "factory.secrets").read_text())
+    return [each["security"]["key"] for each in record["accounts"] + record["given"]]
+
+
+class Factory(NamedTuple):
+    """A board that has left the factory, and the servers that were told of it."""
+
+    flash: Path  # of the board, powered off; to be copied
+    accounts: dict  # what the bootstrap server was told
+    clients: dict  # what the server was told
+    servers: Servers
+
+
+@pytest.fixture(scope="module")
+def from_factory(programmed: Path, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("factory")
+    flash = Path(shutil.copy(programmed, folder / "flash.bin"))
+    servers = Servers({}, {})
+    with Board(flash) as board:
+        provision(board, folder, servers.bootstrap_port, servers.port)
+    tables = []
+    for to in ("bootstrap-server", "server"):
+        factory(folder, "export", "--to", to, "-o", to + ".json", "--short-id", SHORT_ID)
+        tables.append(json.loads((folder / f"{to}.json").read_text()))
+    with servers.know(*tables):
+        yield Factory(flash, *tables, servers)
+
+
+@pytest.fixture
+def fresh(from_factory: Factory, tmp_path: Path):
+    """Such a board, powered on, and its servers; it asks to be bootstrapped."""
+    from_factory.servers.accounts(from_factory.accounts)
+    from_factory.servers.clients(from_factory.clients)
+    with Board(Path(shutil.copy(from_factory.flash, tmp_path / "flash.bin"))) as board:
+        yield board, from_factory
+
+
+def comes_up(servers: Servers, bootstrapped: bool = True) -> None:
+    """Wait until the board has registered, after it was bootstrapped."""
+    if bootstrapped:
+        servers.wait_event("BS_STARTED", TIMEOUT_S, endpoint=ENDPOINT)
+        servers.wait_event("BS_FINISHED", TIMEOUT_S, endpoint=ENDPOINT)
+    found = servers.wait_event("REGISTERED", TIMEOUT_S, endpoint=ENDPOINT)
+    assert found["lifetime"] == 120 and "/3303/0" in found["links"]
+
+
+def other_key(table: dict) -> dict:
+    """The same table, with the next key for the board's account with the server."""
+    table = json.loads(json.dumps(table))
+    entry = table[ENDPOINT]
+    security = (entry["servers"][0] if "servers" in entry else entry)["security"]
+    security["key"] = bytes(byte ^ 0xFF for byte in bytes.fromhex(security["key"])).hex()
+    return table
+
+
+def test_from_the_factory_to_its_server_and_back(fresh) -> None:
+    board, (_, accounts, clients, servers) = fresh
+    comes_up(servers)
+    device = servers.call("read", ENDPOINT, "/3/0")["values"]
+    assert device["0"] == "MicroPython" and len(device["2"]) == 16
+    security = servers.call("read", ENDPOINT, "/0/0/5")
+    assert security["code"] == "4.01"
+
+    # Its temperature is observed: notified at least each second.
+    servers.call("write_attributes", ENDPOINT, "/3303/0/5700", {"pmax": 1})
+    assert servers.call("observe", ENDPOINT, "/3303/0/5700")["text"].startswith("2")
+    for _ in range(3):
+        said = servers.wait_event("NOTIFICATION", TIMEOUT_S, path="/3303/0/5700")
+        assert 20 < float(said["text"]) < 30
+    servers.call("cancel", ENDPOINT, "/3303/0/5700")
+
+    # The server has it bootstrapped again, with another key. The one before opens nothing any more.
+    servers.accounts(other_key(accounts))
+    servers.clients(other_key(clients))
+    assert servers.call("execute", ENDPOINT, "/1/0/9")["code"] == "2.04"
+    comes_up(servers)
+    board.kill()
+    board.start()
+    comes_up(servers, bootstrapped=False)  # what it was given is kept
+
+    # The factory's accounts are back, and it begins anew.
+    servers.accounts(accounts)
+    servers.clients(clients)
+    assert servers.call("execute", ENDPOINT, "/3/0/5")["code"] == "2.04"
+    comes_up(servers)
+    assert servers.call("read", ENDPOINT, "/3/0/0")["text"] == "MicroPython"
+
+
+def test_factory_tests_of_any_board(board) -> None:
+    # Those of tests/factory, which otherwise run with the unix port.
+    board.wait_for("usb")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/factory", "-k", "any_board", "-q", "-n", "0"],
+        cwd=ROOT,
+        env=dict(os.environ, FACTORY_PORT=board.port),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(
+    not (shutil.which("java") and shutil.which("mvn")),
+    reason="Leshan needs java and mvn: apt-get install default-jdk-headless maven",
+)
+def test_leshan(board, tmp_path) -> None:
+    Leshan.build()
+    with Leshan(BOOTSTRAP_SERVER) as bootstrap, Leshan(SERVER_AND_CLIENT) as server:
+        ports = [
+            started["secure_port"]
+            for started in (bootstrap.call("start"), server.call("start_server", models=MODELS))
+        ]
+        provision(board, tmp_path, *ports)
+        given = ("--short-id", SHORT_ID)
+        factory(tmp_path, "export", "--to", "leshan", "-o", "leshan", *given)
+        config = json.loads((tmp_path / "leshan/bootstrapStore.json").read_text())[ENDPOINT]
+        for security in config["security"].values():  # as the harness has bytes
+            for name in ("publicKeyOrId", "serverPublicKey", "secretKey"):
+                security[name] = bytes(byte & 0xFF for byte in security[name]).hex()
+        bootstrap.call("configure", endpoint=ENDPOINT, config=config)
+        for process, key in zip((bootstrap, server), keys(tmp_path)):
+            process.call("secure", endpoint=ENDPOINT, identity=ENDPOINT, key=key)
+        board.reset()
+        bootstrap.wait_event("session_finished", TIMEOUT_S, endpoint=ENDPOINT)
+        found = server.wait_event("registered", TIMEOUT_S, endpoint=ENDPOINT)
+        assert found["lifetime"] == 120
+        of = {"endpoint": ENDPOINT}
+        assert server.call("read", path="/3/0", **of)["content"]["0"] == "MicroPython"
+        server.call("write_attributes", path="/3303/0/5700", attributes="pmax=1", **of)
+        assert server.call("observe", path="/3303/0/5700", **of)["code"] == "2.05"
+        for _ in range(2):
+            said = server.wait_event("notification", TIMEOUT_S, path="/3303/0/5700", **of)
+            assert 20 < said["content"] < 30
+
+
+MODELS = {"3303": {"5700": "FLOAT R", "5701": "STRING R"}}
