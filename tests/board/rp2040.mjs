@@ -355,6 +355,9 @@ function slice() {
     }
   }
   if (stopped) return;
+  mcu.uart.forEach((uart, i) => {
+    if (uart.sent.length) ports[1 + i].socket.write(Buffer.from(uart.sent.splice(0)));
+  });
   if (resetting) {
     resetting = false;
     resets++;
@@ -368,7 +371,6 @@ function slice() {
   usb.pump();
   mcu.uart.forEach((uart, i) => {
     const port = ports[1 + i];
-    if (uart.sent.length) port.socket.write(Buffer.from(uart.sent.splice(0)));
     if (port.waiting.length) {
       while (port.waiting.length && !uart.rxFIFO.full) uart.feedByte(take(port));
       uart.interruptStatus |= 0x40; // receive time-out

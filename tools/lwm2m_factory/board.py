@@ -22,7 +22,7 @@ from . import FactoryError
 PROTOCOL = 1  # device.factory's, that this tool speaks
 FOLDER = "/lwm2m-store"  # as device.settings has it
 NEW = FOLDER + "/new"  # the temporary name
-_PROMPT_S = 3  # for the REPL of a board that runs
+_PROMPT_S = (1, 2)  # for the REPL of a board that runs; it is deaf while it starts
 _START_S = 8  # and of one that may be starting
 _TIMEOUT_S = 3  # for what has to come at once
 _COMMAND_S = 70  # for a locked board's answer, which may be looking up a name
@@ -163,7 +163,7 @@ class Board:
             self._transport = SerialTransport(port, self._baud, timeout=_TIMEOUT_S)
         except TransportError:
             raise self._refused() from None
-        if self._is_repl(_PROMPT_S):
+        if any(map(self._is_repl, _PROMPT_S)):
             return
         self.locked = self._command("status", _TIMEOUT_S) is not None
         # An ESP32 is reset when its port is opened, and may have been starting.
@@ -173,7 +173,7 @@ class Board:
                 "firmware, or it hangs."
             )
 
-    def _is_repl(self, seconds: int) -> bool:
+    def _is_repl(self, seconds: float) -> bool:
         try:
             self._transport.enter_raw_repl(timeout_overall=seconds)
             return True
