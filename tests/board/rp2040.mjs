@@ -344,11 +344,11 @@ function slice() {
   let idle = 0;
   for (let n = 0; n < 100000 && !resetting && !stopped; n++) {
     if (core.waiting) {
-      const ns = clock.nextAlarm ? clock.nanosToNextAlarm : 1e6;
+      const ns = clock.nextAlarm ? Math.min(clock.nanosToNextAlarm, 1e6) : 1e6;
       clock.tick(ns);
       idle += ns;
       n += 50;
-      if (idle > 1e6) break; // let the world speak after a millisecond
+      if (idle >= 1e6) break; // let the world speak after a millisecond
     } else {
       clock.tick(core.executeInstruction() * cycle);
       instructions++;
