@@ -57,7 +57,7 @@ test-board: ## tests of the RP2040 image on an emulated board, for which they ne
 	@$(build) --venv
 	@$(PYTHON) tools/build_firmware.py RPI_PICO_LWM2M --for "$(job)"
 	@$(PYTHON) tools/emulator.py --for "$(job)"
-	@$(venv) -m pytest tests/board $(PYTEST_ARGS)
+	@$(venv) -m pytest tests/board -n auto $(PYTEST_ARGS)
 
 bench: ## memory, datagrams and time of the client, in a 32-bit build
 	@$(build) standard bench32 --venv

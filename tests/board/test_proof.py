@@ -18,6 +18,7 @@ from steps import ROOT
 ENDPOINT = "urn:dev:ops:32473-1"
 SHORT_ID = 7
 TIMEOUT_S = 60
+CUTS = 13
 TOML = """\
 endpoint = "urn:dev:ops:32473-{serial}"
 
@@ -156,6 +157,37 @@ def test_from_the_factory_to_its_server_and_back(fresh) -> None:
     assert servers.call("execute", ENDPOINT, "/3/0/5")["code"] == "2.04"
     comes_up(servers)
     assert servers.call("read", ENDPOINT, "/3/0/0")["text"] == "MicroPython"
+
+
+def test_power_fails_while_it_stores_what_it_was_given(from_factory: Factory, tmp_path) -> None:
+    # In a flash operation of the commit that Bootstrap-Finish makes; nothing else writes.
+    servers = from_factory.servers
+    servers.accounts(from_factory.accounts)
+    servers.clients(from_factory.clients)
+    flash = tmp_path / "flash.bin"
+    shutil.copy(from_factory.flash, flash)
+    with Board(flash) as board:
+        comes_up(servers)
+        found = board.stats()
+        count = found["erases"] + found["programs"]
+        assert count >= CUTS
+        seen = []
+        for n in range(CUTS):
+            operation = n * (count - 1) // (CUTS - 1)  # the first, the last, and between
+            tear = ("half", "garbage", "nothing")[n % 3]
+            board.kill()
+            shutil.copy(from_factory.flash, flash)
+            board.start()
+            board.cut(operation, tear)
+            board.wait_cut()
+            before = len(servers.events)
+            board.start()
+            servers.wait_event("REGISTERED", TIMEOUT_S, endpoint=ENDPOINT)
+            names = [event["event"] for event in servers.events[before:]]
+            seen.append("old" if "BS_STARTED" in names else "new")
+            assert "REFUSED" not in names
+    # Once the new accounts are there, they stay.
+    assert seen == sorted(seen, reverse=True) and set(seen) == {"old", "new"}
 
 
 def test_factory_tests_of_any_board(board) -> None:
