@@ -59,8 +59,10 @@ test-board: ## tests of the RP2040 image on an emulated board, for which they ne
 	@$(PYTHON) tools/emulator.py --for "$(job)"
 	@$(venv) -m pytest tests/board -n auto $(PYTEST_ARGS)
 
-bench: ## memory, datagrams and time of the client, in a 32-bit build
+bench: ## memory, datagrams and time of the client, in a 32-bit build and on an emulated board
 	@$(build) standard bench32 --venv
+	@$(PYTHON) tools/build_firmware.py RPI_PICO_LWM2M --for "$(job)"
+	@$(PYTHON) tools/emulator.py --for "$(job)"
 	@$(venv) tools/bench.py $(BENCH_ARGS)
 
 size: ## bytes of flash that each package takes, against its budget; with BOARD= (and ROLE=) the parts of an image

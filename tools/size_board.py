@@ -2,7 +2,8 @@
 
 The parts are those of the linker's map. What is frozen is told apart by MicroPython's mpy-tool.py -f:
 "ours" is what the frozen modules take beyond those of the port, and what firmware/ has in C. It is
-compared with its budget, and the script fails where it is over. The heap is an emulated board's.
+compared with its budget, and the script fails where it is over. The heap is an emulated board's; how
+much of it is free when it has registered over DTLS, `make bench` tells.
 """
 
 import argparse

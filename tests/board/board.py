@@ -228,6 +228,10 @@ class Board:
         with 0, as this machine's does again."""
         self._command(command="hurry", times=times)
 
+    def word(self, value: int) -> None:
+        """What the board reads at 0x40070008, from now on until it has no power."""
+        self._command(command="word", value=value)
+
     def stats(self) -> Dict:
         """instructions, emulated_s, resets, erases and programs of flash, since power came."""
         count = sum(one["event"] == "stats" for one in self.events)

@@ -21,7 +21,9 @@
 // - an armed USB OUT endpoint is answered with empty packets every 10 us
 // - it is at absolute zero: here the ADC's temperature sensor has 27 degrees Celsius
 //
-// What no RP2040 has: at COUNT, 0x40070000, reads the number of instructions so far, 30 bits.
+// What no RP2040 has: at COUNT, 0x40070000, reads the number of instructions so far, 30 bits; behind it
+// that of their cycles, which the flash always serves at once; then what {"command": "word", "value": n}
+// has said, 0 without it.
 import fs from 'node:fs';
 import net from 'node:net';
 import { createRequire } from 'node:module';
@@ -239,7 +241,8 @@ function makeMachine(before) {
     return offset === 0x18 ? 0x80001000 : undefined;
   });
   mcu.peripherals[VREG] = new Registers(mcu, 'VREG');
-  mcu.peripherals[COUNT] = new Registers(mcu, 'COUNT', () => instructions & 0x3fffffff);
+  mcu.peripherals[COUNT] = new Registers(mcu, 'COUNT', (offset) => (
+    offset === 8 ? word : (offset ? cycles : instructions) % 0x40000000));
   mcu.adc.channelValues[4] = 876; // of 4,096: 0.706 V
   mcu.uart.forEach(mendUart);
   mcu.loadBootrom(bootrom); // it fills the flash with 0xff
@@ -284,9 +287,11 @@ const emulated = () => past + machine.simulator.clock.nanos / 1e9;
 
 let past = 0; // seconds emulated before the last reset
 let instructions = 0;
+let cycles = 0;
 let resets = 0;
 let resetting = false;
 let stopped = false;
+let word = 0;
 let hurry = 0;
 let gained = 0; // seconds that emulated time was ahead when the hurry ended
 
@@ -319,6 +324,7 @@ control.on('data', (data) => {
     if (command === 'reset') resetting = true;
     if (command === 'cut') cut = rest;
     if (command === 'hurry') hurry = rest.times;
+    if (command === 'word') word = rest.value;
     if (command === 'stats') {
       tell({ event: 'stats', instructions, emulated_s: emulated(), resets, erases, programs });
     }
@@ -350,7 +356,9 @@ function slice() {
       n += 50;
       if (idle >= 1e6) break; // let the world speak after a millisecond
     } else {
-      clock.tick(core.executeInstruction() * cycle);
+      const took = core.executeInstruction();
+      clock.tick(took * cycle);
+      cycles += took;
       instructions++;
     }
   }

@@ -11,68 +11,13 @@ from typing import NamedTuple
 
 import pytest
 from board import Board
+from from_factory import ENDPOINT, SHORT_ID, exported, factory, keys, provision
 from leshan.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
 from processes import Servers
 from steps import ROOT
 
-ENDPOINT = "urn:dev:ops:32473-1"
-SHORT_ID = 7
 TIMEOUT_S = 60
 CUTS = 13
-TOML = """\
-endpoint = "urn:dev:ops:32473-{serial}"
-
-[network]
-type = "ppp"
-uart = 0
-tx = 0
-rx = 1
-chat = []
-
-[app]
-interval = 1
-
-[bootstrap]
-uri = "coaps://10.64.0.1:%d"
-security.mode = "psk"
-
-[[bootstrap.server]]
-short_id = 7
-uri = "coaps://10.64.0.1:%d"
-lifetime = 120
-security.mode = "psk"
-"""
-
-
-def factory(folder: Path, *args: object) -> str:
-    """What the command prints that is run in a folder."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lwm2m_factory", *map(str, args)],
-        cwd=folder,
-        env=dict(os.environ, PYTHONPATH=str(ROOT / "tools")),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def provision(board: Board, folder: Path, bootstrap_port: int, port: int) -> None:
-    """Give a board its application and its identity; the factory's files are in the folder."""
-    board.wait_for("usb")
-    board.mpremote("fs", "cp", str(ROOT / "firmware" / "app.py"), ":app.py")
-    (folder / "factory.toml").write_text(TOML % (bootstrap_port, port))
-    said = factory(folder, "provision", "factory.toml", "--serial", "1", "--port", board.port)
-    assert f"Endpoint  {ENDPOINT}" in said
-    assert f"Account   bootstrap: coaps://10.64.0.1:{bootstrap_port} (psk)" in said
-    assert "psk" in said and keys(folder)[0] not in said
-
-
-def keys(folder: Path) -> "list[str]":
-    """The keys of the bootstrap account and of the one that the bootstrap server gives, in hex."""
-    record = json.loads((folder / "factory.secrets").read_text())
-    return [each["security"]["key"] for each in record["accounts"] + record["given"]]
 
 
 class Factory(NamedTuple):
@@ -85,27 +30,24 @@ class Factory(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def from_factory(programmed: Path, tmp_path_factory):
+def left_factory(programmed: Path, tmp_path_factory):
     folder = tmp_path_factory.mktemp("factory")
     flash = Path(shutil.copy(programmed, folder / "flash.bin"))
     servers = Servers({}, {})
     with Board(flash) as board:
         provision(board, folder, servers.bootstrap_port, servers.port)
-    tables = []
-    for to in ("bootstrap-server", "server"):
-        factory(folder, "export", "--to", to, "-o", to + ".json", "--short-id", SHORT_ID)
-        tables.append(json.loads((folder / f"{to}.json").read_text()))
+    tables = exported(folder)
     with servers.know(*tables):
         yield Factory(flash, *tables, servers)
 
 
 @pytest.fixture
-def fresh(from_factory: Factory, tmp_path: Path):
+def fresh(left_factory: Factory, tmp_path: Path):
     """Such a board, powered on, and its servers; it asks to be bootstrapped."""
-    from_factory.servers.accounts(from_factory.accounts)
-    from_factory.servers.clients(from_factory.clients)
-    with Board(Path(shutil.copy(from_factory.flash, tmp_path / "flash.bin"))) as board:
-        yield board, from_factory
+    left_factory.servers.accounts(left_factory.accounts)
+    left_factory.servers.clients(left_factory.clients)
+    with Board(Path(shutil.copy(left_factory.flash, tmp_path / "flash.bin"))) as board:
+        yield board, left_factory
 
 
 def comes_up(servers: Servers, bootstrapped: bool = True) -> None:
@@ -159,13 +101,13 @@ def test_from_the_factory_to_its_server_and_back(fresh) -> None:
     assert servers.call("read", ENDPOINT, "/3/0/0")["text"] == "MicroPython"
 
 
-def test_power_fails_while_it_stores_what_it_was_given(from_factory: Factory, tmp_path) -> None:
+def test_power_fails_while_it_stores_what_it_was_given(left_factory: Factory, tmp_path) -> None:
     # In a flash operation of the commit that Bootstrap-Finish makes; nothing else writes.
-    servers = from_factory.servers
-    servers.accounts(from_factory.accounts)
-    servers.clients(from_factory.clients)
+    servers = left_factory.servers
+    servers.accounts(left_factory.accounts)
+    servers.clients(left_factory.clients)
     flash = tmp_path / "flash.bin"
-    shutil.copy(from_factory.flash, flash)
+    shutil.copy(left_factory.flash, flash)
     with Board(flash) as board:
         comes_up(servers)
         found = board.stats()
@@ -176,7 +118,7 @@ def test_power_fails_while_it_stores_what_it_was_given(from_factory: Factory, tm
             operation = n * (count - 1) // (CUTS - 1)  # the first, the last, and between
             tear = ("half", "garbage", "nothing")[n % 3]
             board.kill()
-            shutil.copy(from_factory.flash, flash)
+            shutil.copy(left_factory.flash, flash)
             board.start()
             board.cut(operation, tear)
             board.wait_cut()
