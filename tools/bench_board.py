@@ -17,7 +17,7 @@ import build_firmware
 import size_board
 from steps import ROOT
 
-sys.path.extend(str(ROOT / "tests" / name) for name in ("board", "interop"))
+sys.path.extend(str(ROOT / "tests" / name) for name in ("", "board", "interop"))
 from board import Board, Gone
 from from_factory import ENDPOINT, exported, provision
 from processes import Servers
@@ -28,7 +28,7 @@ _READS = 5
 _TIMEOUT_S = 20  # to be registered; it takes two or three
 
 
-def said(board: Board, *names: str):
+def said(board: Board, *names: str) -> dict:
     """The next thing that the board's application (tools/bench/board.py) says under one of the names."""
     found = board.expect(r'\{"(?:%s)": .*\}\r\n' % "|".join(names), _TIMEOUT_S)
     return json.loads(found[0])
