@@ -348,10 +348,13 @@ class Broken:
         self.store = store
         self.broken = None
 
-    def commit(self, endpoint, state):
+    def commit(self, *args):
         if self.broken:
             raise self.broken
-        return self.store.commit(endpoint, state)
+        return self.store.commit(*args)
+
+    def mirror(self):
+        self.store.mirror()
 
 
 def _break(b, e):

@@ -127,6 +127,16 @@ def test_bootstrap():
     )
 
 
+def test_bootstrap_with_the_second_copy_later():
+    def action(store):
+        store.load(ENDPOINT)
+        store.commit(ENDPOINT, BOOTSTRAPPED, True)
+        store.mirror()
+
+    old, new = stored(FACTORY), stored(BOOTSTRAPPED)
+    sweep("second copy later", lambda kind: prepare(kind, FACTORY), action, old, new)
+
+
 def test_bootstrap_again():
     sweep(
         "re-bootstrap",

@@ -7,6 +7,8 @@ from .consistency import inconsistency
 
 _FACTORY = const(65535)  # no object's id: what the factory has put there is no account
 
+_PASSES = const(2)  # of the loop in one step: before and after what comes
+
 # Event.type: something is wrong with what is stored; text says what, and what is used instead.
 EVENT_STORE = const(19)
 
@@ -26,6 +28,7 @@ class Context:
             from .keys import Keys
 
             self.keys = Keys(core, credentials)
+        self.mirror = 0  # passes until the store makes its second copy
         self._rest = {}  # what is stored of objects that are not there, or not yet
 
     # --- The store
@@ -89,7 +92,8 @@ class Context:
             if keys:
                 state[0] = keys.stow(state[0])
             if self._store:
-                self._store.commit(core.endpoint, state)
+                if self._store.commit(core.endpoint, state, changes is None):
+                    self.mirror = 0 if changes else _PASSES
         except Exception:
             if keys:
                 keys.undo()
@@ -100,6 +104,13 @@ class Context:
         self.dirty = False
         if keys:
             keys.settle()
+
+    def poll(self):
+        """Make the second copy of what save() has stored, in a later step than the first, as each
+        takes its time."""
+        self.mirror -= 1
+        if not self.mirror:
+            self._store.mirror()
 
     def save(self):
         """As commit(), but what is wrong is an event. Returns it in words, or None."""

@@ -191,6 +191,8 @@ class Core:
             return _UNAVAILABLE
         if self._fresh:
             self._begin()
+        if self.context and self.context.mirror:
+            self.context.poll()
         if self.state != _MANAGEMENT:
             return _NO_ERROR
         if self._stale:
@@ -221,7 +223,7 @@ class Core:
         """Milliseconds until poll() has something to do; at most a day."""
         self.tick(now)
         least = self.engine.next_ms(now)
-        if self._fresh:
+        if self._fresh or (self.context and self.context.mirror):
             return 0
         if self.bootstrap:
             least = self.bootstrap.next_ms(least)

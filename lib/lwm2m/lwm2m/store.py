@@ -64,6 +64,7 @@ class Store:
         self._endpoint = None  # of the last load()
         self._newest = -1  # the slot that holds what was committed last, or -1
         self._seq = 0  # the newest sequence number
+        self.single = False  # whether mirror() has something to do
 
     # --- What the owner calls
 
@@ -90,7 +91,7 @@ class Store:
                 if body[0]:
                     state = body[1]
                 try:
-                    self._commit(body, faults)
+                    self._commit(body, False, faults)
                 except (OSError, MemoryError):
                     pass  # faults has why the other slot is not used; it stays as it is
                 break
@@ -113,15 +114,29 @@ class Store:
             raise ValueError(faults[0])
         return body
 
-    def commit(self, endpoint, state):
+    def commit(self, endpoint, state, later=False):
         """Replace what is stored. Returns whether anything else was.
 
-        Raises OSError where it cannot be written, ValueError where it has a value that cannot be
+        later: leave the second copy to mirror(), which takes about as long. Raises OSError where it cannot be written, ValueError where it has a value that cannot be
         stored, MemoryError; then what was stored still is.
         """
         if endpoint != self._endpoint:
             self.load(endpoint)
-        return self._commit((endpoint, state))
+        return self._commit((endpoint, state), later)
+
+    def mirror(self):
+        """Make the second copy, where commit() has left that for later. Raises nothing: it is
+        stored, if only once; the next load() tries again."""
+        if self.single:
+            self.single = False
+            try:
+                with open(self._files[self._newest], "rb") as f:
+                    head = f.read(_HEAD)
+                    # At once, as FAT has one buffer for reading and writing.
+                    body = f.read(struct.unpack(">H", head[6:8])[0])
+                self._put(1 - self._newest, lambda: _both(head, body))
+            except (OSError, MemoryError):
+                pass
 
     def factory_reset(self):
         """Let load() give the factory copy, from now until the next commit.
@@ -139,7 +154,9 @@ class Store:
         if not isinstance(self._files[_FACTORY], str):
             raise ValueError("the factory copy is read by a function: write it where that looks")
         self.commit(endpoint, state)
-        self._put(_FACTORY, 0, (endpoint, state))
+        body = endpoint, state
+        head = _header(0, *_sum(body))
+        self._put(_FACTORY, lambda: _pieces(head, body))
 
     # --- Files
 
@@ -186,17 +203,19 @@ class Store:
         faults.append(("slot 0 ", "slot 1 ", "the factory copy ")[slot] + fault)
         return nothing
 
-    def _holds(self, slot, head, body):
+    def _holds(self, slot, pieces):
         try:
             with open(self._files[slot], "rb") as f:
-                same = f.read(_HEAD) == head
-                for data in _encode(body):
-                    same = same and f.read(len(data)) == data
-                return same
+                for data in pieces:
+                    if f.read(len(data)) != data:
+                        return False
+                return True
         except OSError:
             return False
+        finally:
+            pieces.close()
 
-    def _write(self, slot, head, body):
+    def _write(self, slot, pieces):
         file = self._files[slot]
         try:
             f = open(file, "r+b")
@@ -213,39 +232,43 @@ class Store:
         with f:
             left = max(f.seek(0, 2), self._size)
             f.seek(0)
-            left -= f.write(head)
-            for data in _encode(body):
+            for data in pieces:
                 left -= f.write(data)
             while left > 0:  # no key of before stays behind the body
                 left -= f.write(_ZEROS if left > 64 else _ZEROS[:left])
             f.flush()
 
-    def _put(self, slot, seq, body):
-        # Let a file hold that, if it does not. Raises OSError.
-        head = _header(seq, body)
-        if not self._holds(slot, head, body):
-            self._write(slot, head, body)
-            if not self._holds(slot, head, body):
+    def _put(self, slot, pieces):
+        # Let a file hold what pieces() yields, if it does not. Raises OSError.
+        if not self._holds(slot, pieces()):
+            self._write(slot, pieces())
+            if not self._holds(slot, pieces()):
                 raise OSError(_EIO)
 
-    def _commit(self, body, faults=None):
+    def _commit(self, body, later=False, faults=None):
+        n, crc = _sum(body)
         slot = self._newest
-        changed = slot < 0 or not self._holds(slot, _header(self._seq, body), body)
+        head = _header(self._seq, n, crc)
+        changed = slot < 0 or not self._holds(slot, _pieces(head, body))
         if changed:
             slot = int(slot == 0)
             seq = self._seq + 1 & 0xFFFF
+            head = _header(seq, n, crc)
             try:
-                self._put(slot, seq, body)
+                self._put(slot, lambda: _pieces(head, body))
             except (OSError, MemoryError) as e:
                 try:  # it may be whole, and must not be found as the newest then
-                    self._write(slot, bytes(_HEAD), ("", {}))
+                    self._write(slot, (bytes(_HEAD),))
                 except (OSError, MemoryError):
                     pass
                 raise e
             self._newest = slot
             self._seq = seq
+        self.single = later
+        if later:
+            return changed
         try:
-            self._put(1 - slot, self._seq, body)
+            self._put(1 - slot, lambda: _pieces(head, body))
         except (OSError, MemoryError) as e:
             # It is stored, if only once; the next load() tries again.
             if faults is not None:
@@ -253,15 +276,30 @@ class Store:
         return changed
 
 
-def _header(seq, body):
+def _sum(body):
+    # Length and CRC of a body.
     n = crc = 0
     for data in _encode(body):
         n += len(data)
         crc = crc32(data, crc)
     if n > 0xFFFF:
         raise OSError(_EFBIG)
+    return n, crc
+
+
+def _header(seq, n, crc):
     head = _MAGIC + struct.pack(">BHH", _VERSION, seq, n)
     return head + struct.pack(">I", crc32(head, crc))
+
+
+def _pieces(head, body):
+    yield head
+    yield from _encode(body)
+
+
+def _both(head, body):
+    yield head
+    yield body
 
 
 # --- The body, piece by piece, so that there is no copy of it in RAM
