@@ -134,7 +134,7 @@ class Store:
                     head = f.read(_HEAD)
                     # At once, as FAT has one buffer for reading and writing.
                     body = f.read(struct.unpack(">H", head[6:8])[0])
-                self._put(1 - self._newest, lambda: _both(head, body))
+                self._put(1 - self._newest, head, _both(head, body))
             except (OSError, MemoryError):
                 pass
 
@@ -156,7 +156,7 @@ class Store:
         self.commit(endpoint, state)
         body = endpoint, state
         head = _header(0, *_sum(body))
-        self._put(_FACTORY, lambda: _pieces(head, body))
+        self._put(_FACTORY, head, _pieces(head, body))
 
     # --- Files
 
@@ -172,17 +172,9 @@ class Store:
                 head = f.read(_HEAD)
                 if not any(head):
                     return nothing
-                seq, n, crc = struct.unpack(">HHI", head[4:])
-                left = n
-                check = 0
-                while left:
-                    data = f.read(min(left, 64))
-                    left -= len(data)
-                    check = crc32(data, check)
-                    if not data:
-                        break
-                if head[:3] != _MAGIC or crc32(head[:8], check) != crc:
+                if head[:3] != _MAGIC or not _is_whole(f, head):
                     raise ValueError
+                seq, n = struct.unpack(">HH", head[4:8])
                 if endpoint is None:
                     return seq
                 if head[3] != _VERSION:
@@ -202,18 +194,6 @@ class Store:
             pass
         faults.append(("slot 0 ", "slot 1 ", "the factory copy ")[slot] + fault)
         return nothing
-
-    def _holds(self, slot, pieces):
-        try:
-            with open(self._files[slot], "rb") as f:
-                for data in pieces:
-                    if f.read(len(data)) != data:
-                        return False
-                return True
-        except OSError:
-            return False
-        finally:
-            pieces.close()
 
     def _write(self, slot, pieces):
         file = self._files[slot]
@@ -238,24 +218,41 @@ class Store:
                 left -= f.write(_ZEROS if left > 64 else _ZEROS[:left])
             f.flush()
 
-    def _put(self, slot, pieces):
-        # Let a file hold what pieces() yields, if it does not. Raises OSError.
-        if not self._holds(slot, pieces()):
-            self._write(slot, pieces())
-            if not self._holds(slot, pieces()):
+    def _holds(self, slot, body):
+        # Whether a file has that body, which has the same length and CRC.
+        with open(self._files[slot], "rb") as f:
+            f.seek(_HEAD)
+            for data in _encode(body):
+                if f.read(len(data)) != data:
+                    return False
+        return True
+
+    def _has(self, slot, head):
+        # Whether a file is whole, and has that head.
+        try:
+            with open(self._files[slot], "rb") as f:
+                return f.read(_HEAD) == head and _is_whole(f, head)
+        except OSError:
+            return False
+
+    def _put(self, slot, head, pieces):
+        # Let a file be what has that head, if it is not. Raises OSError.
+        if not self._has(slot, head):
+            self._write(slot, pieces)
+            if not self._has(slot, head):
                 raise OSError(_EIO)
 
     def _commit(self, body, later=False, faults=None):
         n, crc = _sum(body)
         slot = self._newest
         head = _header(self._seq, n, crc)
-        changed = slot < 0 or not self._holds(slot, _pieces(head, body))
+        changed = slot < 0 or not self._has(slot, head) or not self._holds(slot, body)
         if changed:
             slot = int(slot == 0)
             seq = self._seq + 1 & 0xFFFF
             head = _header(seq, n, crc)
             try:
-                self._put(slot, lambda: _pieces(head, body))
+                self._put(slot, head, _pieces(head, body))
             except (OSError, MemoryError) as e:
                 try:  # it may be whole, and must not be found as the newest then
                     self._write(slot, (bytes(_HEAD),))
@@ -268,7 +265,7 @@ class Store:
         if later:
             return changed
         try:
-            self._put(1 - slot, lambda: _pieces(head, body))
+            self._put(1 - slot, head, _pieces(head, body))
         except (OSError, MemoryError) as e:
             # It is stored, if only once; the next load() tries again.
             if faults is not None:
@@ -290,6 +287,19 @@ def _sum(body):
 def _header(seq, n, crc):
     head = _MAGIC + struct.pack(">BHH", _VERSION, seq, n)
     return head + struct.pack(">I", crc32(head, crc))
+
+
+def _is_whole(f, head):
+    # Whether what comes in a file behind its head has the head's length and CRC.
+    left, crc = struct.unpack(">HI", head[6:])
+    check = 0
+    while left:
+        data = f.read(min(left, 64))
+        if not data:
+            return False
+        left -= len(data)
+        check = crc32(data, check)
+    return crc32(head[:8], check) == crc
 
 
 def _pieces(head, body):
