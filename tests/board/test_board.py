@@ -2,17 +2,13 @@
 
 import hashlib
 import os
-import re
 import socket
 import threading
-import time
 
 import dtls_certs as certs
-import pytest
 from board import Board
 from conftest import BOARD
 from processes import Servers
-from steps import ROOT
 
 PPP = """
 import network, time
@@ -25,7 +21,6 @@ while not ppp.isconnected():
 """
 
 # Frozen, it is what runs; then the device's own tests are about it.
-HAS_MAIN = (ROOT / "firmware" / "main.py").exists()
 
 
 def test_boots_with_our_modules_frozen(board) -> None:
@@ -116,64 +111,6 @@ def test_area_is_old_or_new_wherever_power_fails(board) -> None:
 
 
 # --- The lock
-
-FLOOD = b"\x03\x01\x04\x05A\x01\x02\r\x03\x04" + b"print('ow' + 'ned')\r\x04\x03" * 3
-
-
-def locked(board, main: str) -> None:
-    """Lock a board, with a main.py where none is frozen, and take its power."""
-    board.run(f"with open('main.py', 'w') as f: f.write({main!r})")
-    board.run("import device.area as area; area.lock(); print(area.locked())")
-    board.kill()
-
-
-def flood(board, seconds: float) -> bytes:
-    """What a board prints while it is flooded, from before its start on."""
-    board.start(send=FLOOD * 50)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        board.send(FLOOD)
-        time.sleep(0.002)  # a flood, not a queue that grows without end
-    return bytes(board.output)
-
-
-def is_open(output: bytes) -> bool:
-    return re.search(rb">>>|raw REPL|owned|KeyboardInterrupt", output) is not None
-
-
-@pytest.mark.skipif(HAS_MAIN, reason="main.py is frozen")
-def test_locked_board_has_no_repl(board) -> None:
-    main = "import time\nn = 0\nwhile True:\n    n += 1\n    print('alive', n)\n    time.sleep_ms(50)\n"
-    # Not locked, the flood opens it: so it is a flood.
-    board.run(f"with open('main.py', 'w') as f: f.write({main!r})")
-    board.kill()
-    assert is_open(flood(board, 3))
-    board.kill()
-
-    board.start()
-    locked(board, main)
-    output = flood(board, 5)
-    assert not is_open(output)
-    assert b"alive 20\r\n" in output
-    board.reset()
-    board.expect("alive 5\r\n")
-    for _ in range(500):
-        board.send(FLOOD)
-    board.expect("alive 30\r\n")
-    assert not is_open(bytes(board.output))
-
-
-@pytest.mark.skipif(HAS_MAIN, reason="main.py is frozen")
-@pytest.mark.parametrize("end", ["", "raise ValueError", "import sys; sys.exit()"])
-def test_locked_board_resets_when_main_ends(board, end) -> None:
-    # USB is there only after some time.
-    main = f"import time\ntime.sleep_ms(300)\nprint('main')\ntime.sleep_ms(50)\n{end}\n"
-    locked(board, main)
-    output = flood(board, 0.5)
-    board.wait_for("reset", 3)
-    output = bytes(board.output)
-    assert output.count(b"main\r\n") >= 2
-    assert not is_open(output)
 
 
 def test_repl_ends_with_the_line_that_locks(board) -> None:

@@ -2,20 +2,19 @@
 
 import hashlib
 import json
+import re
 import time
-from pathlib import Path
 
 import pytest
+from board import Gone
 from lwm2m_factory import image
 from managed import Servers
 from steps import ROOT
 
-if not Path(__file__).with_name("board.py").exists():
-    pytest.skip("the emulated board is not in this checkout", allow_module_level=True)
-from board import Gone
 
 ENDPOINT = "urn:dev:ops:32473-1"
 SECRET = "not for who unlocks"
+FLOOD = b"\x03\x01\x04\x05A\x01\x02\r\x03\x04" + b"print('ow' + 'ned')\r\x04\x03" * 3
 NETWORK = {"type": "ppp", "uart": 0, "tx": 0, "rx": 1, "chat": []}
 
 
@@ -41,8 +40,9 @@ def factory(board, call):
     return json.loads(board.run(f"import device.factory as f\nf.{call}"))
 
 
-def provision(board, servers, app=None, **settings):
-    """Give a board a bootstrap server account, a secret in its settings, and app.py."""
+def provision(board, servers, app=None, lock=False, **settings):
+    """Give a board a bootstrap server account, a secret in its settings, and app.py; and start it,
+    with lock in a flood of what opens a REPL."""
     accounts = {0: {0: servers.uri, 1: True, 2: 3, 3: b"", 4: b"", 5: b"", 11: 0}}
     data = image.pack(
         ENDPOINT, {0: accounts}, {"network": NETWORK, "app": {"key": SECRET}, **settings}
@@ -58,8 +58,10 @@ def provision(board, servers, app=None, **settings):
     digest = hashlib.sha256(data).hexdigest()
     answer = factory(board, f"install('/lwm2m-store/new', '{digest}')")
     assert answer["ok"], answer
+    if lock:
+        assert factory(board, "lock()")["ok"]
     board.kill()
-    board.start()
+    board.start(send=FLOOD * 50 if lock else b"")
 
 
 APP = (ROOT / "firmware/app.py").read_text()
@@ -121,9 +123,6 @@ def test_hangs(board, servers) -> None:
     assert guard["reset"] == "watchdog" and guard["crash"] is None
 
 
-FLOOD = b"\x03\x01\x04\x05A\x01\x02\r\x03\x04" + b"print('ow' + 'ned')\r\x04\x03" * 3
-
-
 def test_locked(board, servers, flash) -> None:
     provision(board, servers, APP)
     servers.said.wait_for("registered " + ENDPOINT, 60)
@@ -149,3 +148,23 @@ def test_locked(board, servers, flash) -> None:
     assert not status["locked"] and status["endpoint"] is None
     board.kill()
     assert SECRET.encode() not in flash.read_bytes()
+
+
+@pytest.mark.parametrize("end", ["1 / 0", "raise SystemExit", "raise KeyboardInterrupt"])
+def test_locked_board_has_no_repl_when_its_application_ends(board, servers, end) -> None:
+    app = f"def setup(client, settings):\n    print('app')\n    {end}\n"
+    provision(board, servers, app, lock=True, network={"type": "none"})
+    for n in (1, 2):
+        board.wait_for("reset", n)
+        board.send(FLOOD * 5)
+    output = bytes(board.output)
+    assert output.count(b"app\r\n") >= 2
+    assert re.search(rb">>>|raw REPL|owned", output) is None, output
+
+
+def test_board_that_is_not_locked_is_opened_by_that_flood(board, servers) -> None:
+    app = "def setup(client, settings):\n    print('app')\n    raise SystemExit\n"
+    provision(board, servers, app, network={"type": "none"})
+    board.kill()
+    board.start(send=FLOOD * 50)
+    board.expect(">>>|raw REPL|owned")
