@@ -85,7 +85,9 @@ def _state(board: str, role: str, libraries: str) -> str:
         for path in sorted(ROOT.glob(pattern))
         if path.is_file() and path.suffix != ".pyc"
     ]
-    return sources.digest(_config(board, role, libraries), *map(rel, files), *files)
+    # ROOT is in the manifest that it writes: a folder that was moved is another one.
+    config = _config(board, role, libraries)
+    return sources.digest(str(ROOT), config, *map(rel, files), *files)
 
 
 def _config(board: str, role: str, libraries: str) -> str:
