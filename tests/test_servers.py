@@ -1,6 +1,5 @@
 """Both servers as processes under the unix port, on real sockets, in a heap like a board's."""
 
-import contextlib
 import json
 import os
 import socket
@@ -11,18 +10,9 @@ import time
 import pytest
 
 from conftest import MICROPYTHON, UNIT, lib_dir, micropython
+from managed import free_ports
 
 CLIENTS = 20
-
-
-def free_ports(count):
-    with contextlib.ExitStack() as stack:
-        ports = []
-        for _ in range(count):
-            s = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            s.bind(("127.0.0.1", 0))
-            ports.append(s.getsockname()[1])
-        return ports
 
 
 class Process:

@@ -3,15 +3,9 @@
 import subprocess
 from pathlib import Path
 
-import pytest
 from pty_board import PtyBoard
 from samples import PSK
-from steps import ROOT
 from test_board import factory
-
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "firmware/device/lock.py").exists(), reason="the firmware has no lock yet"
-)
 
 MAIN = """\
 import os, sys, time, rawrepl, device.settings as settings

@@ -117,8 +117,9 @@ class Store:
     def commit(self, endpoint, state, later=False):
         """Replace what is stored. Returns whether anything else was.
 
-        later: leave the second copy to mirror(), which takes about as long. Raises OSError where it cannot be written, ValueError where it has a value that cannot be
-        stored, MemoryError; then what was stored still is.
+        later: leave the second copy to mirror(), which takes about as long. Raises OSError where
+        it cannot be written, ValueError where it has a value that cannot be stored, MemoryError;
+        then what was stored still is.
         """
         if endpoint != self._endpoint:
             self.load(endpoint)
