@@ -43,7 +43,7 @@ def image_lib(folder: Path, role: str) -> Path:
         for module in stage.modules(manifest, "rp2")
         if module.target != "_boot.py" and set(ours) & set(module.source.parents)
     ]
-    stage.write(listed, folder / "src", folder / "mpy")
+    stage.compiled(listed, folder / "mpy")
     return folder / "mpy"
 
 

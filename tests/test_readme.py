@@ -5,7 +5,7 @@ import re
 from conftest import ROOT
 from lwm2m_factory import config, image
 
-EXAMPLES = ROOT / "lib" / "lwm2m" / "examples"
+EXAMPLES = ROOT / "lib" / "lwm2m-keys" / "examples"
 
 
 def test_secure_element():

@@ -46,8 +46,8 @@ def frozen(mpys: Sequence[Path]) -> int:
 def measure(listed: List[stage.Module]) -> Tuple[int, int, Dict[str, int]]:
     """Bytes of a manifest's own modules, what they add to those it requires, and of each alone."""
     with tempfile.TemporaryDirectory() as folder:
-        src, mpy = Path(folder, "src"), Path(folder, "mpy")
-        stage.write(listed, src, mpy)
+        mpy = Path(folder)
+        stage.compiled(listed, mpy)
         files = {one: (mpy / one.target).with_suffix(".mpy") for one in listed}
         own = {one.target: path for one, path in files.items() if one.own}
         required = [path for one, path in files.items() if not one.own]

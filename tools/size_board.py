@@ -81,8 +81,8 @@ def frozen_stock(board: str, role: str) -> int:
         one for one in listed if not {ROOT / "lib", ROOT / "firmware"} & set(one.source.parents)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        src, mpy = Path(folder, "src"), Path(folder, "mpy")
-        stage.write(stock, src, mpy)
+        mpy = Path(folder)
+        stage.compiled(stock, mpy)
         return size.frozen([(mpy / one.target).with_suffix(".mpy") for one in stock])
 
 

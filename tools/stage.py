@@ -1,7 +1,9 @@
 """Stage what a role's manifest lists: build/stage/<role>/src as source, build/stage/<role>/mpy compiled.
 
-A role is a file of firmware/manifests. MicroPython's own manifestfile.py reads it, and both forms
-are made as a board build or mip makes them: optimised as the manifest says, with __version__ added.
+A role is a file of firmware/manifests. MicroPython's own manifestfile.py reads it. In lib/ each
+package's folder has its own modules, so that no module runs where it lies: src is a tree of links to
+them, build/lib the one of all packages, for editors and for a REPL. What is compiled is made as a board
+build or mip makes it: optimised as the manifest says, with __version__ added.
 """
 
 import argparse
@@ -10,15 +12,18 @@ import importlib.util
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import List, Tuple
+from typing import Dict, List, Tuple
 
 import steps
 from steps import BUILD, MPY_CROSS, ROOT, SOURCE, rel
 
 ROLES = ROOT / "firmware" / "manifests"
+LIB = BUILD / "lib"  # all packages, merged
+_WHOLE = "full"  # the role that has them
 
 
 class StageError(Exception):
@@ -98,13 +103,30 @@ def compile_module(source: Path, module: Module, out: Path, compiler: Path = MPY
     return mpy
 
 
-def write(listed: List[Module], src: Path, mpy: Path) -> None:
-    """Write modules as source and compiled."""
+def merge(listed: List[Module], folder: Path) -> None:
+    """Make a folder of links to modules, each where it is imported from.
+
+    StageError where two packages have one path.
+    """
+    merged: Dict[str, Path] = {}
+    shutil.rmtree(folder, ignore_errors=True)
     for module in listed:
-        source = src / module.target
-        source.parent.mkdir(parents=True, exist_ok=True)
-        source.write_text(module.text())
-        compile_module(source, module, mpy)
+        other = merged.setdefault(module.target, module.source)
+        if other != module.source:
+            raise StageError(f"{rel(other)} and {rel(module.source)} are both {module.target}.")
+        link = folder / module.target
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():  # a package that two others require is listed twice
+            link.symlink_to(module.source.resolve())
+
+
+def compiled(listed: List[Module], folder: Path) -> None:
+    """Compile modules into a folder, each where it is imported from."""
+    with tempfile.TemporaryDirectory() as tagged:
+        for module in listed:
+            source = Path(tagged, "source.py")
+            source.write_text(module.text())
+            compile_module(source, module, folder)
 
 
 def stage(role: str) -> Tuple[Path, Path]:
@@ -128,7 +150,10 @@ def stage(role: str) -> Tuple[Path, Path]:
             return src, mpy
         # The stamp goes first and comes last: a stage that was interrupted is made anew.
         shutil.rmtree(folder, ignore_errors=True)
-        write(listed, src, mpy)
+        merge(listed, src)
+        compiled(listed, mpy)
+        if role == _WHOLE:
+            merge(listed, LIB)
         stamp.write_text(state.hexdigest())
     return src, mpy
 

@@ -3,4 +3,4 @@ metadata(description="LwM2M client: accounts from a Bootstrap Server.", version=
 require("lwm2m")
 require("lwm2m-consistency")
 
-package("lwm2m", files=("bootstrap.py",), base_path="../lwm2m", opt=3)
+package("lwm2m", opt=3)

@@ -2,4 +2,4 @@ metadata(description="LwM2M client: whether accounts fit together.", version="0.
 
 require("lwm2m")
 
-package("lwm2m", files=("consistency.py",), base_path="../lwm2m", opt=3)
+package("lwm2m", opt=3)

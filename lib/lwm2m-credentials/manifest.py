@@ -2,4 +2,4 @@ metadata(description="LwM2M security data in RAM, for clients and servers.", ver
 
 require("lwm2m")
 
-package("lwm2m", files=("credentials.py",), base_path="../lwm2m", opt=3)
+package("lwm2m", opt=3)

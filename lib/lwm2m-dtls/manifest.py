@@ -2,4 +2,4 @@ metadata(description="LwM2M over DTLS: pre-shared keys.", version="0.1.0")
 
 require("lwm2m")
 
-package("lwm2m", files=("dtls.py",), base_path="../lwm2m", opt=3)
+package("lwm2m", opt=3)

@@ -5,4 +5,4 @@ metadata(
 
 require("lwm2m-store")
 
-package("lwm2m", files=("keys.py",), base_path="../lwm2m", opt=3)
+package("lwm2m", opt=3)

@@ -2,4 +2,4 @@ metadata(description="What the LwM2M servers have in common.", version="0.1.0")
 
 require("lwm2m")
 
-package("lwm2m", files=("clients.py", "listen.py", "server_core.py"), base_path="../lwm2m", opt=3)
+package("lwm2m", opt=3)

@@ -2,4 +2,4 @@ metadata(description="LwM2M Server.", version="0.1.0")
 
 require("lwm2m-server-core")
 
-package("lwm2m", files=("server.py",), base_path="../lwm2m", opt=3)
+package("lwm2m", opt=3)

@@ -1,3 +1,3 @@
 metadata(description="CoAP for devices: codec and message exchange.", version="0.1.0")
 
-package("ucoap", files=("__init__.py", "engine.py"), opt=3)
+package("ucoap", opt=3)

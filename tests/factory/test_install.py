@@ -52,4 +52,6 @@ def test_command(installed: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.stdout.strip() == f"{installed}/lwm2m_factory/_lib/lwm2m/store.py", done.stderr
+    assert done.stdout.strip() == f"{installed}/lwm2m_factory/_lib/lwm2m-store/store.py", (
+        done.stderr
+    )

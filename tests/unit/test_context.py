@@ -723,7 +723,7 @@ class Chip:
 
 
 def test_secure_element():
-    sys.path.append(__file__.rsplit("/", 3)[0] + "/lib/lwm2m/examples")
+    sys.path.append(__file__.rsplit("/", 3)[0] + "/lib/lwm2m-keys/examples")
     from secure_element import SecureElement
 
     chip = Chip()

@@ -10,7 +10,7 @@ import json
 import sys
 import types
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from . import FactoryError
 
@@ -23,19 +23,23 @@ SLOT = 4096  # bytes, what a board has for it
 _HERE = Path(__file__).resolve().parent
 
 
-def _folder(package: str) -> Path:
+# Packages of lib/ whose modules are wanted, by the name under which they are imported.
+_PACKAGES = {"ucoap": ("ucoap",), "lwm2m": ("lwm2m", "lwm2m-consistency", "lwm2m-store")}
+
+
+def _folder(package: str, name: str) -> str:
     packed = _HERE / "_lib" / package
-    return packed if packed.exists() else _HERE.parents[1] / "lib" / package / package
+    return str(packed if packed.exists() else _HERE.parents[1] / "lib" / package / name)
 
 
-def _load(package: str) -> None:
-    # By its folder: a search path would show the manifests and examples beside it too.
-    folder = _folder(package)
+def _load(name: str, packages: Tuple[str, ...]) -> None:
+    # By its folders: a search path would show the manifests and examples beside them too.
+    folders = [_folder(package, name) for package in packages]
     spec = importlib.util.spec_from_file_location(
-        package, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        name, f"{folders[0]}/__init__.py", submodule_search_locations=folders
     )
     module = importlib.util.module_from_spec(spec)
-    sys.modules[package] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
 
 
@@ -43,9 +47,9 @@ if "micropython" not in sys.modules:
     _shim = types.ModuleType("micropython")
     _shim.const = lambda value: value
     sys.modules["micropython"] = _shim
-for _package in ("ucoap", "lwm2m"):
-    if _package not in sys.modules:
-        _load(_package)
+for _name, _packages in _PACKAGES.items():
+    if _name not in sys.modules:
+        _load(_name, _packages)
 
 import lwm2m.consistency as consistency  # noqa: E402
 import lwm2m.objects as objects  # noqa: E402
