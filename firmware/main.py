@@ -10,6 +10,7 @@ import device.led as leds
 import device.settings as settings
 from device.guard import ASKED, LOOKUP_MS, RETRY, TICK_MS, Guard, describe
 from device.link import Backoff, Link
+from lwm2m.net import address
 from micropython import const
 from ucoap.engine import diff
 
@@ -75,7 +76,7 @@ class _Board:
             try:
                 from device.lock import Console
 
-                self._console = Console(reserved, guard)
+                self._console = Console(reserved, guard, _factory_command)
             except ImportError:
                 pass  # role minimal: until another image comes, it takes no commands
         if values.get("button") is not None and self._held(port.button(values["button"])):
@@ -126,8 +127,7 @@ class _Board:
     def _start(self, copy):
         port, guard, led = self._port, self._guard, self._led
         values = copy.values
-        net = lwm2m.Net()
-        net.open = guard.patient(net.open)
+        net = lwm2m.Net(guard.patient(address))
         device = {
             2: port.serial_number(),
             3: port.version(),
@@ -154,7 +154,7 @@ class _Board:
         )
         turn = getattr(self._app, "turn", None)
         was_up = None
-        there = True  # whether the net runs the client
+        online = True
         guard.hold(0)
         while True:
             now = net.now()
@@ -162,20 +162,21 @@ class _Board:
             up = link.poll(now)
             if up != was_up:
                 led.show(leds.CONNECTING)
-                if up and was_up is not None:
-                    client.core.restart()  # its address may be another
+                if online and was_up:
+                    client.offline()  # its next address may be another
+                    online = False
                 was_up = up
             if up and self._has_time(now, values):
-                if not there and self._backoff.is_due(now):
-                    there = True
-                    net.add(client.core)
+                if not online and self._backoff.is_due(now):
+                    client.online()
+                    online = True
                 typed = self._console and self._console.poll()
                 if client.step(0 if typed else 1):
                     # Every server has failed. What the application runs on this net goes on.
                     led.show(leds.ERROR)
                     self._backoff.fail(net.now())
-                    there = False
-                    net.remove(client.core)
+                    client.offline()
+                    online = False
             else:
                 self._pause()
             if turn:
@@ -188,15 +189,12 @@ class _Board:
     def _has_time(self, now, values):
         # Whether the clock need not be waited for.
         if not self._clock:
-            security = self._client.core.objects[0].instances.values()
-            if not any(account.get(2) == _CERTIFICATE for account in security):
+            if not self._client.uses(_CERTIFICATE):
                 return True
             try:
                 from device.clock import Clock, set_clock
             except ImportError:
                 return True
-            from lwm2m.net import address
-
             host = values.get("ntp") or "pool.ntp.org"
             self._clock = Clock(host, set_clock, self._guard.patient(address))
         return not self._clock.waits(now)
@@ -211,6 +209,12 @@ class _Board:
         on_event = getattr(self._app, "on_event", None)
         if on_event:
             on_event(event)
+
+
+def _factory_command(name):
+    import device.factory as factory
+
+    getattr(factory, name)()
 
 
 def _on_network_fault(e):

@@ -30,13 +30,17 @@ def lib_dir(flavour: str, role: str = "full") -> Path:
     return src if flavour == "src" else mpy
 
 
-def image_lib(folder: Path, role: str) -> Path:
-    """A folder in that one, with what a Pico's image of that role has of ours, compiled."""
+def image_lib(folder: Path, role: str, *more: str) -> Path:
+    """A folder in that one, with what a Pico's image of that role has of ours, compiled.
+
+    more: packages beside that.
+    """
     import stage
 
     manifest = folder / "manifest.py"
     board = ROOT / "boards" / "RPI_PICO_LWM2M" / "manifest.py"
-    manifest.write_text(f'include("{board}", role="{role}")\n')
+    lines = [f'include("{board}", role="{role}")', *(f'require("{name}")' for name in more)]
+    manifest.write_text("\n".join(lines) + "\n")
     ours = (ROOT / "lib", ROOT / "firmware")
     listed = [
         module

@@ -13,12 +13,14 @@ MANIFESTS = {path.parent.name: path for path in sorted(ROOT.glob("lib/*/manifest
 # What modules of a package look for inside of functions, and do without where an image lacks it.
 OPTIONAL = {
     "lwm2m": {
+        "lwm2m.accounts",
         "lwm2m.bootstrap",
         "lwm2m.context",
         "lwm2m.dtls",
         "lwm2m.listen",
         "lwm2m.observe",
         "lwm2m.store",
+        "lwm2m.text",
     },
     "lwm2m-dtls": {"lwm2m.x509"},
     "lwm2m-dtls-server": {"lwm2m.x509"},
@@ -59,9 +61,15 @@ def packages():
 def imported(text, package="lwm2m"):
     """(name, whether inside of a function) of each module that a source in that package imports.
 
-    What a module's __getattr__ makes of a table of names has that table for its names.
+    What is imported by names out of a table has that table for its names.
     """
     found = set()
+
+    def table(name, default):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+                return ast.literal_eval(node.value)
+        return default
 
     def add(name, inside):
         found.add((name, inside))
@@ -79,10 +87,14 @@ def imported(text, package="lwm2m"):
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "__import__":
             # "lwm2m." + a name out of a table; anything else would be a way around.
             assert ast.unparse(node.args[0]) == "'lwm2m.' + module"
-            for other in ast.walk(ast.parse(text)):
-                if isinstance(other, ast.Assign) and ast.unparse(other.targets[0]) == "_LAZY":
-                    for name in ast.literal_eval(other.value).values():
-                        add("lwm2m." + name, inside)
+            for name in table("_LAZY", {}).values():
+                add("lwm2m." + name, inside)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "optional":
+            names = table("_PARTS", ())
+            if isinstance(node.args[0], ast.Constant):
+                names = (node.args[0].value,)
+            for name in names:
+                add("lwm2m." + name, inside)
         for child in ast.iter_child_nodes(node):
             visit(child, inside)
 

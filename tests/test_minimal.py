@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import stage
 from conftest import MICROPYTHON, ROOT, UNIT, image_lib, lib_dir, micropython
 from managed import Lines, free_ports
 
@@ -54,15 +55,27 @@ print(client.step(5))
 """
 
 
-def run(script, flavour, role="minimal"):
-    done = micropython("-c", script, flavour=flavour, role=role, timeout=60)
+@pytest.fixture(scope="module")
+def minimal(tmp_path_factory):
+    """{flavour: folder} with role minimal, and what an application gives accounts with."""
+    folder = tmp_path_factory.mktemp("minimal")
+    manifest = folder / "manifest.py"
+    manifest.write_text(f'include("{stage.ROLES}/minimal.py")\nrequire("lwm2m-accounts")\n')
+    listed = stage.modules(manifest)
+    stage.merge(listed, folder / "src")
+    stage.compiled(listed, folder / "mpy")
+    return {flavour: folder / flavour for flavour in ("src", "mpy")}
+
+
+def run(script, lib):
+    done = micropython("-c", script, lib=lib, timeout=60)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
     return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("flavour", ["src", "mpy"])
-def test_factory_accounts(flavour):
-    assert run(FACTORY, flavour) == [
+def test_factory_accounts(minimal, flavour):
+    assert run(FACTORY, minimal[flavour]) == [
         "['REG_REGISTERING 1', 'REG_REGISTERED 1', 'REG_UPDATING 1', 'REG_REGISTERED 1']",
         "['POST /rd?ep=dev&lt=300&lwm2m=1.1&b=U', 'POST /rd/1']",
         "MicroPython",
@@ -75,8 +88,8 @@ def test_factory_accounts(flavour):
 
 
 @pytest.mark.parametrize("flavour", ["src", "mpy"])
-def test_bootstrap_server_is_refused_in_words(flavour):
-    lines = run(REFUSED, flavour)
+def test_bootstrap_server_is_refused_in_words(minimal, flavour):
+    lines = run(REFUSED, minimal[flavour])
     assert "lwm2m-bootstrap" in lines[0]
     assert lines[1].startswith("4.04") and lines[2].startswith("4.04")
     assert lines[3] == "0"
@@ -121,7 +134,7 @@ print("lwm2m.dtls" in sys.modules, "lwm2m.x509" in sys.modules)
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
-    return image_lib(tmp_path_factory.mktemp("image"), "minimal")
+    return image_lib(tmp_path_factory.mktemp("image"), "minimal", "lwm2m-accounts")
 
 
 def secure(lib, modes):

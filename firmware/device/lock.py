@@ -20,13 +20,15 @@ UNLOCK = b"unlock and wipe"
 class Console:
     """Takes commands: status, selftest, reset, reboot, unlock and wipe.
 
-    area: as device.area is one. guard: a Guard. line: what has read(n) and can be polled.
+    area: as device.area is one. guard: a Guard. command(name): does what device.factory has under
+    that name. line: what has read(n) and can be polled.
     """
 
-    def __init__(self, area, guard, line=None):
+    def __init__(self, area, guard, command, line=None):
         kbd_intr(-1)  # as lock.c has it already
         self._area = area
         self._guard = guard
+        self._command = command
         self._line = line or sys.stdin.buffer
         self._poller = select.poll()
         self._poller.register(self._line, select.POLLIN)
@@ -60,9 +62,7 @@ class Console:
         elif command == UNLOCK:
             self._unlock()
         elif command in (b"status", b"selftest", b"reset"):
-            import device.factory as factory
-
-            getattr(factory, str(command, "utf-8"))()
+            self._command(str(command, "utf-8"))
             if command == b"reset":  # the client is to start with what is stored now
                 self._guard.reset(ASKED)
 

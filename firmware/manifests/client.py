@@ -1,6 +1,7 @@
 # What a board carries: a client that is bootstrapped and observed, over DTLS, with its accounts in
 # flash.
 include("minimal.py")
+require("lwm2m-accounts")
 require("lwm2m-bootstrap")
 require("lwm2m-dtls")
 require("lwm2m-keys")

@@ -32,7 +32,10 @@ while not area.locked():
     if not area.locked(): rawrepl.run()
 import device.lock
 device.lock.wipe = lambda: None
-console = device.lock.Console(area, board)
+def command(name):
+    import device.factory
+    getattr(device.factory, name)()
+console = device.lock.Console(area, board, command)
 print("a client of ours says something\\n>>> ", end="")
 while True:
     try:

@@ -17,18 +17,17 @@ import time
 
 import lwm2m
 import lwm2m.model as model
-import lwm2m.tlv as tlv
 from driven import Control, code_text, configuration, plain, say, value_of, values_of
 
 _TYPES = {
-    "STRING": tlv.STR,
-    "INTEGER": tlv.INT,
-    "UNSIGNED_INTEGER": tlv.UINT,
-    "FLOAT": tlv.FLOAT,
-    "BOOLEAN": tlv.BOOL,
-    "OPAQUE": tlv.OPAQUE,
-    "TIME": tlv.TIME,
-    "OBJLNK": tlv.OBJLNK,
+    "STRING": model.STR,
+    "INTEGER": model.INT,
+    "UNSIGNED_INTEGER": model.UINT,
+    "FLOAT": model.FLOAT,
+    "BOOLEAN": model.BOOL,
+    "OPAQUE": model.OPAQUE,
+    "TIME": model.TIME,
+    "OBJLNK": model.OBJLNK,
     "EXECUTE": model.E,
 }
 _FLAGS = {"R": model.R, "W": model.W, "RW": model.R | model.W, "MULTIPLE": model.MULTI}
@@ -70,10 +69,10 @@ def executed(oid):
 
 
 def written(oid):
-    def write(iid, rid, value):
-        # iid None: of an instance to be created that has no id yet.
-        path = "/%d/%s/%d" % (oid, "x" if iid is None else iid, rid)
-        say({"event": "WRITTEN", "path": path, "value": plain(value)})
+    def write(iid, values):
+        for rid in values:
+            path = "/%d/%d/%d" % (oid, iid, rid)
+            say({"event": "WRITTEN", "path": path, "value": plain(values[rid])})
 
     return write
 

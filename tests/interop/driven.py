@@ -9,7 +9,7 @@ import json
 import sys
 from binascii import hexlify, unhexlify
 
-import lwm2m.tlv as tlv
+import lwm2m.model as model
 from lwm2m.net import address
 
 
@@ -44,7 +44,7 @@ def value_of(flags, value):
         return unhexlify(value["hex"])
     if isinstance(value, dict):
         return {int(key): value_of(flags, value[key]) for key in value}
-    if flags & 15 == tlv.OBJLNK:
+    if flags & 15 == model.OBJLNK:
         oid, iid = value.split(":")
         return int(oid), int(iid)
     return value

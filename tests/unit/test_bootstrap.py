@@ -587,7 +587,7 @@ def test_read():
         ("/3", None, 0x85, None),
         ("/3/0", None, 0x85, None),
         ("/", None, 0x85, None),
-        ("/x", None, 0x84, None),
+        ("/x", None, 0x85, None),
     ):
         answer = p.read(path, accept)
         assert answer.code == code, (path, accept, answer.code)
@@ -621,9 +621,9 @@ _REFUSED = (
     (PUT, "/1000", TLV, instances({0: {0: 5}}), 0x80),
     (PUT, "/2000/0", TLV, encode({0: 5}), 0x80),
     (PUT, "/2000", TLV, b"", 0x80),
-    (PUT, "/0/65535", TLV, encode(account(2)), 0x84),
+    (PUT, "/0/65535", TLV, encode(account(2)), 0x85),
     (PUT, "/0", TLV, instances({65535: account(2)}), 0x80),
-    (PUT, "/x/0", TLV, encode(account(2)), 0x84),
+    (PUT, "/x/0", TLV, encode(account(2)), 0x85),
     # Mandatory resources are missing: all, or one of each.
     (PUT, "/0/2", TLV, b"", 0x80),
     (PUT, "/0", TLV, b"", 0x80),
@@ -659,14 +659,14 @@ _REFUSED = (
     (DELETE, "/2000/0", None, b"", 0x80),
     (DELETE, "/1/0/1", None, b"", 0x80),
     (DELETE, "/0/1/0/0", None, b"", 0x80),
-    (DELETE, "/x", None, b"", 0x84),
+    (DELETE, "/x", None, b"", 0x85),
     (POST, "/0", TLV, instances({2: account(2)}), 0x85),
     (POST, "/1/0", TLV, encode({1: 60}), 0x85),
     (POST, "/1/0/8", None, b"", 0x85),
     (POST, "/3/0/4", None, b"", 0x85),
     (POST, "/", None, b"", 0x85),
-    (POST, "/bs/1", None, b"", 0x84),
-    (PUT, "/bs", None, b"", 0x84),
+    (POST, "/bs/1", None, b"", 0x85),
+    (PUT, "/bs", None, b"", 0x85),
     (5, "/1/0", TLV, b"", 0x85),  # FETCH
     (7, "/1/0", TLV, b"", 0x85),  # iPATCH
 )

@@ -7,6 +7,8 @@ from starving import starve  # first, while there is memory in one piece
 from ucoap import DELETE, POST, PUT
 from lwm2m.model import INT, OPAQUE, STR, Object, R, W, M, MULTI
 import lwm2m
+import lwm2m.text  # as frozen modules take next to no memory to load
+import lwm2m.tlv
 from world import (
     Provisioner,
     Registrar,

@@ -104,7 +104,7 @@ _READS = (
     ("/1000/0/7/2", None, 0x45, TEXT, b"30"),
     ("/1000/0/7/2", TLV, 0x45, TLV, b"\x41\x02\x1e"),
     ("/1000/0/7/1", None, 0x84, None, None),
-    ("/1000/0/0/0", None, 0x84, None, None),  # of a single resource
+    ("/1000/0/0/0", None, 0x85, None, None),  # of a single resource
     ("/1000/0/8", None, 0x85, None, None),  # executable
     ("/1000/0/13", None, 0x85, None, None),
     ("/1000/0/9", None, 0x85, None, None),  # for writing only
@@ -124,13 +124,14 @@ _READS = (
     ("/1001", None, 0x45, TLV, b"\x06\x00\xc1\x00\x01\xc1\x01\x02"),
     ("/2000", None, 0x84, None, None),
     ("/2000/0/0", None, 0x84, None, None),
-    ("/rd", None, 0x84, None, None),
-    ("/1000/x", None, 0x84, None, None),
-    ("/1000/-1", None, 0x84, None, None),
-    ("/1000/0/0/0/0", None, 0x84, None, None),
-    ("/65535", None, 0x84, None, None),
-    ("/65536/0", None, 0x84, None, None),
-    ("/100000000000000000000", None, 0x84, None, None),
+    # What is no path of LwM2M.
+    ("/rd", None, 0x85, None, None),
+    ("/1000/x", None, 0x85, None, None),
+    ("/1000/-1", None, 0x85, None, None),
+    ("/1000/0/0/0/0", None, 0x85, None, None),
+    ("/65535", None, 0x85, None, None),
+    ("/65536/0", None, 0x85, None, None),
+    ("/100000000000000000000", None, 0x85, None, None),
     ("/", None, 0x85, None, None),
     # The Security object is a bootstrap server's alone (LwM2M 1.1 E.1).
     ("/0", None, 0x81, None, None),
@@ -233,7 +234,7 @@ def test_discover():
         ("/1000/0/99", 0x84),
         ("/1000/1", 0x84),
         ("/2000", 0x84),
-        ("/1000/0/7/0", 0x80),
+        ("/1000/0/7/0", 0x85),
         ("/", 0x85),
     ):
         assert case.server.read(path, LINK).code == code, path
@@ -295,9 +296,13 @@ _WRITES = (
     (PUT, "/1000/0/7", TLV, b"\xc1\x07\x05", 0x80, {}),
     (PUT, "/1000/0/7", TEXT, b"5", 0x8F, {}),
     (PUT, "/1000/0/7/2", TEXT, b"31", 0x44, {7: {0: 10, 2: 31}}),
-    (PUT, "/1000/0/7/5", TLV, b"\x41\x05\x07", 0x44, {7: {0: 10, 2: 30, 5: 7}}),
-    (PUT, "/1000/0/7/5", TLV, b"\x41\x04\x07", 0x80, {}),
-    (PUT, "/1000/0/7/5", TLV, b"\xc1\x05\x07", 0x80, {}),
+    (PUT, "/1000/0/7/2", TLV, b"\x41\x02\x07", 0x44, {7: {0: 10, 2: 7}}),
+    (PUT, "/1000/0/7/2", TLV, b"\x41\x04\x07", 0x80, {}),
+    (PUT, "/1000/0/7/2", TLV, b"\xc1\x02\x07", 0x80, {}),
+    (PUT, "/1000/0/7/5", TLV, b"\x41\x05\x07", 0x84, {}),  # one that is not there
+    (PUT, "/1000/0/0/0", TLV, b"\x41\x00\x07", 0x85, {}),  # nor can be
+    (PUT, "/1000/0/0/0", TEXT, b"x", 0x85, {}),
+    (PUT, "/1000/0/9/3", TEXT, b"x", 0x85, {}),
     (PUT, "/1000/0/7/2", OCTETS, b"\x07", 0x8F, {}),
     # Refusals by what the resource is.
     (PUT, "/1000/0/2", TEXT, b"1", 0x85, {}),
@@ -328,10 +333,11 @@ _WRITES = (
     (POST, "/1000/0", TLV, b"\xc1\x01\x09\xc4\x02\0\0\0\0", 0x85, {}),
     (POST, "/1000/0", TLV, b"\xc1\x01\x09\xc1\x08\x01", 0x85, {}),
     (POST, "/1000/0", TLV, b"\xc1\x01\x09\xc1\x0e\x01", 0x85, {}),
-    (POST, "/1000/0", TLV, b"\xc1\x01\x09\xc1\x63\x01", 0x84, {}),
     (POST, "/1000/0", TLV, b"\xc1\x01\x09\xc1\x03\x07", 0x80, {}),
     (POST, "/1000/0", TLV, b"\xc1\x01\x09\xc1", 0x80, {}),
-    (PUT, "/1000/0", TLV, b"\xc1\x01\x09\xc1\x63\x01", 0x84, {}),
+    # What the object does not have is left out (LwM2M 1.1 6.3.3).
+    (POST, "/1000/0", TLV, b"\xc1\x01\x09\xc1\x63\x01", 0x44, {1: 9}),
+    (POST, "/1000/0", TLV, b"\xc1\x01\x09\x83\x63\x41\x00\x01", 0x44, {1: 9}),
 )
 
 
@@ -362,23 +368,37 @@ def test_write_replace():
     assert case.state()[0][7] == {5: 1} and case.state()[0][0] == "z"
 
 
-def test_write_is_seen_before():
-    # on_write may refuse, in words, and then nothing is stored.
+def test_write_is_checked_before_and_told_afterwards():
+    # on_check may refuse, in words, and then nothing is stored, and on_write hears nothing of it.
     case = _Case()
-    seen = []
+    checked = []
+    written = []
 
-    def on_write(iid, rid, value):
-        seen.append((iid, rid, value))
-        if value == 13:
+    def on_check(iid, values):
+        checked.append((iid, dict(values)))
+        if values.get(1) == 13:
             raise Error(0x80, "not thirteen")
 
+    def on_write(iid, values):
+        written.append((iid, dict(values)))
+        if 1 in values:
+            assert case.obj.instances[iid][1] == values[1]  # it is there by now
+
+    case.obj.on_check = on_check
     case.obj.on_write = on_write
     assert case.server.ask(PUT, "/1000/0/1", b"12", TEXT).code == 0x44
     answer = case.server.ask(POST, "/1000/0", encode({0: "x", 1: 13}), TLV)
     assert (answer.code, answer.text) == (0x80, "not thirteen")
+    # All of a write in one call.
+    assert case.server.ask(POST, "/1000/0", encode({0: "a", 1: 12}), TLV).code == 0x44
     # A function's value is the owner's to set.
     assert case.server.ask(PUT, "/1000/0/14", b"5", TEXT).code == 0x44
-    assert seen == [(0, 1, 12), (0, 0, "x"), (0, 1, 13), (0, 14, 5)]
+    assert written == [(0, {1: 12}), (0, {0: "a", 1: 12}), (0, {14: 5})]
+    assert checked == [(0, {1: 12}), (0, {0: "x", 1: 13}), (0, {0: "a", 1: 12}), (0, {14: 5})]
+    # Nor is an instance made that is refused.
+    assert case.server.ask(POST, "/1000", instances({3: {0: "x", 1: 13}}), TLV).code == 0x80
+    assert case.server.ask(POST, "/1000", instances({3: {0: "x", 1: 14}}), TLV).code == 0x41
+    assert sorted(case.state()) == [0, 3] and written[3:] == [(3, {0: "x", 1: 14})]
     assert case.state()[0][0] == "a" and case.state()[0][1] == 12 and callable(case.state()[0][14])
 
 
@@ -461,10 +481,14 @@ def test_create():
     assert (answer.code, answer.location) == (0x41, "/1000/1")
     state = case.state()
     assert sorted(state) == [0, 1, 5] and state[5] == {0: "e", 1: 2} and state[1] == {0: "f"}
+    # What the object does not have is left out.
+    assert server.ask(POST, "/1000", instances({7: {0: "x", 99: 1}}), TLV).code == 0x41
+    assert case.state()[7] == {0: "x"}
+    case.obj.remove(7)
     created = [
         e.path for _, e in case.world.events if e.type == lwm2m.EVENT_OBJECT_INSTANCE_CREATED
     ]
-    assert created == [(1000, 5), (1000, 1)]
+    assert created == [(1000, 5), (1000, 1), (1000, 7)]
     for path, format, payload, code in (
         ("/1000", TLV, instances({5: {0: "x"}}), 0x80),  # is there
         ("/1000", TLV, instances({7: {1: 2}}), 0x80),  # resource 0 is mandatory
@@ -473,7 +497,6 @@ def test_create():
         ("/1000", None, b"", 0x80),
         ("/1000", TLV, instances({7: {0: "x"}, 8: {0: "y"}}), 0x80),
         ("/1000", TLV, instances({65535: {0: "x"}}), 0x80),
-        ("/1000", TLV, instances({7: {0: "x", 99: 1}}), 0x84),
         ("/1000", TLV, instances({7: {0: "x", 1: b"\0\0\0"}}), 0x80),
         ("/1000", TEXT, b"x", 0x8F),
         ("/1001", TLV, instances({1: {0: 1}}), 0x85),

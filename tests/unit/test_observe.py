@@ -158,7 +158,7 @@ def test_nobody_there_any_more():
         (lwm2m.EVENT_OBSERVATION_NOTIFICATION, _PATH, 1),
         (lwm2m.EVENT_OBSERVATION_NOTIFICATION_FAILED, _PATH, 1),
     ]
-    assert case.client.core.observe.observations == []
+    assert case.client.core.parts[0].observations == []
 
 
 def test_what_is_observed_goes():
@@ -170,7 +170,7 @@ def test_what_is_observed_goes():
     case.world.run(2)
     assert (case.answers[-1].code, case.answers[-1].observe) == (0x84, None)
     assert (lwm2m.EVENT_OBSERVATION_CANCELED, _PATH, 1) in case.events()
-    assert case.client.core.observe.observations == []
+    assert case.client.core.parts[0].observations == []
 
 
 def test_asked_again():
@@ -179,14 +179,14 @@ def test_asked_again():
     case.observe("/3303/0/5700")
     case.observe("/3303/0/5700")
     case.world.run(1)
-    assert len(case.client.core.observe.observations) == 1
+    assert len(case.client.core.parts[0].observations) == 1
 
 
 def test_a_refused_one_is_none():
     case = _Case()
     case.observe("/3303/0/1")
     assert (case.answers[0].code, case.answers[0].observe) == (0x84, None)
-    assert case.client.core.observe.observations == []
+    assert case.client.core.parts[0].observations == []
     assert case.events() == []
 
 
@@ -200,7 +200,7 @@ def test_no_more_than_sixteen():
         case.observe("/3303/%d" % iid)
     # The seventeenth and later are plain reads.
     assert (case.answers[0].code, case.answers[0].observe) == (0x45, None)
-    assert len(case.client.core.observe.observations) == 16
+    assert len(case.client.core.parts[0].observations) == 16
 
 
 def test_a_new_registration_drops_them():
@@ -210,4 +210,4 @@ def test_a_new_registration_drops_them():
     case.server.execute("/1/0/8")
     case.world.run(5)
     assert case.server.count == 2
-    assert case.client.core.observe.observations == []
+    assert case.client.core.parts[0].observations == []

@@ -4,11 +4,20 @@
 from binascii import hexlify, unhexlify
 
 from ucoap import Error
+import lwm2m.management as management
 import lwm2m.model as model
 import lwm2m.tlv as tlv
+from lwm2m.model import BOOL, FLOAT, INT, OBJLNK, OPAQUE, STR, TIME, UINT
 from lwm2m.objects import base_objects
-from lwm2m.tlv import BOOL, FLOAT, INT, OBJLNK, OPAQUE, STR, TIME, UINT
-from lwm2m.tlv import INSTANCE, MULTIPLE, RESOURCE, RESOURCE_INSTANCE
+
+# Kinds of entries.
+INSTANCE = 0
+RESOURCE_INSTANCE = 1
+MULTIPLE = 2
+RESOURCE = 3
+
+# A path at which each kind may stand by itself.
+_PATHS = {INSTANCE: (9,), RESOURCE: (9, 0), MULTIPLE: (9, 0), RESOURCE_INSTANCE: (9, 0, 1, 2)}
 
 
 def _bytes(text):
@@ -52,30 +61,51 @@ _HEADS = (
 )
 
 
+class _Entry:
+    """The first entry of a TLV, as the cursor has it."""
+
+    def __init__(self, data, kind):
+        cursor = tlv.Cursor(data, _PATHS[kind])
+        assert cursor.next()
+        self.leaf = cursor.leaf
+        ids = {INSTANCE: cursor.iid, RESOURCE_INSTANCE: cursor.riid}
+        self.id = ids.get(kind, cursor.rid)
+        self.value = cursor.value(OPAQUE) if cursor.leaf else None
+        self.more = cursor.next() if cursor.leaf else None
+
+
 def test_heads():
     for head, kind, id, length in _HEADS:
         head = _bytes(head)
-        value = bytes(length)
         out = bytearray(b"before")
-        tlv.write(out, kind, id, value)
-        assert bytes(out) == b"before" + head + value, head
-        end = len(out)
-        assert tlv.read(out, 6, end) == (kind, id, 6 + len(head), end)
-        # Rubbish behind it is not looked at, and one byte less is too few.
-        out.extend(b"\xff\xff\xff")
-        assert tlv.read(out, 6, end + 3) == (kind, id, 6 + len(head), end)
-        for cut in (end - 1, 6 + len(head) - 1, 7):
-            if cut < end:
-                assert _code(tlv.read, out, 6, cut) == 0x80, (head, cut)
-                assert _code(tlv.read, bytes(out[:cut]), 6, cut) == 0x80, (head, cut)
+        at = tlv.begin(out, kind, id)
+        out.extend(bytes(length))
+        tlv.end(out, at)
+        assert bytes(out) == b"before" + head + bytes(length), head
+        data = bytes(out[6:])
+        entry = _Entry(data, kind)
+        leaf = kind in (RESOURCE, RESOURCE_INSTANCE)
+        assert (entry.leaf, entry.id) == (leaf, id), head
+        if leaf:
+            assert entry.value == bytes(length) and entry.more is False
+        # One byte less is too few, and so is less of the head.
+        for cut in (len(data) - 1, len(head) - 1, 1):
+            if 0 < cut < len(data):
+                assert _code(_Entry, data[:cut], kind) == 0x80, (head, cut)
+    # An id that is none (LwM2M 1.1 7.1).
+    for text, kind in (
+        ("20 ffff", INSTANCE),
+        ("e0 ffff", RESOURCE),
+        ("60 ffff", RESOURCE_INSTANCE),
+    ):
+        assert _code(_Entry, _bytes(text), kind) == 0x80, text
 
 
 def test_head_other_than_shortest():
     # A length in more bytes than it needs, and a short id in 16 bits, are well formed.
     for text in ("c8 05 01 2a", "d0 05 0001 2a", "d8 05 000001 2a", "e1 0005 2a"):
-        data = _bytes(text)
-        kind, id, start, end = tlv.read(data, 0, len(data))
-        assert (kind, id, data[start:end], end) == (RESOURCE, 5, b"\x2a", len(data))
+        entry = _Entry(_bytes(text), RESOURCE)
+        assert (entry.id, entry.value, entry.more) == (5, b"\x2a", False)
 
 
 # Values by LwM2M 1.1 C: integers are big-endian two's complement of 1, 2, 4 or 8 bytes.
@@ -126,7 +156,8 @@ def test_values():
     for type, value, text in _VALUES:
         # Other flags of a resource do not matter.
         for flags in (type, type | model.R | model.W | model.M):
-            data = tlv.encode(flags, value)
+            data = bytearray()
+            tlv.encode(data, flags, value)
             assert _hex(data) == text, (type, value, data)
             back = tlv.decode(flags, _bytes(text))
             assert back == value and back.__class__ is value.__class__, (type, text, back)
@@ -261,11 +292,10 @@ class _Reply:
     pass
 
 
-class _Tlv:
-    """A request as model sees it, with Content-Format TLV."""
-
-    def uint(self, number):
-        return 11542
+def _decode(obj, data, path):
+    """{instance id: values} of what is written to a path."""
+    found = model.decode({obj.id: obj}, path, tlv.Cursor(data, path), True)
+    return found.get(obj.id, {})
 
 
 def _examples():
@@ -282,38 +312,44 @@ def test_examples_written():
     for data, obj, instances, path in _examples():
         obj.instances = instances
         reply = _Reply()
-        assert model.read(obj, path, None, reply) == 0x45
+        management.answer(obj, path, 0, None, reply)
         assert reply.content_format == 11542
         assert bytes(reply.payload) == data, path
 
 
 def test_examples_read():
     for data, obj, instances, path in _examples():
-        found = model.decode_instances(obj, _Tlv(), data, False)
-        if len(path) == 2:
-            assert found == [(None, instances[0])]
-        else:
-            assert found == [(iid, instances[iid]) for iid in sorted(instances)]
+        assert _decode(obj, data, path) == instances
+
+
+def _ends(data):
+    # Where top entries end, by their heads.
+    ends = [0]
+    while ends[-1] < len(data):
+        i = ends[-1]
+        head = data[i]
+        i += 2 + (head >> 5 & 1)
+        size = head >> 3 & 3
+        n = int.from_bytes(data[i : i + size], "big") if size else head & 7
+        ends.append(i + size + n)
+    return ends
 
 
 def test_examples_cut():
     # Cut inside an entry it is malformed; at the end of one it is what came before.
     for data, obj, instances, path in _examples():
-        ends = [0]
-        while ends[-1] < len(data):
-            ends.append(tlv.read(data, ends[-1], len(data))[3])
+        ends = _ends(data)
         for cut in range(1, len(data)):
             try:
-                found = model.decode_instances(obj, _Tlv(), data[:cut], False)
+                found = _decode(obj, data[:cut], path)
             except Error as e:
                 assert e.code == 0x80 and cut not in ends, (path, cut)
                 continue
             assert cut in ends, (path, cut)
-            entries = found if len(path) == 1 else found[0][1]
-            assert len(entries) == ends.index(cut), (path, cut)
-            for iid, values in found:
-                for rid in values:
-                    assert values[rid] == instances[iid or 0][rid]
+            assert len(found if len(path) == 1 else found[0]) == ends.index(cut), (path, cut)
+            for iid in found:
+                for rid in found[iid]:
+                    assert found[iid][rid] == instances[iid][rid]
 
 
 def test_examples_rubbish_behind():
@@ -321,7 +357,7 @@ def test_examples_rubbish_behind():
     # c0 00 05: a resource, and one byte more.
     for data, obj, instances, path in _examples():
         for rubbish in (b"\xff", b"\x00", b"\xff\xff\xff\xff", b"\xc0\x00\x05", b"\x08\x09"):
-            assert _code(model.decode_instances, obj, _Tlv(), data + rubbish, False) == 0x80
+            assert _code(_decode, obj, data + rubbish, path) == 0x80
 
 
 def test_nesting_refused():
@@ -334,7 +370,39 @@ def test_nesting_refused():
         "08 00 03 c1 09 64 c1 09 64",  # a resource behind an instance
         "c1 09 64 08 00 03 c1 09 64",  # an instance behind a resource
         "08 00 05 08 00 03 c1 09 64",  # an instance in an instance
+        "86 06 82 07 41 00 41 00 01",  # a multiple resource in a multiple resource
     ):
         obj = base_objects(None)[3]
-        code = _code(model.decode_instances, obj, _Tlv(), _bytes(text), False)
-        assert code == 0x80, text
+        assert _code(_decode, obj, _bytes(text), (3, 0)) == 0x80, text
+
+
+def test_containers():
+    # Where an instance and a multiple resource begin is told, empty ones too.
+    data = _bytes("08 01 08 86 06 41 00 01 41 01 05 00 02 02 03 80 07")
+    cursor = tlv.Cursor(data, (3,))
+    seen = []
+    while cursor.next():
+        seen.append((cursor.iid, cursor.rid, cursor.riid, cursor.leaf))
+    assert seen == [
+        (1, -1, -1, False),
+        (1, 6, -1, False),
+        (1, 6, 0, True),
+        (1, 6, 1, True),
+        (2, -1, -1, False),
+        (3, -1, -1, False),
+        (3, 7, -1, False),
+    ]
+
+
+def test_a_cursor_goes_on_without_heap():
+    import micropython
+
+    cursor = tlv.Cursor(_bytes("08 00 0b c1 00 05 d0 01 0002 0101 80 03"), (3,))
+    entries = 0
+    micropython.heap_lock()
+    try:
+        while cursor.next():
+            entries += 1
+    finally:
+        micropython.heap_unlock()
+    assert entries == 4 and cursor.rid == 3

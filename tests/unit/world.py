@@ -9,7 +9,7 @@ from ucoap.engine import Engine
 import lwm2m
 import lwm2m.tlv as tlv
 from lwm2m.client import Client
-from lwm2m.model import encode_instance
+import lwm2m.model as model
 from lwm2m.objects import split_uri
 
 MASK = 0x3FFFFFFF
@@ -383,7 +383,14 @@ class Provisioner(Server):
         return self.ask(POST, "/bs")
 
 
-def encode(values, kind=tlv.RESOURCE):
+# Kinds of TLV entries (LwM2M 1.1 7.4.3).
+INSTANCE = 0
+RESOURCE_INSTANCE = 1
+MULTIPLE = 2
+RESOURCE = 3
+
+
+def encode(values, kind=RESOURCE):
     """{id: value} as TLV, by the Python type: int, str, bytes, bool; a dict is an instance or a
     multiple resource of them."""
     out = bytearray()
@@ -391,24 +398,21 @@ def encode(values, kind=tlv.RESOURCE):
         value = values[id]
         k = kind
         if isinstance(value, dict):
-            k = tlv.MULTIPLE if kind == tlv.RESOURCE else kind
-            inner = tlv.RESOURCE_INSTANCE if kind == tlv.RESOURCE else tlv.RESOURCE
-            data = encode(value, inner)
-        elif isinstance(value, bool):
-            data = tlv.encode(tlv.BOOL, value)
-        elif isinstance(value, int):
-            data = tlv.encode(tlv.INT, value)
-        elif isinstance(value, str):
-            data = value.encode()
+            k = MULTIPLE if kind == RESOURCE else kind
+        at = tlv.begin(out, k, id)
+        if isinstance(value, dict):
+            inner = RESOURCE_INSTANCE if kind == RESOURCE else RESOURCE
+            out.extend(encode(value, inner))
         else:
-            data = value
-        tlv.write(out, k, id, data)
+            t = {bool: model.BOOL, int: model.INT, str: model.STR}.get(type(value), model.OPAQUE)
+            tlv.encode(out, t, value)
+        tlv.end(out, at)
     return bytes(out)
 
 
 def instances(values):
     """{instance id: {resource id: value}} as TLV."""
-    return encode(values, tlv.INSTANCE)
+    return encode(values, INSTANCE)
 
 
 def account(short_id, uri="coap://server:5683", mode=3, **more):
@@ -443,7 +447,7 @@ def dump(client):
             if oid == 3:
                 out.extend(bytes(sorted(objects[3].instances[iid])))
             else:
-                encode_instance(out, objects[oid], iid, 15)
+                model.encode(tlv.Sink(out), objects[oid], (oid, iid), 15)
             found[oid, iid] = bytes(out)
     return found
 

@@ -15,7 +15,7 @@ from ucoap import (
     path_options,
 )
 import lwm2m.tlv as tlv
-from .model import LINK, TLV
+from .management import LINK, TLV
 from .objects import SECURITY, SERVER
 from .server_core import Port, check_path, encode, links, queries
 from .clients import credentials_of
@@ -36,6 +36,8 @@ FAILED = const(3)
 _EXCHANGE_LIFETIME = const(247)  # s, RFC 7252 4.8.2: how long a client waits for an operation
 
 _IDLE = const(600)  # s, after which a silent DTLS session is dropped
+
+_INSTANCE = const(0)  # of tlv's entries
 
 _DELETED = const(0x42)
 _CHANGED = const(0x44)
@@ -645,7 +647,9 @@ def _put_all(oid, wanted, room):
         written = {}
         for iid in wanted:
             written[iid] = wanted[iid][0]
-            tlv.write(payload, tlv.INSTANCE, iid, wanted[iid][1])
+            at = tlv.begin(payload, _INSTANCE, iid)
+            payload.extend(wanted[iid][1])
+            tlv.end(payload, at)
         if len(payload) <= room:
             return [(PUT, "/%d" % oid, TLV, payload, written)]
     return [

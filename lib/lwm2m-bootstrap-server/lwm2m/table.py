@@ -46,6 +46,7 @@
 # digest is hexadecimal. 13 to 16 are not written where they are left out.
 
 from .clients import check_fields, check_table, credentials_of, load, mode_of, octets, psk, text
+from .model import INT, fault
 from .objects import security_fault, split_uri
 
 _WHAT = "the table of accounts"
@@ -130,7 +131,7 @@ def server_account(where, short_id, uri, lifetime, security, binding):
     lead = _lead(where, ".")
     check_short_id(lead, short_id)
     values = _security(where, uri, security)
-    _check_seconds(lead + "lifetime", lifetime)
+    _check(lead + "lifetime", 1, 1, lifetime)
     if binding not in ("U", "UQ"):
         raise ValueError('%sbinding must be "U" or "UQ"' % lead)
     values[1] = False
@@ -141,8 +142,8 @@ def server_account(where, short_id, uri, lifetime, security, binding):
 def bootstrap_account(where, uri, hold_off, account_timeout, security):
     lead = _lead(where, ".")
     values = _security(where, uri, security)
-    _check_seconds(lead + "hold_off", hold_off)
-    _check_seconds(lead + "account_timeout", account_timeout)
+    _check(lead + "hold_off", 0, 11, hold_off)
+    _check(lead + "account_timeout", 0, 12, account_timeout)
     values[1] = True
     values[11] = hold_off
     if account_timeout:
@@ -170,9 +171,9 @@ def _security(where, uri, security):
         elif mode == "certificate":
             _certificate(at, security, values)
     values[2] = _MODES.index(mode)
-    fault = security_fault(values, (0, 1, 2, 3))
-    if fault:
-        raise ValueError(_lead(where, ": ") + fault)
+    wrong = security_fault(values, (0, 1, 2, 3))
+    if wrong:
+        raise ValueError(_lead(where, ": ") + wrong)
     return values
 
 
@@ -180,8 +181,8 @@ def _certificate(at, security, values):
     # /0/x/3 to 5, and 13 to 16 where they are given.
     values[3] = _der(at, "certificate", security)
     values[5] = _der(at, "key", security)
-    matching = _number(at, "matching", security, values, 13, 3)
-    _number(at, "usage", security, values, 15, 3)
+    matching = _number(at, "matching", security, values, 13)
+    _number(at, "usage", security, values, 15)
     if matching:
         size = 16 + 16 * matching
         values[4] = octets(security.get("server_certificate"))
@@ -197,16 +198,15 @@ def _certificate(at, security, values):
     if ciphers is not None:
         values[16] = {}
         for cipher in ciphers if isinstance(ciphers, list) else (-1,):
-            if type(cipher) is not int or not 0 <= cipher < 65536:
+            if fault(0, 16, INT, cipher):
                 raise ValueError("%s.ciphers must be a list of IANA's numbers of suites" % at)
             values[16][len(values[16])] = cipher
 
 
-def _number(at, field, security, values, rid, most):
+def _number(at, field, security, values, rid):
     value = security.get(field)
     if value is not None:
-        if type(value) is not int or not 0 <= value <= most:
-            raise ValueError("%s.%s must be a number from 0 to %d" % (at, field, most))
+        _check("%s.%s" % (at, field), 0, rid, value)
         values[rid] = value
     return value
 
@@ -229,13 +229,14 @@ def _der(at, field, security):
 
 
 def check_short_id(lead, value):
-    if type(value) is not int or not 0 < value < 65535:
-        raise ValueError("%sshort_id must be a whole number from 1 to 65534" % lead)
+    _check(lead + "short_id", 1, 0, value)
 
 
-def _check_seconds(name, value):
-    if type(value) is not int or not 0 <= value < 1 << 31:
-        raise ValueError("%s must be a whole number of seconds" % name)
+def _check(name, oid, rid, value):
+    # What a number may be says the resource that it is written to.
+    text = fault(oid, rid, INT, value)
+    if text:
+        raise ValueError("%s %s" % (name, text))
 
 
 def _lead(where, mark):

@@ -7,9 +7,11 @@
 
 from micropython import const
 from ucoap import ACCEPT, DELETE, GET, POST, PUT, Error
-import lwm2m.model as model
-from .core import Account, failure, uri_options
+import lwm2m.management as management
+from .account import Account, failure, uri_options
 from .consistency import inconsistency
+from .management import LINK, TLV
+from .model import missing, path_of
 from .objects import server_id
 
 _BOOTSTRAP_ID = const(65535)
@@ -171,7 +173,7 @@ class Bootstrap:
         try:
             queries = ["ep=" + core.endpoint]
             if self._format:
-                queries.append("pct=%d" % model.TLV)
+                queries.append("pct=%d" % TLV)
             options = uri_options(self.account.uri, "bs", queries)
             core.engine.request(
                 now, self.account, POST, options, b"", self._answered, self.account.settings
@@ -245,14 +247,14 @@ class Bootstrap:
         code = m.code
         if code == POST and m.strings(11) == ["bs"]:
             return self._finish()
-        path = model.path_of(m)
+        path = path_of(m)
         obj = None
         if path:
             obj = self.core.objects.get(path[0])
             if not obj:
                 raise Error(_NOT_FOUND if code == GET else _BAD_REQUEST, "no such object")
         accept = m.uint(ACCEPT)
-        if code == GET and accept == model.LINK:
+        if code == GET and accept == LINK:
             return self._discover(path, obj, reply)
         if code == GET and self.core.version != "1.0":
             return self._read(path, obj, accept, reply)
@@ -268,8 +270,8 @@ class Bootstrap:
             raise Error(_BAD_REQUEST)
         objects = self.core.objects if obj is None else {obj.id: obj}
         root = 'lwm2m="1.0",' if self.core.version == "1.0" else "</>;lwm2m=1.1,"
-        reply.content_format = model.LINK
-        reply.payload = root + model.object_links(objects, self._attributes)
+        reply.content_format = LINK
+        reply.payload = root + management.object_links(objects, self._attributes)
         self._covered = min(self._covered, _REPLACEABLE)
         return _CONTENT
 
@@ -291,7 +293,8 @@ class Bootstrap:
             raise Error(_UNAUTHORIZED if path and path[0] == 0 else _NOT_ALLOWED)
         if len(path) == 2 and path[1] not in obj.instances:
             raise Error(_NOT_FOUND)
-        return model.read(obj, path, accept, reply, 0x0F)
+        management.answer(obj, path, 0, accept, reply, 0x0F)
+        return _CONTENT
 
     def _delete(self, path, obj):
         # LwM2M 1.1 6.1.7.6.
@@ -323,24 +326,24 @@ class Bootstrap:
         n = len(path)
         if not 1 <= n <= 3 or not obj.bootstrap or (n == 3 and not obj.flags(path[2]) & 0x0F):
             raise Error(_BAD_REQUEST, "not to be written")
+        found = management.decode(self.core.objects, m, payload, path, True).get(obj.id) or {}
         instances = dict(obj.instances)
         covered = self._covered
-        if n == 3:
-            value = model.decode_resource(obj, m, payload, path)
-            values = {}
-            if covered != _HIDDEN or obj.id or path[1] != _account_of(instances):
-                values.update(instances.get(path[1], values))
-            values[path[2]] = value
-            found = [(path[1], values)]
-        else:
-            found = model.decode_instances(obj, m, payload, True)
-            if n == 2 and (len(found) != 1 or found[0][0] not in (None, path[1])):
-                raise Error(_BAD_REQUEST, "not the instance of the path")
-        for iid, values in found:
-            if iid is None:
-                iid = path[1] if n == 2 else 0
-            text = model.missing(obj, values)
-            if text and n < 3:
+        if not found:
+            found = {path[1] if n > 1 else -1: {}}
+        for iid in found:
+            values = found[iid]
+            iid = max(iid, 0)
+            text = missing(obj, values)
+            if n == 3:
+                if path[2] not in values:
+                    raise Error(_BAD_REQUEST, "the resource of the path is missing")
+                if covered != _HIDDEN or obj.id or iid != _account_of(instances):
+                    old = instances.get(iid)
+                    if old:
+                        values = dict(old)
+                        values.update(found[iid])
+            elif text:
                 raise Error(_BAD_REQUEST, "/%d/%d: %s" % (obj.id, iid, text))
             if obj.id == 0:
                 covered = _make_room(instances, iid, values, covered)

@@ -3,7 +3,7 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
-from .model import missing
+from .model import fault, missing
 from .objects import security_fault
 
 _BOOTSTRAP_ID = const(65535)
@@ -22,9 +22,10 @@ def inconsistency(objects, modes, context=None, enough=True):
     ids = {}
     for iid in sorted(security.instances):
         values = security.instances[iid]
-        text = missing(security, values)
-        if not text:
-            text = security_fault(keys.resolve(values) if keys else values, modes)
+        text = _amiss(security, iid)
+        if text:
+            return text
+        text = security_fault(keys.resolve(values) if keys else values, modes)
         if text:
             return "/%d/%d: %s" % (0, iid, text)
         if values[1]:
@@ -42,9 +43,9 @@ def inconsistency(objects, modes, context=None, enough=True):
         return "only a bootstrap server account" if bootstrap else "no server account"
     for iid in sorted(server.instances):
         values = server.instances[iid]
-        text = missing(server, values)
+        text = _amiss(server, iid)
         if text:
-            return "/%d/%d: %s" % (1, iid, text)
+            return text
         short_id = values[0]
         if short_id not in ids:
             return "/%d/%d: short server id %d has no pair" % (1, iid, short_id)
@@ -53,8 +54,19 @@ def inconsistency(objects, modes, context=None, enough=True):
         ids[short_id] = -1
         if "U" not in values[7]:
             return "/1/%d/7: the server's URI asks for U, not %s" % (iid, values[7])
-        if values[1] < 0:
-            return "/1/%d/1 is negative" % iid
     for short_id in ids:
         if ids[short_id] >= 0:
             return "/%d/%d: short server id %d has no pair" % (0, ids[short_id], short_id)
+
+
+def _amiss(obj, iid):
+    # What an instance lacks, or has and cannot have, by itself.
+    values = obj.instances[iid]
+    text = missing(obj, values)
+    if text:
+        return "/%d/%d: %s" % (obj.id, iid, text)
+    for rid in values:
+        flags = obj.flags(rid)
+        text = flags and fault(obj.id, rid, flags, values[rid])
+        if text:
+            return "/%d/%d/%d %s" % (obj.id, iid, rid, text)

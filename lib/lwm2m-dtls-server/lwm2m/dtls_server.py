@@ -64,6 +64,8 @@ class Listener:
         self._driven = None  # whose handshake tls is at work on
         self._scanned = None  # ms, when idle sessions were last looked for
         self._faulty = False  # whether a session ended while something was sent
+        if not hasattr(tls, "PROTOCOL_DTLS_SERVER"):
+            raise ValueError("this port has no DTLS: it needs MicroPython 1.25")
         self._context = context = tls.SSLContext(tls.PROTOCOL_DTLS_SERVER)
         names = []
         if psk is not None:

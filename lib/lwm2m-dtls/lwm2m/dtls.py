@@ -10,6 +10,7 @@ import io
 import tls
 from micropython import const
 from ucoap.engine import diff
+from . import optional
 
 _MASK = const(0x3FFFFFFF)
 _PLAIN = const(1280)  # bytes, the largest datagram taken out of a record
@@ -54,8 +55,10 @@ _OFFERED = (0xC0A8, 0x00AE, 0xC0AE, 0xC02B)
 _PSK_SUITES = (0xC0A8, 0, 0x00AE, 1, 0x00A8, 2)
 _CERTIFICATE_SUITES = (0xC0AE, 0, 0xC02B, 2, 0xC023, 1)
 
-# A context knows pre-shared keys from MicroPython 1.29 on; its class does not tell.
-_HAS_PSK = hasattr(tls.SSLContext(tls.PROTOCOL_DTLS_CLIENT), "psk_key")
+# DTLS came with MicroPython 1.25. A context knows pre-shared keys from 1.29 on; its class does not
+# tell.
+_HAS_DTLS = hasattr(tls, "PROTOCOL_DTLS_CLIENT")
+_HAS_PSK = _HAS_DTLS and hasattr(tls.SSLContext(tls.PROTOCOL_DTLS_CLIENT), "psk_key")
 
 
 def is_supported(mode):
@@ -66,13 +69,7 @@ def is_supported(mode):
     """
     if mode == _PSK:
         return _HAS_PSK
-    if mode > _CERTIFICATE:
-        return False
-    try:
-        import lwm2m.x509  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return _HAS_DTLS and mode <= _CERTIFICATE and bool(optional("x509"))
 
 
 def suites(context, mode, wanted=None):

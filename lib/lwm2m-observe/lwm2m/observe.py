@@ -4,10 +4,14 @@
 from micropython import const
 from ucoap import ACCEPT, GET, OBSERVE, Error
 from ucoap.engine import ACKED, RESET, Reply
-import lwm2m.model as model
+from .account import Part
+from .management import LINK, read
+from .model import path_of
 
 # A server's further ones are answered as plain reads, which RFC 7641 4.1 allows.
 _MAX_OBSERVATIONS = const(16)
+
+_DISCONNECTED = const(0)  # of Account.state
 
 _CONTENT = const(0x45)
 
@@ -17,6 +21,11 @@ EVENT_OBSERVATION_NOTIFICATION = const(15)
 EVENT_OBSERVATION_NOTIFICATION_ACKED = const(16)
 EVENT_OBSERVATION_NOTIFICATION_FAILED = const(17)
 EVENT_OBSERVATION_CANCELED = const(18)
+
+
+def part(core):
+    """What core asks of an optional module: its Part."""
+    return Observe(core)
 
 
 class _Observation:
@@ -32,8 +41,8 @@ class _Observation:
         self.latest = -1  # s, when the maximum period is
 
 
-class Observe:
-    """The observations of a Core's servers; core calls what has no underscore."""
+class Observe(Part):
+    """The observations of a Core's servers."""
 
     def __init__(self, core):
         self.core = core
@@ -41,12 +50,13 @@ class Observe:
         self._reply = Reply()
 
     def handle(self, account, m, payload, reply, now):
-        """Serve a GET with an Observe option. Returns the response code, 0 where it is none."""
+        # A GET with an Observe option.
         observe = m.uint(OBSERVE)
-        if m.code != GET or observe is None or observe > 1 or m.uint(ACCEPT) == model.LINK:
+        accept = m.uint(ACCEPT)
+        if m.code != GET or observe is None or observe > 1 or accept == LINK:
             return 0
-        code = model.handle(self.core.objects, m, payload, reply, lambda what, path: None)
-        path = model.path_of(m)
+        path = path_of(m)
+        read(self.core, account, path, accept, reply)
         for o in self.observations:
             if o.account is account and (o.path == path or o.token == m.token):
                 # A server that asks again replaces its old one (RFC 7641 4.1).
@@ -55,15 +65,14 @@ class Observe:
                     self._event(EVENT_OBSERVATION_CANCELED, o)
                 break
         if observe == 0 and len(self.observations) < _MAX_OBSERVATIONS:
-            o = _Observation(account, path, m.token, m.uint(ACCEPT))
+            o = _Observation(account, path, m.token, accept)
             self._restart(o)
             self.observations.append(o)
             reply.observe = o.counter
             self._event(EVENT_OBSERVATION_STARTED, o)
-        return code
+        return _CONTENT
 
     def changed(self, oid, iid, rid):
-        """A value has changed; rid -1: an instance has come or gone."""
         for o in self.observations:
             p = o.path
             if p[0] == oid and (
@@ -72,7 +81,6 @@ class Observe:
                 o.changed = True
 
     def poll(self, now):
-        """Send the notifications that are due."""
         seconds = self.core.seconds
         for o in self.observations:
             if o.exchange is None and (
@@ -82,7 +90,6 @@ class Observe:
                 break  # which may have changed the list; next_ms() is 0 for the others
 
     def next_ms(self, now, least):
-        """The less of least and the ms until poll() has something to do; -1 is never."""
         for o in self.observations:
             if o.exchange is None:
                 if o.changed:
@@ -90,11 +97,11 @@ class Observe:
                 least = self.core.until(o.latest, least)
         return least
 
-    def drop(self, account):
-        """An account's connection is gone, and its observations with it."""
-        for i in range(len(self.observations) - 1, -1, -1):  # which needs no memory
-            if self.observations[i].account is account:
-                self.observations.pop(i)
+    def moved(self, account):
+        if account.state == _DISCONNECTED:
+            for i in range(len(self.observations) - 1, -1, -1):  # which needs no memory
+                if self.observations[i].account is account:
+                    self.observations.pop(i)
 
     def _periods(self, o):
         # Default Minimum and Maximum Period (/1/x/2 and 3), s.
@@ -113,10 +120,7 @@ class Observe:
         o.counter = o.counter + 1 & 0xFFFFFF
         code = _CONTENT
         try:
-            obj = self.core.objects.get(o.path[0])
-            if obj is None or (len(o.path) > 1 and o.path[1] not in obj.instances):
-                raise Error(0x84)
-            model.read(obj, o.path, o.accept, reply)
+            read(self.core, o.account, o.path, o.accept, reply)
             reply.observe = o.counter
         except Error as e:  # what was observed is gone: this is the last one (RFC 7641 4.2)
             code = e.code

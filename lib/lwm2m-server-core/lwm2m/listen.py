@@ -4,7 +4,7 @@
 import errno
 import socket
 
-from .net import address
+from . import optional
 
 
 def bind(net, role, host, port, dtls=None):
@@ -14,7 +14,7 @@ def bind(net, role, host, port, dtls=None):
     """
     if dtls:
         return bind_dtls(net, role, host, port, **dtls)
-    sock = _bound(host, port)
+    sock = _bound(net, host, port)
     net.register(sock, role, None)
     return sock
 
@@ -24,14 +24,12 @@ def bind_dtls(net, role, host, port, **options):
 
     ValueError where they are wrong, or this build has no DTLS for servers.
     """
+    module = optional("dtls_server")
+    if not module:
+        raise ValueError("coaps needs package lwm2m-dtls-server")
+    sock = _bound(net, host, port)
     try:
-        from .dtls_server import Listener
-    except (ImportError, AttributeError):  # no such package, or a tls that cannot do it
-        raise ValueError("coaps needs package lwm2m-dtls-server, and a tls module with DTLS")
-
-    sock = _bound(host, port)
-    try:
-        listener = Listener(sock, role, **options)
+        listener = module.Listener(sock, role, **options)
     except Exception:
         sock.close()
         raise
@@ -40,8 +38,8 @@ def bind_dtls(net, role, host, port, **options):
     return listener
 
 
-def _bound(host, port):
-    family, here = address(host, port)
+def _bound(net, host, port):
+    family, here = net.lookup(host, port)
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.bind(here)

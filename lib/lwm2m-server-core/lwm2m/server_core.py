@@ -6,6 +6,7 @@ from micropython import const
 from ucoap import URI_QUERY, Error
 from ucoap.engine import Engine, diff
 import lwm2m.model as model
+import lwm2m.tlv as tlv
 
 _MAX_SLEEP_MS = const(86400000)  # far below the six days that a difference of times can tell
 _MAX_SECONDS = const(0x0FFFFFFF)  # eight years, which leaves room in a small int
@@ -287,7 +288,7 @@ def encode(resources, values):
         if not obj.flags(rid):
             raise ValueError("the object has no resource %d" % rid)
     out = bytearray()
-    model.encode_instance(out, obj, 0, 0x0F)
+    model.encode(tlv.Sink(out), obj, (0, 0), 0x0F)
     return out
 
 

@@ -17,8 +17,7 @@ from ucoap import (
     path_options,
 )
 import lwm2m.model as model
-import lwm2m.tlv as tlv
-from .model import LINK, OCTETS, TEXT, TLV
+from .management import LINK, OCTETS, TEXT, TLV, format_module
 from .server_core import Port, check_path, encode, links, queries  # noqa: F401 - encode
 
 # What on_client() is told.
@@ -31,6 +30,8 @@ _LIFETIME = const(86400)  # s, where a client does not say (LwM2M 1.1 6.2.1)
 
 # DTLS sessions beside those of the clients: of who begins anew, or has yet to register.
 _SPARE = const(16)
+
+_RESOURCE_INSTANCE = const(1)  # of tlv
 
 _CREATED = const(0x41)
 _DELETED = const(0x42)
@@ -493,37 +494,21 @@ def values(resources, path, format, payload):
     """
     numbers = check_path(path, 1, 4)
     obj = model.Object(numbers[0], resources)
+    if format == TLV and payload and payload[0] >> 6 != _RESOURCE_INSTANCE:
+        numbers = numbers[:2]  # it may stand in entries of what it belongs to
+    elif len(numbers) > 2 and not obj.flags(numbers[2]):
+        raise ValueError("%s: the object has no such resource" % path)
+    where = tuple(numbers)
     try:
-        if format == TLV:
-            if len(numbers) > 1:
-                found = _resources(obj, numbers, payload)
-            else:
-                found = {}
-                i = 0
-                while i < len(payload):
-                    kind, iid, start, i = tlv.read(payload, i, len(payload))
-                    if kind != tlv.INSTANCE:
-                        raise Error(_BAD_REQUEST, "malformed TLV")
-                    found[iid] = model.decode_resources(obj, payload, start, i, True)
-            return found
-        flags = len(numbers) > 2 and obj.flags(numbers[2])
-        if not flags or format not in (None, TEXT, OCTETS):
-            raise Error(_UNSUPPORTED, "no values in Content-Format %s" % format)
-        value = bytes(payload) if format == OCTETS else model.from_text(flags, payload)
-        return {numbers[2]: {numbers[3]: value} if len(numbers) > 3 else value}
+        cursor = format_module(format).Cursor(payload, where, format)
+        found = model.decode({obj.id: obj}, where, cursor, True).get(obj.id) or {}
     except Error as e:
         raise ValueError("%s: %s" % (path, e.text))
-
-
-def _resources(obj, numbers, payload):
-    # Of an instance or below it; what was read may stand in an entry of what it belongs to.
-    start, end = 0, len(payload)
-    if end and payload[0] >> 6 == tlv.INSTANCE:
-        kind, iid, start, end = tlv.read(payload, 0, end)
-    if end > start and payload[start] >> 6 == tlv.RESOURCE_INSTANCE and len(numbers) > 3:
-        kind, riid, start, end = tlv.read(payload, start, end)
-        return {numbers[2]: {riid: tlv.decode(obj.flags(numbers[2]), payload[start:end])}}
-    return model.decode_resources(obj, payload, start, end, True)
+    if len(numbers) > 1:
+        return found.get(numbers[1], {})
+    if -1 in found:
+        raise ValueError("%s: resources of no instance" % path)
+    return found
 
 
 def _payload(path, value, format):

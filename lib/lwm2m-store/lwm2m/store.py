@@ -35,6 +35,8 @@ _INSTANCE = const(0)
 _RESOURCE = const(0x10)
 _RESOURCE_INSTANCE = const(0x20)
 
+_INT = const(2)  # of tlv's data types
+
 _FACTORY = const(2)  # the third of the files
 
 _ENOENT = const(2)
@@ -336,8 +338,10 @@ def _encode(body):
 def _record(kind, oid, iid, rid, riid, value):
     # As the numbers of tlv's types; 0 is a multiple resource. ValueError for any other type.
     t = (dict, str, int, 0, float, bool, bytes, 0, tuple).index(type(value))
-    data = tlv.encode(t, value) if t else b""
-    if t == tlv.INT and tlv.decode(t, data) != value:
+    data = bytearray()
+    if t:
+        tlv.encode(data, t, value)
+    if t == _INT and tlv.decode(t, data) != value:
         raise ValueError("an int of more than 64 bits cannot be stored")
     return struct.pack(">4HBH", oid, iid, rid, riid, kind | t, len(data)) + data
 

@@ -46,3 +46,12 @@ def __getattr__(name):
     value = getattr(__import__("lwm2m." + module, None, None, (name,)), name)
     globals()[name] = value
     return value
+
+
+def optional(module):
+    """Module lwm2m.<module>, or None where this image lacks it. One that is broken raises."""
+    try:
+        return __import__("lwm2m." + module, None, None, ("",))
+    except ImportError as e:
+        if "'lwm2m.%s'" % module not in str(e):
+            raise e

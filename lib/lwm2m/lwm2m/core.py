@@ -16,9 +16,11 @@ from ucoap import (
     path_options,
 )
 from ucoap.engine import Engine, diff
-import lwm2m.model as model
-from .model import LINK
-from .objects import base_objects, server_id, split_uri
+import lwm2m.management as management
+from . import optional
+from .account import Account, failure, uri_options
+from .management import LINK
+from .objects import base_objects, server_id
 
 _MASK = const(0x3FFFFFFF)
 _MAX_SLEEP_MS = const(86400000)  # far below the six days that a difference of times can tell
@@ -28,30 +30,32 @@ _MAX_SECONDS = const(0x0FFFFFFF)  # eight years, which leaves room in a small in
 _MAX_TRANSMIT_WAIT = const(93)  # s, RFC 7252 4.8.2
 
 _NO_ERROR = const(0)
-_BAD_REQUEST = const(0x80)
 _UNAUTHORIZED = const(0x81)
-_NOT_FOUND = const(0x84)
 _NOT_ALLOWED = const(0x85)
 _NOT_ACCEPTABLE = const(0x86)
 _INTERNAL = const(0xA0)
 _UNAVAILABLE = const(0xA3)
 
-BOOTSTRAP_ID = const(65535)  # stands for the bootstrap server in events
+_BOOTSTRAP_ID = const(65535)  # stands for the bootstrap server in events
 
 # States of the client.
 _INITIAL = const(0)
 _BOOTSTRAP = const(1)
 _MANAGEMENT = const(2)
 
-# States of an account.
-DISCONNECTED = const(0)  # waits for `due`, then connects
-CONNECTING = const(1)
-CONNECTED = const(2)
-REGISTERING = const(3)
-REGISTERED = const(4)
-UPDATING = const(5)
-DEREGISTERING = const(6)  # a server has executed Disable
-FAILED = const(7)
+# States of an account, as module account has them.
+_DISCONNECTED = const(0)
+_CONNECTING = const(1)
+_CONNECTED = const(2)
+_REGISTERING = const(3)
+_REGISTERED = const(4)
+_UPDATING = const(5)
+_DEREGISTERING = const(6)
+_FAILED = const(7)
+
+# The optional parts that an image may have, by their modules. Bootstrap and context are commanded,
+# and are attributes.
+_PARTS = ("observe",)
 
 # Events; the same numbers in the package's __init__.
 _REG_UNREGISTERED = const(1)
@@ -76,26 +80,6 @@ class Event:
     """
 
     # Core.event() makes them.
-
-
-class Account:
-    """A server of the Security object as the client deals with it, and its connection."""
-
-    def __init__(self, security, short_id, server_iid=None, settings=None):
-        self.security = security  # the /0 instance's {resource id: value}; not changed in place
-        self.short_id = short_id
-        self.server_iid = server_iid  # the /1 instance; None for a bootstrap server
-        self.uri = security[0]
-        self.state = DISCONNECTED
-        self.due = 0  # s, Core.seconds at which the state's time is over; -1 for never
-        self.connection = None  # net's own
-        self.location = None  # list of options: where the server keeps the registration
-        self.attempts = 0  # failed ones in this sequence (/1/x/17)
-        self.sequences = 0  # failed ones (/1/x/20)
-        self.lifetime = self.binding = self.links = None  # as the server knows them
-        self.action = 0  # /1/x/4, 8 or 9, executed and yet to be done
-        self.settings = settings  # CoAP's, as Engine.settings; None for the default
-        self.code = 0  # of the last failure
 
 
 class Core:
@@ -125,20 +109,18 @@ class Core:
         self.now = None  # ms, of the last call
         self._fresh = True  # whether to look for accounts
         self._stale = False  # whether a server may have to be told of a change
-        self._from = None  # the account whose request is being served
         self.context = None  # a Context, where accounts are kept over a reset
-        try:
-            from .bootstrap import Bootstrap
-
-            self.bootstrap = Bootstrap(self)
-        except ImportError:  # a client without lwm2m-bootstrap has factory accounts only
-            self.bootstrap = None
-        try:
-            from .observe import Observe
-
-            self.observe = Observe(self)
-        except ImportError:
-            self.observe = None
+        # A client without lwm2m-bootstrap has factory accounts only.
+        module = optional("bootstrap")
+        self.bootstrap = module and module.Bootstrap(self)
+        self.parts = []  # account's Parts: what the image has, then what the application adds
+        for name in _PARTS:
+            module = optional(name)
+            if module:
+                self.parts.append(module.part(self))
+        self.may = (
+            None  # may(account, object id, instance id, operation), as model's resolve() has it
+        )
         for oid in self.objects:
             self.objects[oid].on_change = self.changed
 
@@ -157,9 +139,9 @@ class Core:
             self._ms %= 1000
 
     def after(self, seconds):
-        """The time in seconds, that many from now, rounded up to a whole one."""
-        if not seconds:
-            return self.seconds
+        """The time in seconds, that many from now, rounded up to a whole one; -1 for -1."""
+        if seconds <= 0:
+            return self.seconds if not seconds else -1
         return self.seconds + min(seconds, _MAX_SECONDS) + (self._ms > 0)
 
     def until(self, due, least):
@@ -206,13 +188,13 @@ class Core:
                 self._poll(account, now)
             except MemoryError:
                 self._refused(account, _INTERNAL, True, "out of memory")
-            if account.state == FAILED:
+            if account.state == _FAILED:
                 failed += 1
                 fallback = fallback or (account.code and self._setting(account, 16, True))
             if self.state != _MANAGEMENT:  # a bootstrap was triggered
                 return _NO_ERROR
-        if self.observe:
-            self.observe.poll(now)
+        for part in self.parts:
+            part.poll(now)
         if self.accounts and failed == len(self.accounts):
             if not (fallback and self.bootstrap and self.bootstrap.start()):
                 self.restart()
@@ -231,26 +213,28 @@ class Core:
             if self._stale:
                 return 0
             for account in self.accounts:
-                if account.state == CONNECTED or (account.action and account.state != REGISTERING):
+                if account.state == _CONNECTED or (
+                    account.action and account.state != _REGISTERING
+                ):
                     return 0
-                if account.state == DISCONNECTED or account.state == REGISTERED:
+                if account.state == _DISCONNECTED or account.state == _REGISTERED:
                     least = self.until(account.due, least)
-            if self.observe:
-                least = self.observe.next_ms(now, least)
+            for part in self.parts:
+                least = part.next_ms(now, least)
         return _MAX_SLEEP_MS if least < 0 else min(least, _MAX_SLEEP_MS)
 
     def connected(self, account, now):
         """Net's word that a connection it was opening is up."""
-        if account.state == CONNECTING:
-            account.state = CONNECTED
+        if account.state == _CONNECTING:
+            self._enter(account, _CONNECTED)
 
     def disconnected(self, account, code, text, now):
         """Net's word that a connection failed or was lost, and why."""
-        if account.short_id == BOOTSTRAP_ID:
+        if account.short_id == _BOOTSTRAP_ID:
             self.bootstrap.disconnected(account, code, text)
-        elif account.state == REGISTERED:
-            self._again(account, 0)
-        elif account.state != FAILED:
+        elif account.state == _REGISTERED:
+            self.disconnect(account, 0)
+        elif account.state != _FAILED:
             self._refused(account, code, True, text)
 
     def close(self, now):
@@ -350,7 +334,7 @@ class Core:
 
     def account_removed(self, short_id, now):
         """The application removes a server's instances; the bootstrap server's in a moment."""
-        if short_id == BOOTSTRAP_ID:
+        if short_id == _BOOTSTRAP_ID:
             self.settle()
             self.bootstrap.stop()
             self.bootstrap.purge_due = -1
@@ -359,6 +343,7 @@ class Core:
                 self.remove(account, now)
                 self.accounts.remove(account)
                 self._stale = True
+                self._let_next()
                 break
         if self.state == _MANAGEMENT and not self.accounts:
             self.begin()
@@ -372,7 +357,7 @@ class Core:
         elif self.state == _MANAGEMENT and server_iid is not None:
             for account in self.accounts:
                 if account.server_iid == server_iid:
-                    if account.state == DISCONNECTED and not account.attempts:
+                    if account.state == _DISCONNECTED and not account.attempts:
                         account.due = self.after(self._setting(account, 14, 0))
                     break
             else:
@@ -386,7 +371,7 @@ class Core:
 
     def remove(self, account, now):
         """De-register, non-confirmably, and close."""
-        if account.state == REGISTERED or account.state == UPDATING:
+        if account.state == _REGISTERED or account.state == _UPDATING:
             self.engine.drop(account)
             try:
                 self.engine.request(now, account, DELETE, account.location, b"", None, None, False)
@@ -395,22 +380,31 @@ class Core:
             self.event(_REG_UNREGISTERED, account.short_id, account)
         self.disconnect(account)
 
-    def disconnect(self, account):
-        """Close an account's connection. Needs no memory."""
-        if self.observe:
-            self.observe.drop(account)
+    def _enter(self, account, state, seconds=-1):
+        # The one place where an account's state changes. seconds: until its time is over, -1: never.
+        account.state = state
+        account.due = self.after(seconds)
+        for part in self.parts:
+            part.moved(account)
+
+    def disconnect(self, account, seconds=-1):
+        """Close an account's connection; in that many seconds it opens again, with -1 never.
+
+        Needs no memory.
+        """
         self.engine.drop(account)
         if account.connection is not None:
             self.net.close(account)
             account.connection = None
         account.location = None
+        self._enter(account, _DISCONNECTED, seconds)
 
     def connect(self, account, now):
         """Open an account's connection. Returns whether that can be; its state says if it is up."""
-        account.state = CONNECTING
+        self._enter(account, _CONNECTING)
         try:
             if self.net.open(self, account, now):
-                account.state = CONNECTED
+                self._enter(account, _CONNECTED)
             return True
         except Exception:  # OSError, MemoryError
             return False
@@ -431,18 +425,20 @@ class Core:
 
     def links(self):
         """The object list of a registration."""
-        root = '</>;rt="oma.lwm2m"' + (";ct=%d," % model.TLV if self.version != "1.0" else ",")
-        return root + model.object_links(self.objects)
+        root = '</>;rt="oma.lwm2m"' + (
+            ";ct=%d," % management.TLV if self.version != "1.0" else ","
+        )
+        return root + management.object_links(self.objects)
 
     def _poll(self, account, now):
-        if account.action and account.state != REGISTERING:
+        if account.action and account.state != _REGISTERING:
             self._act(account, now)
-        if account.state == DISCONNECTED and account.due <= self.seconds:
+        if account.state == _DISCONNECTED and 0 <= account.due <= self.seconds:
             if self._in_turn(account) and not self.connect(account, now):
                 self._failed(account, _UNAVAILABLE, True, "no connection")
-        if account.state == CONNECTED:
+        if account.state == _CONNECTED:
             self._register(account, now)
-        elif account.state == REGISTERED and 0 <= account.due <= self.seconds:
+        elif account.state == _REGISTERED and 0 <= account.due <= self.seconds:
             self._update(account, now)
 
     def _in_turn(self, account):
@@ -453,17 +449,17 @@ class Core:
             return True
         for other in self.accounts:
             if 0 <= self._setting(other, 13, -1) < order:
-                if other.state != REGISTERED and other.state != UPDATING:
-                    if other.state != FAILED:
+                if other.state != _REGISTERED and other.state != _UPDATING:
+                    if other.state != _FAILED:
                         account.due = -1
                         return False
                     if self._setting(other, 15, False):
-                        account.state = FAILED
+                        self._enter(account, _FAILED)
                         return False
         return True
 
     def _register(self, account, now):
-        account.state = REGISTERING
+        self._enter(account, _REGISTERING)
         self.event(_REG_REGISTERING, account.short_id, account)
         account.lifetime = self._setting(account, 1, 86400)
         account.binding = self._setting(account, 7, "U")
@@ -490,7 +486,7 @@ class Core:
     def _answered(self, x, code, m, payload):
         # The answer to what _request() has sent.
         account = x.peer
-        good = 0x41 if account.state == REGISTERING else 0x44
+        good = 0x41 if account.state == _REGISTERING else 0x44
         internal = False
         text = None
         try:
@@ -509,23 +505,24 @@ class Core:
 
     def _refused(self, account, code, internal, text):
         # What _request() has sent, or was to send, has failed.
-        if account.state == DEREGISTERING:
-            self._disabled(account)
-        elif account.state == UPDATING:
+        if account.state == _DEREGISTERING:
+            self.event(_REG_UNREGISTERED, account.short_id, account)
+            self.disconnect(account, self._setting(account, 5, 86400))
+        elif account.state == _UPDATING:
             self.event(_REG_UPDATE_FAILED, account.short_id, account, code, internal, text)
-            self._again(account, 0)
+            self.disconnect(account, 0)
         else:
             self._failed(account, code, internal, text)
 
     def _registered(self, account):
-        account.state = REGISTERED
         account.attempts = account.sequences = 0
         if self.bootstrap:
             self.bootstrap.vain = 0
-        account.due = -1
-        if account.lifetime:
-            lead = min(account.lifetime // 2, _MAX_TRANSMIT_WAIT)
-            account.due = self.seconds + min(account.lifetime - lead, _MAX_SECONDS)
+        self._enter(account, _REGISTERED)
+        lifetime = account.lifetime
+        if lifetime:  # rounded down, as the server has counted since it answered
+            lead = min(lifetime // 2, _MAX_TRANSMIT_WAIT)
+            account.due = self.seconds + min(lifetime - lead, _MAX_SECONDS)
         self._stale = True  # what changed meanwhile goes out with an update
         self._let_next()
         self.event(_REG_REGISTERED, account.short_id, account)
@@ -533,7 +530,7 @@ class Core:
     def _let_next(self):
         # A server has registered or failed: those that waited for their turn look again.
         for account in self.accounts:
-            if account.state == DISCONNECTED and account.due < 0:
+            if account.state == _DISCONNECTED and account.due < 0:
                 account.due = self.seconds
 
     def _failed(self, account, code, internal, text):
@@ -550,25 +547,18 @@ class Core:
                 if account.sequences < self._setting(account, 20, 1):
                     wait = self._setting(account, 19, 86400)
         if wait >= 0:
-            self._again(account, wait)
-            return
-        account.state = FAILED
+            return self.disconnect(account, wait)
         self.disconnect(account)
+        self._enter(account, _FAILED)
         self._let_next()
         self.event(_REG_FAILED, account.short_id, account, code, internal, text)
-
-    def _again(self, account, seconds):
-        # Register over a new connection in that time.
-        self.disconnect(account)
-        account.state = DISCONNECTED
-        account.due = self.after(seconds)
 
     def _find_stale(self):
         # Whose registration is not what it was told: LwM2M 1.1 6.2.2 wants an update.
         links = self.links()
         self._stale = False
         for account in self.accounts:
-            if account.state == REGISTERED and (
+            if account.state == _REGISTERED and (
                 account.links != links
                 or account.lifetime != self._setting(account, 1, 86400)
                 or account.binding != self._setting(account, 7, "U")
@@ -576,7 +566,7 @@ class Core:
                 account.due = self.seconds
 
     def _update(self, account, now):
-        account.state = UPDATING
+        self._enter(account, _UPDATING)
         options = list(account.location)
         lifetime = self._setting(account, 1, 86400)
         if lifetime != account.lifetime:
@@ -600,37 +590,32 @@ class Core:
         account.action = 0
         if action == 9:
             self.bootstrap.start(True)
-        elif account.state == REGISTERED or account.state == UPDATING:
+        elif account.state == _REGISTERED or account.state == _UPDATING:
             if action == 8:
                 account.due = self.seconds
             else:
                 self.engine.drop(account)
-                account.state = DEREGISTERING
+                self._enter(account, _DEREGISTERING)
                 self._request(account, DELETE, account.location, "", now)
-
-    def _disabled(self, account):
-        self.event(_REG_UNREGISTERED, account.short_id, account)
-        self._again(account, self._setting(account, 5, 86400))
 
     # --- Requests of servers
 
     def _handle(self, account, m, payload, reply, now):
-        if account.short_id == BOOTSTRAP_ID:
+        if account.short_id == _BOOTSTRAP_ID:
             return self.bootstrap.handle(account, m, payload, reply)
-        if not REGISTERING <= account.state <= UPDATING:
+        if not _REGISTERING <= account.state <= _UPDATING:
             raise Error(_UNAUTHORIZED)
-        self._from = account
-        if self.observe:
-            code = self.observe.handle(account, m, payload, reply, now)
+        for part in self.parts:
+            code = part.handle(account, m, payload, reply, now)
             if code:
                 return code
-        return model.handle(self.objects, m, payload, reply, self._on_request)
+        return management.handle(self, account, m, payload, reply)
 
-    def _on_request(self, what, path):
-        # model's word on what it has done.
+    def on_request(self, account, what, path):
+        """A server has had something done: an EVENT_… of objects."""
         if what != _READ:
             self._stale = True
-        self.event(what, self._from.short_id, path=path)
+        self.event(what, account.short_id, path=path)
 
     def _execute(self, iid, rid, argument):
         # /1/x/4, 8 and 9: done by poll(), when the answer has gone out.
@@ -642,8 +627,8 @@ class Core:
 
     def changed(self, oid, iid, rid):
         """A value has changed, or with rid -1 the object's instances have."""
-        if self.observe:
-            self.observe.changed(oid, iid, rid)
+        for part in self.parts:
+            part.changed(oid, iid, rid)
         if self.context and oid in self.objects and self.objects[oid].bootstrap:
             self.context.dirty = self._stale = True
         if rid < 0:
@@ -658,27 +643,3 @@ class Core:
                         return
                     value = self.objects[1].instances[iid].get(rid)
                     self.event(_SERVER_SETTING_CHANGED, account.short_id, path=path, value=value)
-
-
-def failure(code, payload):
-    """(code, whether it is our own, text) to report of an answer that is not the right one."""
-    if code < 0x40:
-        return _UNAVAILABLE, True, "no answer"
-    if code < 0x60:
-        return _NOT_ACCEPTABLE, True, "a malformed answer"
-    try:
-        return code, False, str(payload, "utf-8") or None
-    except ValueError:
-        return code, False, None
-
-
-def uri_options(uri, resource, queries, content_format=None):
-    """The options of a request to /rd or /bs of a server's URI: its own path and query first."""
-    path, _, query = split_uri(uri)[3].partition("?")
-    options = path_options(path) + path_options(resource)
-    if content_format is not None:
-        options.append((CONTENT_FORMAT, content_format))
-    options += path_options(query, URI_QUERY)
-    for query in queries:
-        options.append((URI_QUERY, query))
-    return options

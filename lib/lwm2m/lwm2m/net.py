@@ -6,6 +6,7 @@ import select
 import socket
 import time
 from micropython import const
+from . import optional
 from .objects import split_uri
 from ucoap.engine import diff
 
@@ -39,16 +40,14 @@ class _Modes:
     def __contains__(self, mode):
         if mode == _NO_SEC:
             return True
-        try:
-            from .dtls import is_supported
-
-            return is_supported(mode)
-        except (ImportError, AttributeError):  # no lwm2m-dtls, or a tls that cannot do DTLS
-            return False
+        dtls = optional("dtls")
+        return bool(dtls) and dtls.is_supported(mode)
 
 
 class Net:
     """UDP, plain and with DTLS, for one or more roles: a client's core, a server.
+
+    lookup: what looks up names, as address() does.
 
     A role has poll(now), next_ms(now), receive(peer, datagram, now) and an attribute status.
     Its poll() returns a status; its next_ms() may be -1 for never.
@@ -60,7 +59,8 @@ class Net:
     now = staticmethod(now)
     rng = staticmethod(rng)
 
-    def __init__(self):
+    def __init__(self, lookup=address):
+        self.lookup = lookup
         self._poller = select.poll()
         self._entries = []  # (socket, role, account, or None for a server's socket)
         self._roles = []  # and DTLS sessions, and Listeners
@@ -69,7 +69,8 @@ class Net:
     def add(self, role):
         """Let step() run a role too."""
         role.status = 0
-        self._roles.append(role)
+        if role not in self._roles:
+            self._roles.append(role)
 
     def remove(self, role):
         if role in self._roles:
@@ -79,7 +80,7 @@ class Net:
 
     def open(self, role, account, now):
         scheme, host, port, path = split_uri(account.uri)
-        family, peer = address(host, port)
+        family, peer = self.lookup(host, port)
         sock = socket.socket(family, socket.SOCK_DGRAM)
         account.connection = sock
         try:

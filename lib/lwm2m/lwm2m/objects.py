@@ -96,21 +96,17 @@ def base_objects(device):
     instance.update(device or {})
     obj = Object(3, DEVICE, {0: instance})
     for rid in instance:
-        if not obj.flags(rid):
-            raise ValueError("the Device object has no resource %r" % rid)
+        obj.check(rid, instance[rid])
     security = Object(0, SECURITY, bootstrap=True)
     server = Object(1, SERVER, bootstrap=True)
-    server.on_write = _check_server
+    server.on_check = _check_server
     return {0: security, 1: server, 3: obj}
 
 
-def _check_server(iid, rid, value):
+def _check_server(iid, values):
     # What a server may not set its own account to: it would be lost with it.
-    if rid == 7:
-        if "U" not in value:
-            raise Error(0x80, "this device has binding U only")
-    elif rid != 6 and value < 0:
-        raise Error(0x80, "a negative time")
+    if "U" not in values.get(7, "U"):
+        raise Error(0x80, "this device has binding U only")
 
 
 def server_id(obj, iid):

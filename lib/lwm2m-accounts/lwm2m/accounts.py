@@ -1,0 +1,188 @@
+# The accounts of a client as an application gives, changes and takes them: the reference's calls.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# Each function is a method of Client, whose first argument is the client: client.add_server(1, …).
+#
+# Wrong arguments are ValueError, whose text starts with the code that the reference's call returns
+# for it. Where there is a store, OSError tells that it cannot be written. Whatever raises has
+# changed nothing.
+
+from micropython import const
+from .objects import security_fault, server_id, split_uri
+
+_BOOTSTRAP_ID = const(65535)
+_SIX_DAYS_MS = const(0x20000000)  # that a difference of times can tell
+
+
+def servers(client):
+    """The Short Server IDs of all accounts; 65535 is the bootstrap server's."""
+    security = client.core.objects[0]
+    return [server_id(security, iid) for iid in security.instances]
+
+
+def add_server(client, short_id, uri, mode, lifetime=0, queue=False, security=None):
+    """Add a server account: factory bootstrap.
+
+    short_id: Short Server ID, 1 to 65534. uri: coap:// or coaps://. mode: SEC_….
+    lifetime: s, 0 for 86400. queue: tell the server that this client sleeps.
+    security: {resource id: value} of /0/x/3 to 5, the keys, and 13 to 16: for
+    SEC_PRE_SHARED_KEY {3: identity, 5: key}, for SEC_CERTIFICATE {3: certificate, 4: the
+    server's or its CA's certificate, 5: private key}, bytes, the latter DER.
+    """
+    if not 0 < short_id < _BOOTSTRAP_ID:
+        raise ValueError("4.03 a Short Server ID is from 1 to 65534")
+    client.core.settle()
+    if _find(client, 1, short_id) is not None:
+        raise ValueError("4.03 there is a server %d" % short_id)
+    _check(client.core.objects[1], 1, lifetime)
+    accounts = _with(client, uri, mode, {1: False, 10: short_id}, security)
+    server = dict(client.core.objects[1].instances)
+    iid = _free(server)
+    binding = "UQ" if queue else "U"
+    server[iid] = {0: short_id, 1: lifetime or 86400, 6: True, 7: binding}
+    client.core.put({0: accounts, 1: server})
+    client.core.account_changed(iid)
+
+
+def remove_server(client, short_id):
+    """De-register from a server and forget it; 65535 stands for all of them."""
+    if short_id == 0:
+        raise ValueError("4.03 server 0 is reserved")
+    client.core.settle()
+    ids = [short_id]
+    if short_id == _BOOTSTRAP_ID:
+        server = client.core.objects[1]
+        ids = [server_id(server, iid) for iid in server.instances]
+    else:
+        _iid(client, 1, short_id)
+    _remove(client, ids)
+    for id in ids:
+        client.core.account_removed(id, client.net.now())
+
+
+def add_bootstrap_server(client, uri, mode, security=None):
+    """Add the account of the bootstrap server; there is one. security: as add_server()."""
+    if not client.core.bootstrap:
+        raise ValueError("5.01 this build lacks package lwm2m-bootstrap")
+    if client.core.bootstrap.account_iid() >= 0:
+        raise ValueError("4.03 there is a bootstrap server: remove it first")
+    client.core.settle()
+    client.core.put({0: _with(client, uri, mode, {1: True}, security)})
+    client.core.account_changed(None)
+
+
+def remove_bootstrap_server(client):
+    """Forget the bootstrap server; a session with it is undone."""
+    _iid(client, 0, _BOOTSTRAP_ID)
+    client.core.account_removed(_BOOTSTRAP_ID, client.net.now())
+    _remove(client, (_BOOTSTRAP_ID,))
+
+
+def set_hold_off(client, seconds):
+    """Client Hold Off Time (/0/x/11): how long to wait before the Bootstrap-Request."""
+    _check(client.core.objects[0], 11, seconds)
+    _set(client, 0, _BOOTSTRAP_ID, {11: seconds})
+
+
+def set_server(client, short_id, values):
+    """How to register with a server: {resource id: value} of /1/x/13 to 20.
+
+    13 Registration Priority Order, none by default. 14 Initial Registration Delay Timer, s, 0.
+    15 Registration Failure Block, False: whether a failure bars the servers behind it.
+    16 Bootstrap on Registration Failure, True. 17 Communication Retry Count, 5.
+    18 Communication Retry Timer, s, 60. 19 Communication Sequence Delay Timer, s, 86400.
+    20 Communication Sequence Retry Count, 1.
+    """
+    for rid in values:
+        if not 13 <= rid <= 20:
+            raise ValueError("4.00 /1/x/%s is not for registration" % rid)
+        _check(client.core.objects[1], rid, values[rid])
+    client.core.account_changed(_set(client, 1, short_id, values))
+
+
+def set_coap(client, short_id, ack_timeout_ms=2000, random_percent=150, retransmit=4):
+    """ACK_TIMEOUT, ACK_RANDOM_FACTOR in percent and MAX_RETRANSMIT (RFC 7252 4.8) with a
+    server; 65535 is the bootstrap server. The last wait must be under six days."""
+    if ack_timeout_ms < 1 or random_percent < 100 or not 0 <= retransmit <= 10:
+        raise ValueError("4.00 1 ms, 100 % and 0 retries are the least, 10 retries the most")
+    if ack_timeout_ms * random_percent // 100 << retransmit >= _SIX_DAYS_MS:
+        raise ValueError("4.00 the last wait must be under six days")
+    _iid(client, 0, short_id)
+    settings = ack_timeout_ms, random_percent, retransmit
+    client.core.coap[short_id] = settings
+    for account in client.core.accounts:
+        if account.short_id == short_id:
+            account.settings = settings
+
+
+def _find(client, oid, short_id):
+    obj = client.core.objects[oid]
+    for iid in obj.instances:
+        if server_id(obj, iid) == short_id:
+            return iid
+
+
+def _iid(client, oid, short_id):
+    iid = _find(client, oid, short_id)
+    if iid is None:
+        raise ValueError("4.04 there is no server %d" % short_id)
+    return iid
+
+
+def _set(client, oid, short_id, values):
+    # Set resources of a server's instance; returns its id.
+    _iid(client, oid, short_id)
+    client.core.settle()
+    iid = _iid(client, oid, short_id)  # as it is where it was before a session
+    instances = dict(client.core.objects[oid].instances)
+    instances[iid] = dict(instances[iid])
+    instances[iid].update(values)
+    client.core.put({oid: instances})
+    return iid
+
+
+def _remove(client, ids):
+    changes = {}
+    for oid in (0, 1):
+        changes[oid] = instances = dict(client.core.objects[oid].instances)
+        for id in ids:
+            iid = _find(client, oid, id)
+            if iid is not None:
+                instances.pop(iid)
+    client.core.put(changes)
+
+
+def _with(client, uri, mode, values, security):
+    # The instances of the Security object with one more.
+    if not isinstance(uri, str) or not split_uri(uri):
+        raise ValueError("4.06 the URI must be coap[s]://host[:port]")
+    values.update({0: uri, 2: mode, 3: b"", 4: b"", 5: b""})
+    for rid in security or ():
+        if not (3 <= rid <= 5 or 13 <= rid <= 16):
+            raise ValueError("4.00 /0/x/%s is not for security" % rid)
+        _check(client.core.objects[0], rid, security[rid])
+        values[rid] = security[rid]
+    keys = client.core.context and client.core.context.keys
+    if keys:
+        keys.refer(values)
+    fault = security_fault(keys.resolve(values) if keys else values, client.net.modes)
+    if fault:
+        raise ValueError("4.06 " + fault)
+    instances = dict(client.core.objects[0].instances)
+    instances[_free(instances)] = values
+    return instances
+
+
+def _check(obj, rid, value):
+    # What the reference's call returns for a value that cannot be.
+    try:
+        obj.check(rid, value)
+    except ValueError as e:
+        raise ValueError("4.00 %s" % e)
+
+
+def _free(instances):
+    iid = 0
+    while iid in instances:
+        iid += 1
+    return iid

@@ -1,0 +1,82 @@
+# A server as the client deals with it, how it is asked, and what parts of a client are told of it.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+
+from micropython import const
+from ucoap import CONTENT_FORMAT, URI_QUERY, path_options
+from .objects import split_uri
+
+# States of an account: 0 DISCONNECTED, waits for `due`, then connects; 1 CONNECTING; 2 CONNECTED;
+# 3 REGISTERING; 4 REGISTERED; 5 UPDATING; 6 DEREGISTERING, as a server has executed Disable;
+# 7 FAILED.
+_DISCONNECTED = const(0)
+
+_NOT_ACCEPTABLE = const(0x86)
+_UNAVAILABLE = const(0xA3)
+
+
+class Account:
+    """A server of the Security object as the client deals with it, and its connection."""
+
+    def __init__(self, security, short_id, server_iid=None, settings=None):
+        self.security = security  # the /0 instance's {resource id: value}; not changed in place
+        self.short_id = short_id
+        self.server_iid = server_iid  # the /1 instance; None for a bootstrap server
+        self.uri = security[0]
+        self.state = _DISCONNECTED
+        self.due = 0  # s, Core.seconds at which the state's time is over; -1 for never
+        self.connection = None  # net's own
+        self.location = None  # list of options: where the server keeps the registration
+        self.attempts = 0  # failed ones in this sequence (/1/x/17)
+        self.sequences = 0  # failed ones (/1/x/20)
+        self.lifetime = self.binding = self.links = None  # as the server knows them
+        self.action = 0  # /1/x/4, 8 or 9, executed and yet to be done
+        self.settings = settings  # CoAP's, as Engine.settings; None for the default
+        self.code = 0  # of the last failure
+
+
+class Part:
+    """An optional part of the client, beside the others: Core asks each in turn.
+
+    A part overrides what it needs. All but handle() raise nothing, and moved() needs no memory.
+    """
+
+    def handle(self, account, m, payload, reply, now):
+        """Serve a request. Returns the response code, 0 where it is not this part's; raises Error."""
+        return 0
+
+    def poll(self, now):
+        """Do what is due."""
+
+    def next_ms(self, now, least):
+        """The less of least and the ms until poll() has something to do; -1 is never."""
+        return least
+
+    def changed(self, oid, iid, rid):
+        """A value has changed; rid -1: an instance has come or gone."""
+
+    def moved(self, account):
+        """An account's state is another. DISCONNECTED: what was known of it is over."""
+
+
+def failure(code, payload):
+    """(code, whether it is our own, text) to report of an answer that is not the right one."""
+    if code < 0x40:
+        return _UNAVAILABLE, True, "no answer"
+    if code < 0x60:
+        return _NOT_ACCEPTABLE, True, "a malformed answer"
+    try:
+        return code, False, str(payload, "utf-8") or None
+    except ValueError:
+        return code, False, None
+
+
+def uri_options(uri, resource, queries, content_format=None):
+    """The options of a request to /rd or /bs of a server's URI: its own path and query first."""
+    path, _, query = split_uri(uri)[3].partition("?")
+    options = path_options(path) + path_options(resource)
+    if content_format is not None:
+        options.append((CONTENT_FORMAT, content_format))
+    options += path_options(query, URI_QUERY)
+    for query in queries:
+        options.append((URI_QUERY, query))
+    return options

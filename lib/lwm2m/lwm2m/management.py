@@ -1,0 +1,253 @@
+# The Device Management & Service Enablement interface: what registered servers ask for
+# (LwM2M 1.1 6.3). Messages are read and answered here; what they do to objects is module model's.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+
+from micropython import const
+from ucoap import ACCEPT, CONTENT_FORMAT, DELETE, GET, POST, PUT, URI_QUERY, Error
+import lwm2m.model as model
+from . import optional
+from .model import path_of, resolve
+
+# Content-Formats (LwM2M 1.1 7.4).
+TEXT = const(0)
+LINK = const(40)
+OCTETS = const(42)
+TLV = const(11542)
+_OLD_TLV = const(1542)  # seen from servers older than the registration of the number
+
+_CREATED = const(0x41)
+_DELETED = const(0x42)
+_CHANGED = const(0x44)
+_CONTENT = const(0x45)
+_BAD_REQUEST = const(0x80)
+_NOT_FOUND = const(0x84)
+_NOT_ALLOWED = const(0x85)
+_NOT_ACCEPTABLE = const(0x86)
+_UNSUPPORTED = const(0x8F)
+
+# Operations, as model has them.
+_READ = const(1)
+_WRITE = const(2)
+_EXECUTE = const(4)
+_DELETE = const(8)
+_CREATE = const(16)
+_DISCOVER = const(32)
+
+_OPAQUE = const(6)
+_TYPE = const(15)
+_R = const(0x10)
+_E = const(0x40)
+_MULTI = const(0x80)
+
+# Events; the same numbers in the package's __init__.
+_CREATED_EVENT = const(10)
+_DELETED_EVENT = const(11)
+_READ_EVENT = const(12)
+
+
+def handle(core, account, m, payload, reply):
+    """Serve a request of a regular server. Returns the response code; raises Error.
+
+    core: has objects {object id: Object}, may, as model's resolve() takes it, and
+    on_request(account, event, path), which is told what was done.
+    """
+    path = path_of(m)
+    n = len(path)
+    code = m.code
+    accept = m.uint(ACCEPT)
+    operation = _WRITE
+    if code == GET:
+        operation = _DISCOVER if accept == LINK else _READ
+    elif code == DELETE:
+        operation = _DELETE
+    elif code == POST and n != 2:  # there it is a partial update, on a single resource Execute
+        operation = _CREATE if n == 1 else _EXECUTE
+    flags = resolve(core.objects, path, operation, core.may, account)
+    obj = core.objects[path[0]]
+    if code == GET:
+        if accept == LINK:
+            return _discover(obj, path, reply)
+        answer(obj, path, flags, accept, reply, _R, core.may, account)
+        code = _CONTENT
+        done = _READ_EVENT
+    elif code == DELETE:
+        obj.remove(path[1])
+        code = _DELETED
+        done = _DELETED_EVENT
+    elif operation == _CREATE:
+        path = _create(core, obj, path, m, payload, reply)
+        code = _CREATED
+        done = _CREATED_EVENT
+    else:
+        if flags & _E:
+            _execute(obj, path, payload)
+        else:
+            _write(core, path, flags, m, payload)
+        return _CHANGED
+    core.on_request(account, done, path)
+    return code
+
+
+# --- Out
+
+
+def format_of(flags, path, accept):
+    """The Content-Format of what is read: of one value text or octets, of more of it TLV.
+
+    Raises Error 4.06 where the one that is asked for cannot carry it.
+    """
+    one = len(path) == 4 or (len(path) == 3 and not flags & _MULTI)
+    if accept is None:
+        if not one or not optional("text"):
+            return TLV
+        return OCTETS if flags & _TYPE == _OPAQUE else TEXT
+    if not one and (accept == TEXT or accept == OCTETS):
+        raise Error(_NOT_ACCEPTABLE, "more than one value wants TLV")
+    return accept
+
+
+def format_module(format, code=_UNSUPPORTED):
+    """The module of a Content-Format, which has a Sink and a Cursor; loaded when it is first used.
+
+    Raises Error of that code where the image has none.
+    """
+    module = None
+    if format == TLV or format == _OLD_TLV:
+        import lwm2m.tlv as module
+    elif format is None or format == TEXT or format == OCTETS:
+        module = optional("text")
+    if not module:
+        raise Error(code, "no Content-Format %s" % format)
+    return module
+
+
+def read(core, account, path, accept, reply):
+    """Read /o, /o/i, /o/i/r or /o/i/r/ri into a reply (LwM2M 1.1 6.3.1). Raises Error."""
+    flags = resolve(core.objects, path, _READ, core.may, account)
+    answer(core.objects[path[0]], path, flags, accept, reply, _R, core.may, account)
+
+
+def answer(obj, path, flags, accept, reply, mask=_R, may=None, account=None):
+    """Put what model's encode() has for a path into a reply. Raises Error 4.06."""
+    format = format_of(flags, path, accept)
+    out = bytearray()
+    sink = format_module(format, _NOT_ACCEPTABLE).Sink(out, format)
+    model.encode(sink, obj, path, mask, may, account)
+    reply.content_format = format
+    reply.payload = out
+
+
+def _discover(obj, path, reply):
+    # LwM2M 1.1 6.3.2.
+    n = len(path)
+    links = []
+    if n == 1:
+        links.append("</%d>" % obj.id + (";ver=" + obj.version if obj.version else ""))
+    for iid in sorted(obj.instances) if n == 1 else (path[1],):
+        base = "/%d/%d" % (obj.id, iid)
+        instance = obj.instances[iid]
+        if n < 3:
+            links.append("<%s>" % base)
+        for i in range(0, len(obj.resources), 2):
+            rid, flags = obj.resources[i : i + 2]
+            if n == 3 and rid != path[2]:
+                continue
+            if rid in instance or (flags & _E and obj.on_execute):
+                link = "<%s/%d>" % (base, rid)
+                if flags & _MULTI and not flags & _E:
+                    value = obj.get(iid, rid)
+                    link += ";dim=%d" % len(value)
+                    if n == 3:
+                        for riid in sorted(value):
+                            link += ",<%s/%d/%d>" % (base, rid, riid)
+                links.append(link)
+    if not links:
+        raise Error(_NOT_FOUND)
+    reply.content_format = LINK
+    reply.payload = ",".join(links).encode()
+    return _CONTENT
+
+
+def object_links(objects, attributes=None):
+    """The object list of a registration, link-format without its root (LwM2M 1.1 6.2.1).
+
+    attributes(obj, iid): what to tell of an instance; with it all objects are listed.
+    """
+    links = []
+    for oid in sorted(objects):
+        if not attributes and oid in (0, 21):
+            continue
+        obj = objects[oid]
+        if obj.version or not obj.instances:
+            links.append("</%d>" % oid + (";ver=" + obj.version if obj.version else ""))
+        for iid in sorted(obj.instances):
+            links.append("</%d/%d>" % (oid, iid) + (attributes(obj, iid) if attributes else ""))
+    return ",".join(links)
+
+
+# --- In
+
+
+def decode(objects, m, payload, path, lenient=False):
+    """What a request writes to a path, as model's decode() has it. Raises Error 4.00, 4.05, 4.15."""
+    format = m.uint(CONTENT_FORMAT)
+    n = len(path)
+    if format != TLV and format != _OLD_TLV:
+        if n < 3 or (n == 3 and objects[path[0]].flags(path[2]) & _MULTI):
+            raise Error(_UNSUPPORTED, "more than one value wants TLV")
+    return model.decode(
+        objects, path, format_module(format).Cursor(payload, path, format), lenient
+    )
+
+
+def _write(core, path, flags, m, payload):
+    # LwM2M 1.1 6.3.3.
+    n = len(path)
+    post = m.code == POST
+    if not (m.code == PUT or (post and (n == 2 or flags & _MULTI))):
+        raise Error(_NOT_ALLOWED)
+    if m.find(URI_QUERY) >= 0:  # Write-Attributes (LwM2M 1.1 5.1.2), not a write of an empty value
+        raise Error(_NOT_ALLOWED, "no attributes here")
+    changes = decode(core.objects, m, payload, path)
+    values = changes.setdefault(path[0], {}).setdefault(path[1], {})
+    if n > 2 and path[2] not in values:
+        raise Error(_BAD_REQUEST, "the resource of the path is missing")
+    model.apply(core.objects, changes, n == 2 and not post, n == 4 or post)
+
+
+def _create(core, obj, path, m, payload, reply):
+    # LwM2M 1.1 6.3.6. Returns the path of what was made.
+    found = decode(core.objects, m, payload, path).get(obj.id) if payload else None
+    found = found or {-1: {}}
+    if len(found) != 1:
+        raise Error(_BAD_REQUEST, "one instance at a time")
+    for iid in found:
+        values = found[iid]
+    text = model.missing(obj, values)
+    if text:
+        raise Error(_BAD_REQUEST, text)
+    if iid < 0:
+        iid = 0
+        while iid in obj.instances:
+            iid += 1
+    elif iid in obj.instances:
+        raise Error(_BAD_REQUEST, "the instance exists")
+    if obj.on_check:
+        obj.on_check(iid, values)
+    reply.location = (str(obj.id), str(iid))
+    path = obj.id, iid
+    obj.add(iid, values)
+    if obj.on_write:
+        obj.on_write(iid, values)
+    return path
+
+
+def _execute(obj, path, payload):
+    # LwM2M 1.1 6.3.5.
+    f = obj.instances[path[1]].get(path[2])
+    if f:
+        f(bytes(payload))
+    elif obj.on_execute:
+        obj.on_execute(path[1], path[2], bytes(payload))
+    else:
+        raise Error(_NOT_FOUND)
