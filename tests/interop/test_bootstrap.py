@@ -511,7 +511,7 @@ INCONSISTENT = {
     ),
     "certificate-missing": ({"0": "coaps://127.0.0.1:5684", "2": 2}, {}, "Public Key"),
     "server-without-security": ({"10": 2}, {}, "short server id"),
-    "short-id-of-nobody": ({"10": 0}, {"0": 0}, "/0/1/10"),
+    "short-id-of-nobody": ({"10": 0}, {}, "/0/1/10"),
 }
 
 
