@@ -60,6 +60,41 @@ def test_psk():
     assert session.next_ms(network.now) == -1
 
 
+class _LargeBuffers:
+    """A port's tls whose buffers take more than a datagram of ours: recv() gives a record in pieces."""
+
+    def __init__(self, tls):
+        self._tls = tls
+        self.records = []
+
+    def recv(self, n):
+        if not self.records:
+            return None
+        record = self.records.pop(0)
+        if len(record) > n:
+            self.records.insert(0, record[n:])
+        return record[:n]
+
+    def close(self):
+        self._tls.close()
+
+
+def test_a6_a_record_that_is_too_long_is_not_believed():
+    # With the buffers of mbedtls_lwm2m.h it ends the session; larger ones give it in pieces, none
+    # of which is a datagram.
+    network = Network()
+    client = network.client("a")
+    talk(network, client)
+    session = client.session
+    session.tls = _LargeBuffers(session.tls)
+    for size, good in ((1280, True), (1281, False), (1400, False), (2600, False), (1280, True)):
+        client.events.clear()
+        session.tls.records.append(b"x" * size)
+        session.receive(None, None, network.now)
+        assert client.events == ([b"x" * size] if good else []), size
+    assert session.text is None
+
+
 def test_suite_of_account():
     for number, name in ((0x00AE, "CBC-SHA256"), (0x00A8, "GCM-SHA256"), (0xC0A8, "CCM-8")):
         network = Network()

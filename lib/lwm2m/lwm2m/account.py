@@ -30,6 +30,8 @@ class Account:
         self.sequences = 0  # failed ones (/1/x/20)
         self.lifetime = self.binding = self.links = None  # as the server knows them
         self.action = 0  # /1/x/4, 8 or 9, executed and yet to be done
+        self.rest = 0  # s, until when it does not register again
+        self.unheard = 0  # notifications in a row that the server has not acknowledged
         self.settings = settings  # CoAP's, as Engine.settings; None for the default
         self.code = 0  # of the last failure
 

@@ -29,6 +29,8 @@ _MAX_SECONDS = const(0x0FFFFFFF)  # eight years, which leaves room in a small in
 
 _MAX_TRANSMIT_WAIT = const(93)  # s, RFC 7252 4.8.2
 
+_AGAIN = const(8)  # s, until it registers anew over a new connection; spread, as others do so too
+
 _NO_ERROR = const(0)
 _UNAUTHORIZED = const(0x81)
 _NOT_ALLOWED = const(0x85)
@@ -96,8 +98,9 @@ class Core:
         self.version = version
         self.net = net
         self.on_event = on_event
+        self._rng = rng
         self.engine = Engine(net.send, self._handle, rng)
-        self.objects = base_objects(device)  # {object id: Object}
+        self.objects = base_objects(device, version)  # {object id: Object}
         self.objects[1].on_execute = self._execute
         self.accounts = []
         self.coap = {}  # {short id: CoAP settings other than the default}
@@ -107,6 +110,8 @@ class Core:
         self.seconds = 0  # since the start
         self._ms = 0  # and the rest of it
         self.now = None  # ms, of the last call
+        self._rest = 0  # s, when it may begin again, having failed
+        self.leaving = []  # accounts that are gone, but for the answer to their de-registration
         self._fresh = True  # whether to look for accounts
         self._stale = False  # whether a server may have to be told of a change
         self.context = None  # a Context, where accounts are kept over a reset
@@ -144,6 +149,10 @@ class Core:
             return self.seconds if not seconds else -1
         return self.seconds + min(seconds, _MAX_SECONDS) + (self._ms > 0)
 
+    def spread(self, seconds):
+        """That many seconds, give or take a quarter, or a fleet would come back in step."""
+        return seconds - seconds // 4 + (seconds * (self._rng() & 0x3FF) >> 11)
+
     def until(self, due, least):
         """The less of least and the ms until `due` (s); of either, -1 is never."""
         if due < 0:
@@ -169,8 +178,7 @@ class Core:
             return _INTERNAL
         self.engine.poll(now)
         if self.bootstrap and self.bootstrap.poll(now):
-            self.restart()
-            return _UNAVAILABLE
+            return self._give_up()
         if self._fresh:
             self._begin()
         if self.context and self.context.mirror:
@@ -197,9 +205,13 @@ class Core:
             part.poll(now)
         if self.accounts and failed == len(self.accounts):
             if not (fallback and self.bootstrap and self.bootstrap.start()):
-                self.restart()
-                return _UNAVAILABLE
+                return self._give_up()
         return _NO_ERROR
+
+    def _give_up(self):
+        self._rest = self.after(1)
+        self.restart()
+        return _UNAVAILABLE
 
     def next_ms(self, now):
         """Milliseconds until poll() has something to do; at most a day."""
@@ -213,11 +225,11 @@ class Core:
             if self._stale:
                 return 0
             for account in self.accounts:
-                if account.state == _CONNECTED or (
-                    account.action and account.state != _REGISTERING
-                ):
+                if account.action and account.state != _REGISTERING:
                     return 0
-                if account.state == _DISCONNECTED or account.state == _REGISTERED:
+                if account.state == _CONNECTED and account.due <= self.seconds:
+                    return 0
+                if account.state <= _CONNECTED or account.state == _REGISTERED:
                     least = self.until(account.due, least)
             for part in self.parts:
                 least = part.next_ms(now, least)
@@ -232,16 +244,20 @@ class Core:
         """Net's word that a connection failed or was lost, and why."""
         if account.short_id == _BOOTSTRAP_ID:
             self.bootstrap.disconnected(account, code, text)
+        elif account in self.leaving:
+            self._left(account)
         elif account.state == _REGISTERED:
-            self.disconnect(account, 0)
+            self.disconnect(account, self.spread(_AGAIN))
         elif account.state != _FAILED:
             self._refused(account, code, True, text)
 
     def close(self, now):
-        """De-register everywhere, without waiting for the answers, and close."""
-        for account in self.accounts:
-            self.remove(account, now)
+        """De-register everywhere; `leaving` has what is yet to be answered. Nothing begins anew
+        before begin()."""
+        while self.accounts:
+            self.remove(self.accounts.pop(), now)
         self.restart()
+        self._fresh = False
 
     def event(
         self,
@@ -328,7 +344,7 @@ class Core:
             if server_id(security, iid) == short_id:
                 settings = self.coap.get(short_id)
                 account = Account(security.instances[iid], short_id, server_iid, settings)
-                account.due = self.after(self._setting(account, 14, 0))
+                self._enter(account, _DISCONNECTED, self._setting(account, 14, 0))
                 self.accounts.append(account)
                 return
 
@@ -340,8 +356,8 @@ class Core:
             self.bootstrap.purge_due = -1
         for account in self.accounts:
             if account.short_id == short_id:
-                self.remove(account, now)
                 self.accounts.remove(account)
+                self.remove(account, now)
                 self._stale = True
                 self._let_next()
                 break
@@ -358,7 +374,7 @@ class Core:
             for account in self.accounts:
                 if account.server_iid == server_iid:
                     if account.state == _DISCONNECTED and not account.attempts:
-                        account.due = self.after(self._setting(account, 14, 0))
+                        self._enter(account, _DISCONNECTED, self._setting(account, 14, 0))
                     break
             else:
                 self.add_account(server_iid)
@@ -370,20 +386,36 @@ class Core:
             self.disconnect(self.accounts.pop())
 
     def remove(self, account, now):
-        """De-register, non-confirmably, and close."""
+        """De-register (LwM2M 1.1 6.2.3), and close when that is answered, or nobody answers."""
         if account.state == _REGISTERED or account.state == _UPDATING:
             self.engine.drop(account)
+            self.event(_REG_UNREGISTERED, account.short_id, account)
+            self._enter(account, _DISCONNECTED)
             try:
-                self.engine.request(now, account, DELETE, account.location, b"", None, None, False)
+                self.leaving.append(account)
+                options = account.location
+                self.engine.request(
+                    now, account, DELETE, options, b"", self._bye, account.settings
+                )
+                return
             except Exception:  # Error, MemoryError: the server finds out when the lifetime is over
                 pass
-            self.event(_REG_UNREGISTERED, account.short_id, account)
+        self._left(account)
+
+    def _bye(self, x, code, m, payload):
+        self._left(x.peer)
+
+    def _left(self, account):
+        if account in self.leaving:
+            self.leaving.remove(account)
         self.disconnect(account)
 
     def _enter(self, account, state, seconds=-1):
         # The one place where an account's state changes. seconds: until its time is over, -1: never.
         account.state = state
         account.due = self.after(seconds)
+        if seconds >= 0 and state <= _CONNECTED:  # whatever it is told, it registers once a second
+            account.due = max(account.due, account.rest, self._rest)
         for part in self.parts:
             part.moved(account)
 
@@ -425,10 +457,8 @@ class Core:
 
     def links(self):
         """The object list of a registration."""
-        root = '</>;rt="oma.lwm2m"' + (
-            ";ct=%d," % management.TLV if self.version != "1.0" else ","
-        )
-        return root + management.object_links(self.objects)
+        # No ct: TLV is what every server may take for granted; Wakaama's refuses its number.
+        return '</>;rt="oma.lwm2m",' + management.object_links(self.objects)
 
     def _poll(self, account, now):
         if account.action and account.state != _REGISTERING:
@@ -436,7 +466,7 @@ class Core:
         if account.state == _DISCONNECTED and 0 <= account.due <= self.seconds:
             if self._in_turn(account) and not self.connect(account, now):
                 self._failed(account, _UNAVAILABLE, True, "no connection")
-        if account.state == _CONNECTED:
+        if account.state == _CONNECTED and account.due <= self.seconds:
             self._register(account, now)
         elif account.state == _REGISTERED and 0 <= account.due <= self.seconds:
             self._update(account, now)
@@ -460,6 +490,7 @@ class Core:
 
     def _register(self, account, now):
         self._enter(account, _REGISTERING)
+        account.rest = self.after(1)
         self.event(_REG_REGISTERING, account.short_id, account)
         account.lifetime = self._setting(account, 1, 86400)
         account.binding = self._setting(account, 7, "U")
@@ -510,7 +541,12 @@ class Core:
             self.disconnect(account, self._setting(account, 5, 86400))
         elif account.state == _UPDATING:
             self.event(_REG_UPDATE_FAILED, account.short_id, account, code, internal, text)
-            self.disconnect(account, 0)
+            if internal:
+                return self.disconnect(account, self.spread(_AGAIN))
+            # The server is there, and has the session, but not the registration any more.
+            self._enter(account, _DISCONNECTED)
+            account.location = None
+            self._enter(account, _CONNECTED, 0)
         else:
             self._failed(account, code, internal, text)
 
@@ -540,14 +576,14 @@ class Core:
         wait = -1
         if internal or code >> 5 != 4 or not self._setting(account, 16, True):
             if account.attempts < self._setting(account, 17, 5):
-                wait = self._setting(account, 18, 60) << min(account.attempts - 1, 28)
+                wait = max(self._setting(account, 18, 60), 1) << min(account.attempts - 1, 20)
             else:
                 account.attempts = 0
                 account.sequences += 1
                 if account.sequences < self._setting(account, 20, 1):
-                    wait = self._setting(account, 19, 86400)
+                    wait = max(self._setting(account, 19, 86400), 1)
         if wait >= 0:
-            return self.disconnect(account, wait)
+            return self.disconnect(account, self.spread(min(wait, _MAX_SECONDS)))
         self.disconnect(account)
         self._enter(account, _FAILED)
         self._let_next()

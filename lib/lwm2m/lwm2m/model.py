@@ -288,6 +288,7 @@ def encode(sink, obj, path, mask=R, may=None, account=None):
             value = instance[rid]
             if callable(value):
                 value = value()
+                obj.check(rid, value)
             if not flags & MULTI:
                 sink.value(oid, iid, rid, -1, flags, value)
             elif n > 3:

@@ -90,7 +90,7 @@ DEVICE = (
 # fmt: on
 
 
-def base_objects(device):
+def base_objects(device, version="1.1"):
     """{0: Security, 1: Server, 3: Device}. device: {resource id: value} of /3/0, or None."""
     instance = {11: {0: 0}, 16: "U"}
     instance.update(device or {})
@@ -98,7 +98,8 @@ def base_objects(device):
     for rid in instance:
         obj.check(rid, instance[rid])
     security = Object(0, SECURITY, bootstrap=True)
-    server = Object(1, SERVER, bootstrap=True)
+    # 1.0 has neither 9 nor 12.
+    server = Object(1, SERVER if version != "1.0" else SERVER[:18] + SERVER[22:], bootstrap=True)
     server.on_check = _check_server
     return {0: security, 1: server, 3: obj}
 
