@@ -337,6 +337,7 @@ def test_step():
     # An error comes back at once, not when the seconds are over.
     registrar.updated = 0x84
     registrar.registered = 0x83
+    client.set_server(1, {17: 1})
     assert client.step(10000) == lwm2m.SERVICE_UNAVAILABLE
     assert world.time < 100000
 
@@ -408,6 +409,7 @@ def test_step_with_sockets():
     peer.code = 0x83
     client = lwm2m.Client("dev", None, net=net)
     client.add_server(1, "coap://127.0.0.1:%d" % peer.port, NONE, 60)
+    client.set_server(1, {17: 1})
     status, ms = _ms(client.step, 100)
     assert status == lwm2m.SERVICE_UNAVAILABLE and ms < 500
     client.close()

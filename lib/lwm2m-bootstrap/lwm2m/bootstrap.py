@@ -80,20 +80,22 @@ class Bootstrap:
         """Begin to bootstrap. Returns False where there is no bootstrap server account, or where
         its sessions pass and yet no server registers this client.
 
-        usable: the regular servers work, so that one failed attempt leads back to them.
+        usable: regular servers work. They are not served meanwhile, but keep their registrations;
+        one failed attempt leads back to them.
         """
         iid = self.account_iid()
         if iid < 0 or self.vain >= _RETRY_COUNT:
             return False
         core = self.core
-        core.drop_accounts()
+        if not usable:
+            core.drop_accounts()
         core.state = _BOOTSTRAP
         self._usable = usable
         self._format = core.version != "1.0"
         self._attempts = 0
         wait = core.objects[0].get(iid, 11, 0)
         if self.vain > 1:  # or bootstraps would follow each other without a pause
-            wait += _RETRY_TIMER << self.vain - 2
+            wait += core.spread(_RETRY_TIMER << self.vain - 2)
         self._enter(_WAITING, wait)
         core.event(_BS_PENDING, _BOOTSTRAP_ID)
         return True
@@ -202,9 +204,9 @@ class Bootstrap:
         self.state = _EXHAUSTED
         if self._usable:
             self.state = _IDLE
-            core.begin()
+            core.resume()
         elif self._attempts < _RETRY_COUNT:
-            self._enter(_WAITING, _RETRY_TIMER << self._attempts - 1)
+            self._enter(_WAITING, core.spread(_RETRY_TIMER << self._attempts - 1))
         core.event(_BS_FAILED, _BOOTSTRAP_ID, None, code, internal, text)
         if self.state == _WAITING:
             core.event(_BS_PENDING, _BOOTSTRAP_ID)

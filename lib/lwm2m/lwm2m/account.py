@@ -3,7 +3,7 @@
 
 from micropython import const
 from ucoap import CONTENT_FORMAT, URI_QUERY, path_options
-from .objects import split_uri
+from .objects import split_uri, unquote
 
 # States of an account: 0 DISCONNECTED, waits for `due`, then connects; 1 CONNECTING; 2 CONNECTED;
 # 3 REGISTERING; 4 REGISTERED; 5 UPDATING; 6 DEREGISTERING, as a server has executed Disable;
@@ -75,10 +75,14 @@ def failure(code, payload):
 def uri_options(uri, resource, queries, content_format=None):
     """The options of a request to /rd or /bs of a server's URI: its own path and query first."""
     path, _, query = split_uri(uri)[3].partition("?")
-    options = path_options(path) + path_options(resource)
+    options = []
+    for number, part in path_options(path):  # divided, then decoded (RFC 7252 6.4)
+        options.append((number, unquote(part)))
+    options += path_options(resource)
     if content_format is not None:
         options.append((CONTENT_FORMAT, content_format))
-    options += path_options(query, URI_QUERY)
+    for number, part in path_options(query, URI_QUERY):
+        options.append((number, unquote(part)))
     for query in queries:
         options.append((URI_QUERY, query))
     return options

@@ -29,6 +29,9 @@ _MAX_SECONDS = const(0x0FFFFFFF)  # eight years, which leaves room in a small in
 
 _MAX_TRANSMIT_WAIT = const(93)  # s, RFC 7252 4.8.2
 
+_DAY = const(86400)  # s
+_VAIN = const(300)  # s, doubled with each bootstrap for a server that still fails, until the next
+
 _AGAIN = const(8)  # s, until it registers anew over a new connection; spread, as others do so too
 
 _NO_ERROR = const(0)
@@ -110,6 +113,7 @@ class Core:
         self.seconds = 0  # since the start
         self._ms = 0  # and the rest of it
         self.now = None  # ms, of the last call
+        self.vain = {}  # {short id: bootstraps for a server that could not be registered with}
         self._rest = 0  # s, when it may begin again, having failed
         self.leaving = []  # accounts that are gone, but for the answer to their de-registration
         self._fresh = True  # whether to look for accounts
@@ -190,7 +194,7 @@ class Core:
                 self.context.save()
             self._find_stale()
         failed = 0
-        fallback = False
+        fallback = None
         for account in self.accounts:
             try:
                 self._poll(account, now)
@@ -198,15 +202,29 @@ class Core:
                 self._refused(account, _INTERNAL, True, "out of memory")
             if account.state == _FAILED:
                 failed += 1
-                fallback = fallback or (account.code and self._setting(account, 16, True))
+                if account.code and self._may_bootstrap(account):
+                    fallback = account
             if self.state != _MANAGEMENT:  # a bootstrap was triggered
                 return _NO_ERROR
         for part in self.parts:
             part.poll(now)
         if self.accounts and failed == len(self.accounts):
-            if not (fallback and self.bootstrap and self.bootstrap.start()):
+            if not (fallback and self.bootstrap.start()):
                 return self._give_up()
+        elif failed:
+            self._try_failed()
         return _NO_ERROR
+
+    def _try_failed(self):
+        # Others are well: a server that has failed is tried again in a day, or with the bootstrap that
+        # its failure leads to (/1/x/16).
+        for account in self.accounts:
+            if account.state == _FAILED and 0 <= account.due <= self.seconds:
+                self._enter(account, _DISCONNECTED, 0)
+                if self._may_bootstrap(account):
+                    self.vain[account.short_id] = self.vain.get(account.short_id, 0) + 1
+                    self.bootstrap.start(True)
+                    return
 
     def _give_up(self):
         self._rest = self.after(1)
@@ -229,7 +247,11 @@ class Core:
                     return 0
                 if account.state == _CONNECTED and account.due <= self.seconds:
                     return 0
-                if account.state <= _CONNECTED or account.state == _REGISTERED:
+                if (
+                    account.state <= _CONNECTED
+                    or account.state == _REGISTERED
+                    or account.state == _FAILED
+                ):
                     least = self.until(account.due, least)
             for part in self.parts:
                 least = part.next_ms(now, least)
@@ -324,6 +346,13 @@ class Core:
         self.drop_accounts()
         self.state = _INITIAL
         self._fresh = True
+
+    def resume(self):
+        """A bootstrap that was for some of the servers has failed: the others are as they were."""
+        if not self.accounts:
+            return self.begin()
+        self.state = _MANAGEMENT
+        self._stale = True
 
     def restart(self):
         """Undo a bootstrap session too."""
@@ -551,7 +580,8 @@ class Core:
             self._failed(account, code, internal, text)
 
     def _registered(self, account):
-        account.attempts = account.sequences = 0
+        account.attempts = account.sequences = account.code = 0
+        self.vain.pop(account.short_id, 0)
         if self.bootstrap:
             self.bootstrap.vain = 0
         self._enter(account, _REGISTERED)
@@ -566,6 +596,8 @@ class Core:
     def _let_next(self):
         # A server has registered or failed: those that waited for their turn look again.
         for account in self.accounts:
+            if account.state == _FAILED and not account.code:  # it was barred by another
+                self._enter(account, _DISCONNECTED)
             if account.state == _DISCONNECTED and account.due < 0:
                 account.due = self.seconds
 
@@ -574,7 +606,7 @@ class Core:
         account.code = code
         account.attempts += 1
         wait = -1
-        if internal or code >> 5 != 4 or not self._setting(account, 16, True):
+        if internal or code >> 5 != 4 or not self._may_bootstrap(account):
             if account.attempts < self._setting(account, 17, 5):
                 wait = max(self._setting(account, 18, 60), 1) << min(account.attempts - 1, 20)
             else:
@@ -585,9 +617,20 @@ class Core:
         if wait >= 0:
             return self.disconnect(account, self.spread(min(wait, _MAX_SECONDS)))
         self.disconnect(account)
-        self._enter(account, _FAILED)
+        wait = _DAY
+        if self._may_bootstrap(
+            account
+        ):  # the less that has helped, the longer it is until the next
+            n = self.vain.get(account.short_id, 0)
+            wait = min(_VAIN << min(n, 9), _DAY) if n else 0
+        self._enter(account, _FAILED, self.spread(wait))
         self._let_next()
         self.event(_REG_FAILED, account.short_id, account, code, internal, text)
+
+    def _may_bootstrap(self, account):
+        # /1/x/16, where there is a bootstrap server.
+        bootstrap = self.bootstrap
+        return bootstrap and bootstrap.account_iid() >= 0 and self._setting(account, 16, True)
 
     def _find_stale(self):
         # Whose registration is not what it was told: LwM2M 1.1 6.2.2 wants an update.
@@ -641,6 +684,8 @@ class Core:
             return self.bootstrap.handle(account, m, payload, reply)
         if not _REGISTERING <= account.state <= _UPDATING:
             raise Error(_UNAUTHORIZED)
+        if self.state != _MANAGEMENT:
+            raise Error(_UNAVAILABLE, "bootstrapping")
         for part in self.parts:
             code = part.handle(account, m, payload, reply, now)
             if code:

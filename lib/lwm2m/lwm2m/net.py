@@ -32,9 +32,13 @@ def rng():
 
 
 def address(host, port):
-    """(family, address) of a host. Blocks while a name is looked up. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return family, socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM)[0][-1]
+    """(family, address) of a host, of either family. Blocks while a name is looked up. Raises
+    OSError."""
+    info = socket.getaddrinfo(host, port)[0]  # lwIP's warns of any more arguments,
+    family, peer = info[0], info[-1]
+    if isinstance(peer, tuple) and ":" in peer[0]:  # and tells a wrong family
+        family = socket.AF_INET6
+    return family, peer
 
 
 class _Modes:

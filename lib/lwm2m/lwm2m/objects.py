@@ -118,8 +118,26 @@ def server_id(obj, iid):
     return values.get(0)
 
 
+def unquote(text):
+    """Percent-encoded text (RFC 3986 2.1) decoded. Raises ValueError."""
+    if "%" not in text:
+        return text
+    from binascii import unhexlify
+
+    parts = text.encode().split(b"%")
+    out = parts[0]
+    for part in parts[1:]:
+        out += unhexlify(part[:2]) + part[2:]
+        if len(part) < 2:
+            raise ValueError
+    return str(out, "utf-8")
+
+
 def split_uri(uri):
-    """(scheme, host, port, path and query) of a coap or coaps URI (RFC 7252 6), or None."""
+    """(scheme, host, port, path and query) of a coap or coaps URI (RFC 7252 6), or None.
+
+    Path and query are as they are there, percent-encoded.
+    """
     for c in uri:
         if c <= " " or c in '"#<>@':  # no user, no fragment, and nothing to break link-format
             return None
@@ -137,6 +155,11 @@ def split_uri(uri):
         host, _, port = host.partition(":")
     port = port or ("5684" if scheme == "coaps" else "5683")
     if scheme not in ("coap", "coaps") or not host or not bracket or not port.isdigit():
+        return None
+    try:
+        unquote(path + query)
+        host = unquote(host)  # the zone of an IPv6 address comes behind %25 (RFC 6874)
+    except ValueError:
         return None
     return (scheme, host, int(port), path + mark + query) if 0 < int(port) < 65536 else None
 
@@ -164,8 +187,8 @@ def security_fault(values, modes):
         return "no Secret Key" if identity else "no Public Key or Identity"
     if mode not in modes:
         return "Security Mode %d is not supported" % mode
-    if mode == 0:
-        return "a Server Public Key with PSK" if server_key else None
+    if mode == 0:  # ThingsBoard's bootstrap server writes a Server Public Key too
+        return None
     for value in (identity, server_key, key):
         # A DER SEQUENCE; or by the Matching Type the digest of one.
         digest = value is server_key and values.get(13)
