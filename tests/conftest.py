@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from awaited import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parent.parent
 UNIT = ROOT / "tests" / "unit"
@@ -19,7 +20,8 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
 
 # An RP2040 has about 200 KB of heap, of 32-bit words; here they are 64-bit ones.
 DEFAULT_HEAP = "400K"
-TIMEOUT_S = 540
+# For all tests of a file, of which the longest takes 20 s on an idle machine.
+TIMEOUT_S = 600
 
 
 def lib_dir(flavour: str, role: str = "full") -> Path:
@@ -59,7 +61,8 @@ def micropython(
     path = [str(lib or lib_dir(flavour, role)), str(UNIT), ".frozen"]
     env = dict(os.environ, MICROPYPATH=os.pathsep.join(path))
     command = [str(MICROPYTHON), "-X", "heapsize=" + heap, *args]
-    return subprocess.run(command, env=env, text=True, capture_output=True, **kwargs)
+    options = {"timeout": PATIENCE_S, **kwargs}
+    return subprocess.run(command, env=env, text=True, capture_output=True, **options)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent):

@@ -55,7 +55,7 @@ print(client.step(5))
 
 
 def run(script, flavour, role="minimal"):
-    done = micropython("-c", script, flavour=flavour, role=role, timeout=60)
+    done = micropython("-c", script, flavour=flavour, role=role)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
     return done.stdout.splitlines()
 
@@ -113,7 +113,7 @@ for mode in %(modes)s:
     except ValueError as e:
         print(e)
 client.add_server(1, uri, lwm2m.SEC_PRE_SHARED_KEY, 300, security=keys)
-client.step(20)
+client.step(-1)
 client.close()
 print("lwm2m.dtls" in sys.modules, "lwm2m.x509" in sys.modules)
 """
@@ -140,7 +140,7 @@ def secure(lib, modes):
         names = ("certificate", "CLIENT"), ("server", "SERVER"), ("key", "CLIENT_KEY")
         values = {name: getattr(dtls_certs, constant) for name, constant in names}
         values.update(port=port, modes=modes)
-        done = micropython("-c", SECURE % values, lib=lib, timeout=60)
+        done = micropython("-c", SECURE % values, lib=lib)
         assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
         said.wait_for("registered device-1")
     finally:
