@@ -6,6 +6,7 @@ A file may ask for another heap in its first lines: "# heapsize: 4M".
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 UNIT = ROOT / "tests" / "unit"
 MICROPYTHON = ROOT / "build" / "unix" / "micropython"
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
+
+# Ctrl-C ends some of the programs here. Started in the background, pytest ignores it, and what it
+# starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # An RP2040 has about 200 KB of heap, of 32-bit words; here they are 64-bit ones.
 DEFAULT_HEAP = "400K"
