@@ -6,20 +6,27 @@ A file may ask for another heap in its first lines: "# heapsize: 4M".
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from awaited import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parent.parent
 UNIT = ROOT / "tests" / "unit"
 MICROPYTHON = ROOT / "build" / "unix" / "micropython"
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
 
+# Ctrl-C ends some of the programs here. Started in the background, pytest ignores it, and what it
+# starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # An RP2040 has about 200 KB of heap, of 32-bit words; here they are 64-bit ones.
 DEFAULT_HEAP = "400K"
-TIMEOUT_S = 540
+# For all tests of a file, of which the longest takes 20 s on an idle machine.
+TIMEOUT_S = 600
 
 
 def lib_dir(flavour: str, role: str = "full") -> Path:
@@ -63,7 +70,8 @@ def micropython(
     path = [str(lib or lib_dir(flavour, role)), str(UNIT), ".frozen"]
     env = dict(os.environ, MICROPYPATH=os.pathsep.join(path))
     command = [str(MICROPYTHON), "-X", "heapsize=" + heap, *args]
-    return subprocess.run(command, env=env, text=True, capture_output=True, **kwargs)
+    options = {"timeout": PATIENCE_S, **kwargs}
+    return subprocess.run(command, env=env, text=True, capture_output=True, **options)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent):

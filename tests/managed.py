@@ -5,10 +5,9 @@ import os
 import socket
 import subprocess
 import threading
-import time
 
-import pytest
 import stage
+from awaited import PATIENCE_S, eventually
 from steps import MICROPYTHON, ROOT
 
 UNIT = ROOT / "tests" / "unit"
@@ -45,18 +44,21 @@ class Lines:
             self._over = True
             self._changed.notify_all()
 
-    def wait_for(self, start, seconds=30):
-        end = time.monotonic() + seconds
+    def wait_for(self, start, seconds=PATIENCE_S):
+        def found():
+            while self._next < len(self.lines):
+                self._next += 1
+                if self.lines[self._next - 1].startswith(start):
+                    return self.lines[self._next - 1]
+            assert not self._over, f"it ended without a line {start!r}:\n{self._said()}"
+            return None
+
         with self._changed:
-            while True:
-                while self._next < len(self.lines):
-                    self._next += 1
-                    if self.lines[self._next - 1].startswith(start):
-                        return self.lines[self._next - 1]
-                left = end - time.monotonic()
-                if self._over or left <= 0:
-                    pytest.fail(f"no line {start!r} in:\n" + "\n".join(self.lines))
-                self._changed.wait(left)
+            what = f"a line {start!r}"
+            return eventually(found, what, self._said, self._changed, seconds)
+
+    def _said(self):
+        return "\n".join(self.lines)
 
     def join(self):
         self._thread.join()

@@ -20,6 +20,7 @@ import littlefs
 import pytest
 import stage
 import stock_images
+from awaited import PATIENCE_S
 from conftest import micropython
 from lwm2m_factory import FactoryError, firmware, flash
 from lwm2m_factory import image as provisioning
@@ -126,7 +127,7 @@ print(os.statvfs("/")[2])
 
 
 def on_unix(image: Path, start: int, size: int, options: str, code: str) -> "list[str]":
-    done = micropython("-c", MOUNT % (str(image), start, size, options) + code, timeout=60)
+    done = micropython("-c", MOUNT % (str(image), start, size, options) + code)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
     return done.stdout.splitlines()
 
@@ -484,7 +485,10 @@ def test_mip(minimal, tmp_path) -> None:
     with PtyBoard(tmp_path / "board", ours=False) as board:
         command = [sys.executable, "-m", "mpremote", "connect", str(board.port), "mip", "install"]
         done = subprocess.run(
-            [*command, str(minimal / "package.json")], capture_output=True, text=True, timeout=120
+            [*command, str(minimal / "package.json")],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         board.power_off()

@@ -55,6 +55,7 @@ print(client.step(5))
 """
 
 
+<<<<<<< HEAD
 @pytest.fixture(scope="module")
 def minimal(tmp_path_factory):
     """{flavour: folder} with role minimal, and what an application gives accounts with."""
@@ -69,6 +70,10 @@ def minimal(tmp_path_factory):
 
 def run(script, lib):
     done = micropython("-c", script, lib=lib, timeout=60)
+=======
+def run(script, flavour, role="minimal"):
+    done = micropython("-c", script, flavour=flavour, role=role)
+>>>>>>> busy
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
     return done.stdout.splitlines()
 
@@ -126,7 +131,7 @@ for mode in %(modes)s:
     except ValueError as e:
         print(e)
 client.add_server(1, uri, lwm2m.SEC_PRE_SHARED_KEY, 300, security=keys)
-client.step(20)
+client.step(-1)
 client.close()
 print("lwm2m.dtls" in sys.modules, "lwm2m.x509" in sys.modules)
 """
@@ -153,7 +158,7 @@ def secure(lib, modes):
         names = ("certificate", "CLIENT"), ("server", "SERVER"), ("key", "CLIENT_KEY")
         values = {name: getattr(dtls_certs, constant) for name, constant in names}
         values.update(port=port, modes=modes)
-        done = micropython("-c", SECURE % values, lib=lib, timeout=60)
+        done = micropython("-c", SECURE % values, lib=lib)
         assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
         said.wait_for("registered device-1")
     finally:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from awaited import PATIENCE_S
 from conftest import ROOT
 
 SAID = (
@@ -22,7 +23,7 @@ SAID = (
 
 def run(*args):
     command = [sys.executable, ROOT / "tools" / "run.py", *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("args", [(), ("--security", "cert"), ("--security", "none")])

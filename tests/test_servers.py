@@ -5,9 +5,9 @@ import os
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
+from awaited import PATIENCE_S, eventually
 
 from conftest import MICROPYTHON, UNIT, lib_dir, micropython
 from managed import free_ports
@@ -43,18 +43,22 @@ class Process:
             self._over = True
             self._changed.notify_all()
 
-    def wait_for(self, start, seconds=30, times=1):
+    def wait_for(self, start, seconds=PATIENCE_S, times=1):
         """The first line that starts so; or the one that is that many-th."""
-        end = time.monotonic() + seconds
+
+        def found():
+            lines = [line for line in self.lines if line.startswith(start)]
+            if len(lines) >= times:
+                return lines[times - 1]
+            assert not self._over, f"it ended without a line {start!r}:\n{self._said()}"
+            return None
+
         with self._changed:
-            while True:
-                found = [line for line in self.lines if line.startswith(start)]
-                if len(found) >= times:
-                    return found[times - 1]
-                left = end - time.monotonic()
-                if self._over or left <= 0:
-                    pytest.fail(f"no line {start!r} in:\n" + "\n".join(self.lines))
-                self._changed.wait(left)
+            what = f"line {times} that starts with {start!r}"
+            return eventually(found, what, self._said, self._changed, seconds)
+
+    def _said(self):
+        return "\n".join(self.lines)
 
     def __enter__(self):
         return self

@@ -15,6 +15,7 @@ import size
 import sources
 import stage
 import steps
+from awaited import PATIENCE_S
 
 ROOT = steps.ROOT
 PROGRAMS = (
@@ -60,7 +61,7 @@ def make(clone: Path, *args: str, path: Optional[Path] = None) -> subprocess.Com
         env.pop(ours, None)
     if path:
         env["PATH"] = str(path)
-    return run(shutil.which("make"), *args, cwd=clone, env=env, timeout=60)
+    return run(shutil.which("make"), *args, cwd=clone, env=env, timeout=PATIENCE_S)
 
 
 def test_help_names_every_job() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
+from awaited import PATIENCE_S
 from pty_board import PtyBoard
 from samples import CERTIFICATE, PSK, make_authority
 from steps import ROOT
@@ -76,7 +77,7 @@ def factory(folder: Path, *args: object) -> subprocess.CompletedProcess:
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 

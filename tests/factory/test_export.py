@@ -11,6 +11,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 import pytest
+from awaited import PATIENCE_S
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from samples import CERTIFICATE, PSK, VALUES, make_authority
@@ -43,7 +44,9 @@ def micropython(code: str, *args: object) -> str:
     """What a program prints under the unix port, with all packages."""
     path = stage.stage("full")[0]
     command = [MICROPYTHON, "-c", f"import sys; sys.path.insert(0, {str(path)!r})\n{code}", *args]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
 

@@ -15,18 +15,17 @@ with Servers() as servers:
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import threading
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import keys
 import stage
 import steps
+from awaited import PATIENCE_S, eventually
 from leshan.leshan import LeshanError
 
 _MICROPYTHON = steps.BUILD / "unix" / "micropython"
@@ -48,7 +47,7 @@ class Program:
     def __enter__(self):
         self._control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._control.bind(("127.0.0.1", 0))
-        self._control.settimeout(10)
+        self._control.settimeout(PATIENCE_S)
         self._config["control"] = self._control.getsockname()[1]
         path = [str(stage.stage(self._role)[1]), ".frozen"]
         self._process = subprocess.Popen(
@@ -65,13 +64,18 @@ class Program:
         self._reader.start()
         self._process.stdin.write(json.dumps(self._config) + "\n")
         self._process.stdin.close()
-        end = time.monotonic() + 10
-        while not select.select([self._control], [], [], 0.05)[0]:
-            if self._ended or time.monotonic() > end:
-                self._end(signal.SIGKILL)
-                raise AssertionError("The program did not start:\n" + self._said())
-        self._address = self._control.recvfrom(100)[1]
+        try:
+            self._address = eventually(self._hello, "the program's hello", self._said)
+        except BaseException:
+            self._end(signal.SIGKILL)
+            raise
         return self
+
+    def _hello(self):
+        try:
+            return self._control.recvfrom(100, socket.MSG_DONTWAIT)[1]
+        except BlockingIOError:
+            assert not self._ended, "the program did not start:\n" + self._said()
 
     def __exit__(self, kind, error, trace):
         if kind is None:
@@ -88,7 +92,7 @@ class Program:
     def _end(self, how):
         self._process.send_signal(how)  # nothing where it has ended already
         try:
-            returned = self._process.wait(10)
+            returned = self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             returned = self._process.wait()
@@ -113,20 +117,19 @@ class Program:
         lines = [json.dumps(event, ensure_ascii=False) for event in self.events]
         return "\n".join(lines + self._other_lines)
 
-    def wait_event(self, event, timeout=10, **details):
+    def wait_event(self, event, timeout=PATIENCE_S, **details):
         """The next such event with these details, after the one that was waited for before."""
-        end = time.monotonic() + timeout
         wanted = dict(details, event=event)
+
+        def found():
+            for i in range(self._taken, len(self.events)):
+                if wanted.items() <= self.events[i].items():
+                    self._taken = i + 1
+                    return self.events[i]
+            assert not self._ended, "it ended without %s:\n%s" % (wanted, self._said())
+
         with self._changed:
-            while True:
-                for i in range(self._taken, len(self.events)):
-                    if wanted.items() <= self.events[i].items():
-                        self._taken = i + 1
-                        return self.events[i]
-                left = end - time.monotonic()
-                if self._ended or left <= 0:
-                    raise AssertionError("No %s came:\n%s" % (wanted, self._said()))
-                self._changed.wait(left)
+            return eventually(found, str(wanted), self._said, self._changed, timeout)
 
     def names(self):
         """Event after event, without its details."""

@@ -25,6 +25,7 @@ Commands of both servers
   secure(endpoint, identity, key): only with that pre-shared key
   secure(endpoint, certificate=True): only with a certificate, whose common name is the endpoint
   secure(endpoint): only without DTLS
+      keep_sessions=True of the server: those that there are with the keys before go on
 
 Commands of BOOTSTRAP_SERVER
   start(port=0, secure_port=0, certificate, private_key, trusted) → port, uri, secure_port, secure_uri.
@@ -56,7 +57,7 @@ Commands of SERVER_AND_CLIENT, for the server
   read, observe(endpoint, path, format=None), discover, delete(endpoint, path), execute(endpoint, path, arguments=None),
   write(endpoint, path, value, partial=False, format=None), create(endpoint, path, resources | instances, format=None),
   write_attributes(endpoint, path, attributes="pmin=1&pmax=5"), cancel(endpoint, path, passive=False):
-      → a response; each takes timeout_ms (10 s)
+      → a response; each takes timeout_ms (60 s)
 Events of the server
   registered(endpoint, id, port, lifetime, version, binding, queue_mode, links, attributes, replaces), updated(the same),
   unregistered(the same, expired, replaced), notification(endpoint, path, a response), observation_cancelled(path:
@@ -83,7 +84,8 @@ import pathlib
 import shutil
 import subprocess
 import threading
-import time
+
+from awaited import PATIENCE_S, eventually
 
 BOOTSTRAP_SERVER = "bootstrap-server"
 SERVER_AND_CLIENT = "server-and-client"
@@ -182,7 +184,7 @@ class Leshan:
             )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.wait_event("ready", timeout=30)
+        self.wait_event("ready")
         return self
 
     def __exit__(self, kind, error, trace):
@@ -191,7 +193,7 @@ class Leshan:
         except BrokenPipeError:
             pass  # it has ended already
         try:
-            self._process.wait(5)
+            self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -220,22 +222,21 @@ class Leshan:
         return LeshanError("%s\nEnd of Leshan's log:\n%s" % (what, _end(self._log)))
 
     def _wait(self, found, timeout, what):
-        """What found() returns, as soon as it is not None."""
-        end = time.monotonic() + timeout
-        with self._changed:
-            while True:
-                result = found()
-                if result is not None:
-                    return result
-                if self._ended:
-                    raise self._fail("Leshan ended while it was to give %s." % what)
-                if not self._changed.wait(end - time.monotonic()) and time.monotonic() >= end:
-                    raise self._fail(
-                        "Leshan did not give %s within %s s. Events: %s"
-                        % (what, timeout, self._events)
-                    )
+        """What found() returns, as soon as it is true."""
 
-    def call(self, command, timeout=30, **args):
+        def condition():
+            result = found()
+            if not result and self._ended:
+                raise self._fail("Leshan ended while it was to give %s." % what)
+            return result
+
+        def seen():
+            return "%s\nEnd of Leshan's log:\n%s" % (self._events, _end(self._log))
+
+        with self._changed:
+            return eventually(condition, what, seen, self._changed, timeout)
+
+    def call(self, command, timeout=PATIENCE_S, **args):
         self._next_id += 1
         request_id = self._next_id
         line = json.dumps({"id": request_id, "command": command, **args})
@@ -251,7 +252,7 @@ class Leshan:
             raise LeshanError("%s: %s" % (command, message["error"]))
         return message["answer"]
 
-    def wait_event(self, kind, timeout=10, predicate=None, **details):
+    def wait_event(self, kind, timeout=PATIENCE_S, predicate=None, **details):
         """The first event of this kind with these details, for which predicate(event) is true."""
 
         def found():

@@ -134,7 +134,7 @@ class Server implements RegistrationListener, ObservationListener, SendListener 
 
     private Object secure(JsonNode args) throws Exception {
         String endpoint = args.get("endpoint").asText();
-        securityInfos.remove(endpoint, true);
+        securityInfos.remove(endpoint, !args.path("keep_sessions").asBoolean());
         if (args.hasNonNull("identity"))
             securityInfos.add(SecurityInfo.newPreSharedKeyInfo(endpoint, args.get("identity").asText(),
                     Keys.bytes(args, "key")));
@@ -157,7 +157,7 @@ class Server implements RegistrationListener, ObservationListener, SendListener 
 
     private <T extends LwM2mResponse> Map<String, Object> send(JsonNode args, DownlinkDeviceManagementRequest<T> request)
             throws InterruptedException {
-        long timeout = args.path("timeout_ms").asLong(10_000);
+        long timeout = args.path("timeout_ms").asLong(60_000);
         T response = server.send(registration(args), request, timeout);
         if (response == null)
             throw new IllegalStateException("no response within " + timeout + " ms");
