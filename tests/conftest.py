@@ -7,15 +7,13 @@ A file may ask for another heap in its first lines: "# heapsize: 4M".
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from builds import stage
+from builds.steps import MICROPYTHON, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 UNIT = ROOT / "tests" / "unit"
-MICROPYTHON = ROOT / "build" / "unix" / "micropython"
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
 
 # An RP2040 has about 200 KB of heap, of 32-bit words; here they are 64-bit ones.
 DEFAULT_HEAP = "400K"
@@ -24,16 +22,12 @@ TIMEOUT_S = 540
 
 def lib_dir(flavour: str, role: str = "full") -> Path:
     """The folder with the library as its manifests stage it: flavour "src" or "mpy"."""
-    import stage
-
     src, mpy = stage.stage(role)
     return src if flavour == "src" else mpy
 
 
 def image_lib(folder: Path, role: str) -> Path:
     """A folder in that one, with what a Pico's image of that role has of ours, compiled."""
-    import stage
-
     manifest = folder / "manifest.py"
     board = ROOT / "boards" / "RPI_PICO_LWM2M" / "manifest.py"
     manifest.write_text(f'include("{board}", role="{role}")\n')

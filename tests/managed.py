@@ -8,8 +8,8 @@ import threading
 import time
 
 import pytest
-import stage
-from steps import MICROPYTHON, ROOT
+from builds import stage
+from builds.steps import MICROPYTHON, ROOT
 
 UNIT = ROOT / "tests" / "unit"
 

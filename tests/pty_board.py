@@ -14,8 +14,8 @@ import tty
 from pathlib import Path
 from typing import Optional
 
-import stage
-from steps import MICROPYTHON
+from builds import stage
+from builds.steps import MICROPYTHON
 
 BLOCKS = 64
 _BOOT = """\

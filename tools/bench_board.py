@@ -13,9 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import Dict, List
 
-import build_firmware
 import size_board
-from steps import ROOT
+from builds import build_firmware
+from builds.steps import ROOT
 
 sys.path.extend(str(ROOT / "tests" / name) for name in ("", "board", "interop"))
 from board import Board, Gone

@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 from typing import IO, List, Optional, Tuple
 
-import stage
+from builds import stage
+from builds.steps import BUILD, MICROPYTHON, ROOT
 from run_security import MODES, Security
-from steps import BUILD, MICROPYTHON, ROOT
 from udp_relay import UdpRelay
 
 HOST = "127.0.0.1"

@@ -17,9 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-import stage
-import steps
-from steps import BUILD, ROOT, SOURCE, rel
+from builds import stage, steps
+from builds.steps import BUILD, ROOT, SOURCE, rel
 
 # Bytes of flash that each package may add.
 BUDGET = {

@@ -14,12 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import Dict, List
 
-import build_firmware
-import emulator
 import size
-import stage
-import steps
-from steps import ROOT, rel
+from builds import build_firmware, emulator, stage, steps
+from builds.steps import ROOT, rel
 
 sys.path.append(str(ROOT / "tests" / "board"))
 

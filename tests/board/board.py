@@ -23,7 +23,7 @@ import tty
 from pathlib import Path
 from typing import Dict, List, Optional
 
-import emulator
+from builds import emulator
 from ppp_peer import Peer
 
 _SCRIPT = Path(__file__).with_name("rp2040.mjs")

@@ -9,11 +9,10 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-import build_firmware
 import pytest
-import stage
 from board import Board
-from steps import MICROPYTHON, ROOT
+from builds import build_firmware, stage
+from builds.steps import MICROPYTHON, ROOT
 
 BOARD = "RPI_PICO_LWM2M"
 UNIT = ROOT / "tests" / "unit"

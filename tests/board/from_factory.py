@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Tuple
 
 from board import Board
-from steps import ROOT
+from builds.steps import ROOT
 
 ENDPOINT = "urn:dev:ops:32473-1"
 SHORT_ID = 7

@@ -7,10 +7,9 @@ import time
 
 import pytest
 from board import Gone
+from builds.steps import ROOT
 from lwm2m_factory import image
 from managed import Servers
-from steps import ROOT
-
 
 ENDPOINT = "urn:dev:ops:32473-1"
 SECRET = "not for who unlocks"

@@ -10,12 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import build_firmware
-import bundle
 import pytest
 from board import Board
+from builds import build_firmware, bundle
+from builds.steps import ROOT
 from managed import Servers
-from steps import ROOT
 from test_device import break_in
 
 STOCK = Path(__file__).with_name("STOCK_PICO")

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Callable, List
 
 import pytest
-from pty_board import PtyBoard
-from samples import PSK
-from steps import ROOT
-
+from builds.steps import ROOT
 from lwm2m_factory import FactoryError, batch, config, ledger
+from pty_board import PtyBoard
 from rich.console import Console
+from samples import PSK
 
 ENVIRONMENT = dict(os.environ, PYTHONPATH=str(ROOT / "tools"))
 CSV = "serial,site\n" + "".join(f"{n:04},Berlin\n" for n in range(1, 7))

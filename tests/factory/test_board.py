@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from pty_board import PtyBoard
-from samples import CERTIFICATE, PSK, make_authority
-from steps import ROOT
-
+from builds.steps import ROOT
 from lwm2m_factory import FactoryError, config, image
 from lwm2m_factory.board import Board, Unplugged
+from pty_board import PtyBoard
+from samples import CERTIFICATE, PSK, make_authority
 
 # What a board starts with, as its main program has it: what JSON is printed.
 GIVEN = """\

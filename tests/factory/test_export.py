@@ -11,13 +11,12 @@ from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
 import pytest
+from builds import stage
+from builds.steps import MICROPYTHON, ROOT
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from samples import CERTIFICATE, PSK, VALUES, make_authority
-from steps import MICROPYTHON, ROOT
-
-import stage
 from lwm2m_factory import FactoryError, config, export, ledger
+from samples import CERTIFICATE, PSK, VALUES, make_authority
 
 
 def given(folder: Path, text: str, count: int = 3) -> Path:

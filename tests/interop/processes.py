@@ -25,8 +25,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import keys
-import stage
-import steps
+from builds import stage, steps
 from leshan.leshan import LeshanError
 
 _MICROPYTHON = steps.BUILD / "unix" / "micropython"

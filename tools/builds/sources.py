@@ -15,8 +15,8 @@ import tarfile
 from pathlib import Path
 from typing import Callable, Dict, Iterable, Optional, Sequence, Tuple
 
-import steps
-from steps import BUILD, ROOT, SOURCE, StepFailed, rel
+from . import steps
+from .steps import BUILD, ROOT, SOURCE, StepFailed, rel
 
 CACHE = BUILD / "cache"
 CHECKSUMS = ROOT / "tools" / "sources.sha256"

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Dict, List, Tuple
 
-import steps
-from steps import BUILD, MPY_CROSS, ROOT, SOURCE, rel
+from . import steps
+from .steps import BUILD, MPY_CROSS, ROOT, SOURCE, rel
 
 ROLES = ROOT / "firmware" / "manifests"
 LIB = BUILD / "lib"  # all packages, merged

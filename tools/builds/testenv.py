@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import Dict
 
-import steps
+from . import steps
 
 VENV = steps.BUILD / "venv"
 PYTHON = VENV / "bin" / "python"

@@ -13,11 +13,8 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional
 
-import build_unix
-import sources
-import stage
-import steps
-from steps import BUILD, ROOT, SOURCE, rel
+from . import build_unix, sources, stage, steps
+from .steps import BUILD, ROOT, SOURCE, rel
 
 BOARDS = ROOT / "boards"
 _FIRMWARE = ROOT / "firmware"

@@ -14,13 +14,10 @@ from pathlib import Path
 from typing import List, Tuple
 
 import littlefs
-
-import build_unix
-import sources
-import stage
-import steps
 from lwm2m_factory import firmware
-from steps import BUILD, MPY_CROSS, ROOT, rel
+
+from . import build_unix, sources, stage, steps
+from .steps import BUILD, MPY_CROSS, ROOT, rel
 
 ROOT_FILES = ("boot.py", "main.py")  # MicroPython runs them as source only
 _LEFT_OUT = ("device/area.py", "device/lock.py")  # for this project's images only

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 SOURCE = BUILD / "src" / "micropython"  # a tree of our own, or a link to the user's checkout
 MPY_CROSS = BUILD / "unix" / "mpy-cross"

@@ -1,6 +1,6 @@
 """Build MicroPython's unix port with DTLS, pre-shared keys and CCM_8: build/unix/micropython.
 
-tools/sources.py says what it is built from. The variant bench32 (build/unix32/micropython) is a
+sources.py says what it is built from. The variant bench32 (build/unix32/micropython) is a
 32-bit build that is closer to a board: the client is frozen, and mbedTLS allocates on the
 MicroPython heap.
 """
@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
-import sources
-import steps
-import testenv
-from steps import BUILD, ROOT, SOURCE, StepFailed, rel
+from . import sources, steps, testenv
+from .steps import BUILD, ROOT, SOURCE, StepFailed, rel
 
 _VARIANT = ROOT / "firmware" / "unix"
 _MBEDTLS = ROOT / "firmware" / "mbedtls_lwm2m.h"

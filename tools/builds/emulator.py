@@ -17,8 +17,8 @@ import zipfile
 from pathlib import Path
 from typing import Dict
 
-import steps
-from steps import BUILD, ROOT, StepFailed
+from . import steps
+from .steps import BUILD, ROOT, StepFailed
 
 EMULATOR = BUILD / "emulator"
 MODULES = EMULATOR / "node_modules"

@@ -4,12 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Optional
 
-import build_firmware
-import bundle
-import stage
-import steps
 from lwm2m_factory import FactoryError, firmware, flash
-from steps import rel
+
+from . import build_firmware, bundle, stage, steps
+from .steps import rel
 
 
 def _board(name: Optional[str], job: str) -> str:

@@ -1,0 +1,1 @@
+"""What tests, make bench and make run share: processes, ports, keys, and other projects' programs."""
