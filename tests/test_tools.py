@@ -242,7 +242,9 @@ def test_every_package_is_compiled_at_o3() -> None:
         assert {module.opt for module in stage.modules(manifest)} == {3}, manifest
 
 
-def test_stage_again_only_on_change() -> None:
+def test_stage_again_only_on_change(tmp_path: Path, monkeypatch) -> None:
+    # In a folder of its own: others run from the project's at the same time.
+    monkeypatch.setattr(stage, "BUILD", tmp_path)
     first = stage.stage("minimal")
     stamp = first[0].parent / "stamp"
     before = stamp.stat().st_mtime_ns
@@ -252,6 +254,21 @@ def test_stage_again_only_on_change() -> None:
     (first[0] / "left_behind.py").touch()
     stage.stage("minimal")
     assert "left_behind.py" not in files(first[0])
+
+
+def test_stage_again_where_the_project_has_moved(clone: Path) -> None:
+    # Its links would lead to where it was.
+    (clone / "build").mkdir()
+    for name in ("src", "unix"):
+        (clone / "build" / name).symlink_to(steps.BUILD / name)
+    for place in ("before", "after"):
+        here = clone.parent / f"{clone.name}-{place}"
+        clone = clone.rename(here)
+        env = {**os.environ, "PYTHONPATH": str(here / "tools")}
+        done = run(sys.executable, "-m", "builds.stage", "minimal", cwd=here, env=env)
+        assert done.returncode == 0, done.stderr
+        link = here / "build/stage/minimal/src/lwm2m/core.py"
+        assert link.resolve() == here / "lib/lwm2m/lwm2m/core.py"
 
 
 def test_stage_says_what_is_wrong(tmp_path: Path) -> None:

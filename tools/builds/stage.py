@@ -138,7 +138,7 @@ def stage(role: str) -> Tuple[Path, Path]:
     folder = BUILD / "stage" / role
     src, mpy, stamp = folder / "src", folder / "mpy", folder / "stamp"
     listed = modules(manifest)
-    state = hashlib.sha256()
+    state = hashlib.sha256(str(ROOT).encode())  # the links lead to it
     if MPY_CROSS.exists():
         compiler = MPY_CROSS.stat()
         state.update(f"{compiler.st_size} {compiler.st_mtime_ns}".encode())
