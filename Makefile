@@ -30,7 +30,7 @@ build: ## build MicroPython's unix port and the test tools, as the others do whe
 
 run: ## a bootstrap server, a server and a client here; SECURITY=psk, cert or none; PORT=, BS_PORT= choose UDP ports
 	@$(build) --venv
-	@$(venv) run $(if $(SECURITY),--security $(SECURITY)) $(if $(BS_PORT),--bootstrap-port $(BS_PORT)) $(if $(PORT),--port $(PORT)) $(RUN_ARGS)
+	@$(venv) demo.run $(if $(SECURITY),--security $(SECURITY)) $(if $(BS_PORT),--bootstrap-port $(BS_PORT)) $(if $(PORT),--port $(PORT)) $(RUN_ARGS)
 
 test: ## all tests but those with other projects' servers; PYTEST_ARGS= for pytest
 	@$(build) --venv
@@ -67,11 +67,11 @@ bench: ## memory, datagrams and time of the client, in a 32-bit build and on an 
 	@$(build) standard bench32 --venv
 	@$(module) builds.build_firmware RPI_PICO_LWM2M --for "$(job)"
 	@$(module) builds.emulator --for "$(job)"
-	@$(venv) bench $(BENCH_ARGS)
+	@$(venv) measure.bench $(BENCH_ARGS)
 
 size: ## bytes of flash that each package takes, against its budget; with BOARD= (and ROLE=) the parts of an image
 	@$(build)
-	@$(module) $(if $(BOARD),size_board $(BOARD) --role $(or $(ROLE),client) --for "$(job)",size)
+	@$(module) $(if $(BOARD),measure.size_board $(BOARD) --role $(or $(ROLE),client) --for "$(job)",measure.size)
 
 clean: ## remove what was built, but keep the downloads in build/cache
 	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name cache -exec rm -rf {} +; fi

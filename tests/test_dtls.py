@@ -18,7 +18,7 @@ import time
 
 import pytest
 from conftest import MICROPYTHON, ROOT, UNIT, lib_dir
-from udp_relay import UdpRelay
+from harness.udp_relay import UdpRelay
 
 sys.path.append(str(UNIT))
 import dtls_certs as certs

@@ -11,8 +11,8 @@ import json
 import random
 import time
 
+from harness.udp_relay import UdpRelay
 from test_servers import Process, free_ports
-from udp_relay import UdpRelay
 
 SEEDS = range(100, 150)
 LOSS = 0.2  # each way

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 from conftest import ROOT, UNIT, lib_dir, micropython
+from harness.udp_relay import UdpRelay
 from test_servers import Process, free_ports
-from udp_relay import UdpRelay
 
 sys.path.append(str(UNIT))
 import dtls_certs as certs

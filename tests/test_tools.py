@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import List, Optional
 
 import pytest
-import size
 from builds import sources, stage, steps
 from harness import tool
+from measure import size
 
 ROOT = steps.ROOT
 PROGRAMS = (
@@ -284,7 +284,7 @@ def test_stage_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_size_fails_over_budget() -> None:
-    done = tool.run("size", "--budget", "ucoap=1000")
+    done = tool.run("measure.size", "--budget", "ucoap=1000")
     assert done.returncode == 1
     sizes = json.loads((ROOT / "build/size.json").read_text())
     taken = sizes["added"]["ucoap"]
@@ -293,7 +293,7 @@ def test_size_fails_over_budget() -> None:
     # What it costs is counted without the names that the packages it requires have already.
     assert sizes["added"]["lwm2m"] < sizes["packages"]["lwm2m"]
 
-    done = tool.run("size", "--budget", "ucoap=much")
+    done = tool.run("measure.size", "--budget", "ucoap=much")
     assert done.returncode == 2
     assert "ucoap=much: give NAME=BYTES, NAME one of ucoap, lwm2m" in done.stderr
 

@@ -14,14 +14,15 @@ import statistics
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Tuple
 
-import bench_board
-import run
 from builds import stage
 from builds.steps import BUILD, MICROPYTHON, ROOT, rel
-from run import HOST, free_port
-from udp_relay import Datagram, UdpRelay
+from demo.run import HOST, SERVER, free_port
+from harness.udp_relay import Datagram, UdpRelay
+
+from . import bench_board
 
 sys.path.insert(0, str(ROOT / "tests"))
 sys.path.insert(0, str(ROOT / "tests" / "interop"))
@@ -34,7 +35,7 @@ from leshan.leshan import (
     accounts,
 )
 
-PROGRAMS = ROOT / "tools" / "bench"
+PROGRAMS = Path(__file__).with_name("programs")
 ENDPOINT = "bench-device"
 SECURE_ENDPOINT = "device-1"  # the common name of the tests' certificate
 SECURE = (  # of the bootstrap server, and of the server
@@ -207,7 +208,7 @@ def own_servers(
     with contextlib.ExitStack() as stack:
         for program, args in (
             (PROGRAMS / "bootstrap_server.py", [str(table), str(ports[0]), HOST]),
-            (run.SERVER, [str(ports[1]), HOST]),
+            (SERVER, [str(ports[1]), HOST]),
         ):
             command = [str(MICROPYTHON), "-X", "heapsize=8M", str(program), *args]
             process = subprocess.Popen(

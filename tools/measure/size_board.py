@@ -14,9 +14,10 @@ import tempfile
 from pathlib import Path
 from typing import Dict, List
 
-import size
 from builds import build_firmware, emulator, stage, steps
 from builds.steps import ROOT, rel
+
+from . import size
 
 sys.path.append(str(ROOT / "tests" / "board"))
 

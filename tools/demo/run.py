@@ -18,8 +18,9 @@ from typing import IO, List, Optional, Tuple
 
 from builds import stage
 from builds.steps import BUILD, MICROPYTHON, ROOT
-from run_security import MODES, Security
-from udp_relay import UdpRelay
+from harness.udp_relay import UdpRelay
+
+from .security import MODES, Security
 
 HOST = "127.0.0.1"
 CLIENT = ROOT / "lib" / "lwm2m" / "examples" / "client.py"

@@ -13,9 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import Dict, List
 
-import size_board
 from builds import build_firmware
 from builds.steps import ROOT
+
+from . import size_board
 
 sys.path.extend(str(ROOT / "tests" / name) for name in ("", "board", "interop"))
 from board import Board, Gone
@@ -29,7 +30,7 @@ _TIMEOUT_S = 20  # to be registered; it takes two or three
 
 
 def said(board: Board, *names: str) -> dict:
-    """The next thing that the board's application (tools/bench/board.py) says under one of the names."""
+    """The next thing that the board's application (programs/board.py) says under one of the names."""
     found = board.expect(r'\{"(?:%s)": .*\}\r\n' % "|".join(names), _TIMEOUT_S)
     return json.loads(found[0])
 
@@ -72,7 +73,7 @@ def figures() -> Dict[str, object]:
         flash = folder / "flash.bin"
         servers = Servers({}, {})
         with Board(flash, build_firmware.image(_BOARD, _ROLE)) as board:
-            app = ROOT / "tools" / "bench" / "board.py"
+            app = Path(__file__).with_name("programs") / "board.py"
             provision(board, folder, servers.bootstrap_port, servers.port, app)
         left = Path(shutil.copy(flash, folder / "left.bin"))
         accounts, clients = exported(folder)
