@@ -13,7 +13,7 @@ import pytest
 from builds import build_firmware, stage
 from builds.build_firmware import BOARDS
 from builds.steps import ROOT, SOURCE
-from conftest import micropython
+from harness.micropython import micropython
 
 ALL = build_firmware.boards()
 ESP32 = [board for board in ALL if build_firmware.mcu(board) != "rp2040"]

@@ -19,8 +19,8 @@ import pytest
 import stock_images
 from builds import build_firmware, bundle, stage
 from builds.steps import BUILD, ROOT, SOURCE
-from conftest import micropython
 from harness import tool
+from harness.micropython import micropython
 from lwm2m_factory import FactoryError, firmware, flash
 from lwm2m_factory import image as provisioning
 from pty_board import PtyBoard

@@ -12,16 +12,14 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 import time
 
 import pytest
-from conftest import MICROPYTHON, ROOT, UNIT, lib_dir
+from builds.steps import MICROPYTHON, ROOT
+from harness.certs import certs
+from harness.micropython import UNIT, lib_dir
 from harness.udp_relay import UdpRelay
-
-sys.path.append(str(UNIT))
-import dtls_certs as certs
 
 PEER = ROOT / "tests" / "dtls_peer.py"
 KEY = bytes(range(0x41, 0x51))

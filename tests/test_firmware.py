@@ -12,18 +12,15 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import time
 import tty
 
 import pytest
+from builds.steps import MICROPYTHON, ROOT
+from harness.certs import certs
+from harness.micropython import UNIT, image_lib, lib_dir
 from lwm2m_factory import image
 from managed import Lines, Servers, free_ports
-
-from conftest import MICROPYTHON, ROOT, UNIT, image_lib, lib_dir
-
-sys.path.append(str(UNIT))
-import dtls_certs
 
 MINUTE_MS = 100  # of the guard: safe mode begins with 1.5 s
 ENDPOINT = "urn:dev:ops:32473-1"
@@ -415,7 +412,7 @@ def certified(board):
         (board.folder / "ntp_port").write_text(str(ntp.getsockname()[1]))
         uri = "coaps://127.0.0.1:%d" % server.getsockname()[1]
         security = {0: uri, 1: False, 2: 2, 10: 1}
-        security.update({3: dtls_certs.CLIENT, 4: dtls_certs.SERVER, 5: dtls_certs.CLIENT_KEY})
+        security.update({3: certs.CLIENT, 4: certs.SERVER, 5: certs.CLIENT_KEY})
         accounts = {0: {0: security}, 1: {0: {0: 1, 1: 300, 6: True, 7: "U"}}}
         board.install(accounts, {"ntp": "127.0.0.1"})
         yield board, server, ntp
@@ -590,7 +587,7 @@ def test_minimal_refuses_in_words_what_it_does_not_have(minimal):
         answer = minimal.try_install(psk, {"network": {"type": kind, "ssid": SECRET}})
         error = f"this board's firmware has no network of type {kind}"
         assert answer == {"ok": False, "error": error}
-    certificates = {"r3": dtls_certs.CLIENT, "r4": dtls_certs.SERVER, "r5": dtls_certs.CLIENT_KEY}
+    certificates = {"r3": certs.CLIENT, "r4": certs.SERVER, "r5": certs.CLIENT_KEY}
     answer = minimal.try_install(account("coaps://127.0.0.1:5684", 2, **certificates), {})
     assert answer == {"ok": False, "error": "/0/0: Security Mode 2 is not supported"}
     assert minimal.factory("lock")["error"].startswith("the factory has given this board nothing")

@@ -6,7 +6,8 @@ import ast
 
 import pytest
 from builds import stage
-from conftest import ROOT, lib_dir
+from builds.steps import ROOT
+from harness.micropython import lib_dir
 
 MANIFESTS = {path.parent.name: path for path in sorted(ROOT.glob("lib/*/manifest.py"))}
 

@@ -4,14 +4,12 @@ an image of role minimal has beside it: pre-shared keys, but no certificates.
 
 import os
 import subprocess
-import sys
 
 import pytest
-from conftest import MICROPYTHON, ROOT, UNIT, image_lib, lib_dir, micropython
+from builds.steps import MICROPYTHON, ROOT
+from harness.certs import certs
+from harness.micropython import UNIT, image_lib, lib_dir, micropython
 from managed import Lines, free_ports
-
-sys.path.append(str(UNIT))
-import dtls_certs
 
 FACTORY = """
 import lwm2m
@@ -138,7 +136,7 @@ def secure(lib, modes):
         said = Lines(server.stdout)
         said.wait_for("ready")
         names = ("certificate", "CLIENT"), ("server", "SERVER"), ("key", "CLIENT_KEY")
-        values = {name: getattr(dtls_certs, constant) for name, constant in names}
+        values = {name: getattr(certs, constant) for name, constant in names}
         values.update(port=port, modes=modes)
         done = micropython("-c", SECURE % values, lib=lib, timeout=60)
         assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr

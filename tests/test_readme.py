@@ -2,7 +2,7 @@
 
 import re
 
-from conftest import ROOT
+from builds.steps import ROOT
 from lwm2m_factory import config, image
 
 EXAMPLES = ROOT / "lib" / "lwm2m-keys" / "examples"

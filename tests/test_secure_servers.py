@@ -5,15 +5,13 @@ import json
 import shutil
 import signal
 import socket
-import sys
 
 import pytest
-from conftest import ROOT, UNIT, lib_dir, micropython
+from builds.steps import ROOT
+from harness.certs import certs
+from harness.micropython import lib_dir, micropython
 from harness.udp_relay import UdpRelay
 from test_servers import Process, free_ports
-
-sys.path.append(str(UNIT))
-import dtls_certs as certs
 
 SERVER = ROOT / "lib" / "lwm2m-server" / "examples" / "server.py"
 BOOTSTRAP_SERVER = ROOT / "lib" / "lwm2m-bootstrap-server" / "examples" / "bootstrap_server.py"

@@ -8,8 +8,8 @@ import threading
 import time
 
 import pytest
-
-from conftest import MICROPYTHON, UNIT, lib_dir, micropython
+from builds.steps import MICROPYTHON
+from harness.micropython import UNIT, lib_dir, micropython
 from managed import free_ports
 
 CLIENTS = 20

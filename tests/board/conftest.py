@@ -5,18 +5,14 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from board import Board
 from builds import build_firmware, stage
-from builds.steps import MICROPYTHON, ROOT
-
-BOARD = "RPI_PICO_LWM2M"
-UNIT = ROOT / "tests" / "unit"
-sys.path += [str(UNIT), str(ROOT / "tests" / "interop")]  # dtls_certs, processes
+from builds.steps import MICROPYTHON
+from harness.board import BOARD, Board
+from harness.micropython import UNIT
 
 
 @pytest.fixture(scope="session")

@@ -5,10 +5,9 @@ import os
 import socket
 import threading
 
-import dtls_certs as certs
-from board import Board
-from conftest import BOARD
-from processes import Servers
+from harness.board import BOARD, Board
+from harness.certs import certs
+from harness.processes import Servers
 
 PPP = """
 import network, time

@@ -6,8 +6,8 @@ import re
 import time
 
 import pytest
-from board import Gone
 from builds.steps import ROOT
+from harness.board import Gone
 from lwm2m_factory import image
 from managed import Servers
 

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from board import Board
 from builds import build_firmware, bundle
 from builds.steps import ROOT
+from harness.board import Board
 from managed import Servers
 from test_device import break_in
 

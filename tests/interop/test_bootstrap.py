@@ -5,8 +5,8 @@ import time
 
 import pytest
 from device_objects import ACCESS_CONTROL
-from processes import Managed
-from leshan.leshan import accounts
+from harness.leshan import accounts
+from harness.processes import Managed
 
 # No answer within 50 ms + 100 ms is no answer (RFC 7252 4.8): the tests' network is loopback.
 QUICK = [50, 100, 1]

@@ -5,9 +5,9 @@ import hashlib
 import socket
 
 import pytest
+from harness.keys import certs, printed, psk
+from harness.leshan import LeshanError, accounts
 from harness.udp_relay import UdpRelay
-from keys import certs, printed, psk
-from leshan.leshan import LeshanError, accounts
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import subprocess
 import threading
 
 import pytest
-from keys import certs, psk, x509
-from processes import Device, Servers
+from harness.keys import certs, psk, x509
+from harness.processes import Device, Servers
 
 ENDPOINT = "device-1"
 KEYS = psk(ENDPOINT, b"a-key-for-libcoap")

@@ -2,8 +2,8 @@
 
 import pytest
 from device_objects import SENSOR
-from processes import Managed
-from leshan.leshan import LeshanError, accounts
+from harness.leshan import LeshanError, accounts
+from harness.processes import Managed
 
 # No answer within 50 ms + 100 ms is no answer (RFC 7252 4.8): the tests' network is loopback.
 QUICK = [50, 100, 1]

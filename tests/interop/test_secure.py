@@ -4,10 +4,10 @@ import time
 
 import pytest
 from device_objects import MODELS, SENSOR, TEST_OBJECT
+from harness.keys import SERVER, certs, psk, x509
+from harness.leshan import accounts
+from harness.processes import Managed
 from harness.udp_relay import UdpRelay
-from keys import SERVER, certs, psk, x509
-from leshan.leshan import accounts
-from processes import Managed
 
 FIRST = psk("first-identity", b"a key of 16 byte")
 OTHER = psk("other-identity", b"another-key-with-twenty-eight")

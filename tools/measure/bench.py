@@ -20,20 +20,16 @@ from typing import Callable, Iterator, List, Optional, Tuple
 from builds import stage
 from builds.steps import BUILD, MICROPYTHON, ROOT, rel
 from demo.run import HOST, SERVER, free_port
-from harness.udp_relay import Datagram, UdpRelay
-
-from . import bench_board
-
-sys.path.insert(0, str(ROOT / "tests"))
-sys.path.insert(0, str(ROOT / "tests" / "interop"))
-import keys
-import processes
-from leshan.leshan import (
+from harness import keys, processes
+from harness.leshan import (
     BOOTSTRAP_SERVER,
     SERVER_AND_CLIENT,
     Leshan,
     accounts,
 )
+from harness.udp_relay import Datagram, UdpRelay
+
+from . import bench_board
 
 PROGRAMS = Path(__file__).with_name("programs")
 ENDPOINT = "bench-device"

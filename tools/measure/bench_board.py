@@ -8,22 +8,17 @@ were erased and programmed in no time.
 
 import json
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Dict, List
 
 from builds import build_firmware
-from builds.steps import ROOT
+from harness.board import BOARD, Board, Gone
+from harness.from_factory import ENDPOINT, exported, provision
+from harness.processes import Servers
 
 from . import size_board
 
-sys.path.extend(str(ROOT / "tests" / name) for name in ("", "board", "interop"))
-from board import Board, Gone
-from from_factory import ENDPOINT, exported, provision
-from processes import Servers
-
-_BOARD = "RPI_PICO_LWM2M"
 _ROLE = "client"
 _READS = 5
 _TIMEOUT_S = 20  # to be registered; it takes two or three
@@ -65,14 +60,14 @@ def least_heap(flash: Path, heap: int) -> int:
 def figures() -> Dict[str, object]:
     """The image has been built, and the emulator made."""
     found: Dict[str, object] = {
-        "flash": sum(size_board.parts(_BOARD, _ROLE).values()),
-        "prompt": size_board.free_heap(_BOARD, _ROLE),
+        "flash": sum(size_board.parts(BOARD, _ROLE).values()),
+        "prompt": size_board.free_heap(BOARD, _ROLE),
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         flash = folder / "flash.bin"
         servers = Servers({}, {})
-        with Board(flash, build_firmware.image(_BOARD, _ROLE)) as board:
+        with Board(flash, build_firmware.image(BOARD, _ROLE)) as board:
             app = Path(__file__).with_name("programs") / "board.py"
             provision(board, folder, servers.bootstrap_port, servers.port, app)
         left = Path(shutil.copy(flash, folder / "left.bin"))

@@ -9,17 +9,15 @@ much of it is free when it has registered over DTLS, `make bench` tells.
 import argparse
 import json
 import re
-import sys
 import tempfile
 from pathlib import Path
 from typing import Dict, List
 
 from builds import build_firmware, emulator, stage, steps
 from builds.steps import ROOT, rel
+from harness.board import Board
 
 from . import size
-
-sys.path.append(str(ROOT / "tests" / "board"))
 
 # Bytes that this project's own part may take, with each role.
 BUDGET = {"client": 88 * 1024, "full": 88 * 1024, "minimal": 52 * 1024}
@@ -98,8 +96,6 @@ def parts(board: str, role: str) -> Dict[str, int]:
 
 def free_heap(board: str, role: str) -> int:
     """Bytes of heap that are free at the prompt of a board, when main.py has not run."""
-    from board import Board
-
     with tempfile.TemporaryDirectory() as folder:
         with Board(Path(folder, "flash.bin"), build_firmware.image(board, role)) as emulated:
             emulated.wait_for("usb")

@@ -1,4 +1,4 @@
-// An RP2040 board that runs a real image: rp2040js with what it lacks. tests/board/board.py starts it.
+// An RP2040 board that runs a real image: rp2040js with what it lacks. tools/harness/board.py starts it.
 //
 //   node rp2040.mjs --modules build/emulator/node_modules --bootrom FILE --flash FILE --fds N,N,N,N
 //                   [--image UF2] [--full-speed]

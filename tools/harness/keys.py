@@ -5,12 +5,9 @@ Certificates are those of tests/unit/dtls_certs.py: CLIENT's common name is devi
 """
 
 import base64
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
-sys.path.append(str(Path(__file__).parent.parent / "unit"))
-import dtls_certs as certs
+from .certs import certs
 
 SECRETS = [certs.CLIENT_KEY, certs.SERVER_KEY, certs.SELF_KEY]  # that no process may print
 

@@ -24,9 +24,10 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import keys
 from builds import stage, steps
-from leshan.leshan import LeshanError
+
+from . import keys
+from .leshan import LeshanError
 
 _MICROPYTHON = steps.BUILD / "unix" / "micropython"
 _HEAP = "400K"  # an RP2040 has about 200 KB of heap, of 32-bit words; here they are 64-bit ones
@@ -36,7 +37,7 @@ class Program:
     """A program under MicroPython, as driven.py has it."""
 
     def __init__(self, name, role, **config):
-        self._program = Path(__file__).with_name(name)
+        self._program = Path(__file__).with_name("programs") / name
         self._role = role  # firmware/manifests' name for the packages that it has
         self._config = config
         self._changed = threading.Condition()

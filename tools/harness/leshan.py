@@ -1,6 +1,6 @@
 """Builds and drives Eclipse Leshan: a bootstrap server, a server and a client, on loopback, with and without DTLS.
 
-    from leshan.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
+    from harness.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
 
     Leshan.build()
     with Leshan(BOOTSTRAP_SERVER) as bs, Leshan(SERVER_AND_CLIENT) as dm:
@@ -85,11 +85,13 @@ import subprocess
 import threading
 import time
 
+from builds.steps import BUILD
+
 BOOTSTRAP_SERVER = "bootstrap-server"
 SERVER_AND_CLIENT = "server-and-client"
 
-_SOURCES = pathlib.Path(__file__).parent
-_BUILD = _SOURCES.parent.parent / "build" / "leshan"
+_SOURCES = pathlib.Path(__file__).with_name("java")
+_BUILD = BUILD / "leshan"
 _MAIN = {BOOTSTRAP_SERVER: "BootstrapServer", SERVER_AND_CLIENT: "Main"}
 _LOG_END = 40  # lines
 

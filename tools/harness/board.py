@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 from builds import emulator
-from ppp_peer import Peer
 
-_SCRIPT = Path(__file__).with_name("rp2040.mjs")
+from .ppp_peer import Peer
+
+_SCRIPT = Path(__file__).with_name("rp2040") / "rp2040.mjs"
+BOARD = "RPI_PICO_LWM2M"  # a folder of boards/, whose image it runs
 TIMEOUT_S = 60
 
 

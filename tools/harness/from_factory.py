@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Tuple
 
-from board import Board
 from builds.steps import ROOT
+
+from .board import Board
 
 ENDPOINT = "urn:dev:ops:32473-1"
 SHORT_ID = 7
