@@ -1,28 +1,12 @@
 """Servers for a device under test, and the lines that processes say."""
 
-import contextlib
-import os
-import socket
 import subprocess
 import threading
 import time
 
 import pytest
-from builds import stage
-from builds.steps import MICROPYTHON, ROOT
-
-UNIT = ROOT / "tests" / "unit"
-
-
-def free_ports(count):
-    """UDP ports of loopback."""
-    with contextlib.ExitStack() as stack:
-        ports = []
-        for _ in range(count):
-            s = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            s.bind(("127.0.0.1", 0))
-            ports.append(s.getsockname()[1])
-        return ports
+from harness.micropython import UNIT, command, environment, lib_dir
+from harness.ports import free_ports
 
 
 class Lines:
@@ -70,10 +54,9 @@ class Servers:
 
     def __init__(self, host="127.0.0.1"):
         self.bs_port, self.port = free_ports(2)
-        path = [str(stage.stage("station")[1]), str(UNIT), ".frozen"]
         self.process = subprocess.Popen(
-            [MICROPYTHON, UNIT / "firmware_servers.py", str(self.bs_port), str(self.port), host],
-            env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+            command(UNIT / "firmware_servers.py", self.bs_port, self.port, host, heap="2M"),
+            env=environment(lib_dir("mpy", "station"), UNIT),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

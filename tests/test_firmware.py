@@ -16,11 +16,12 @@ import time
 import tty
 
 import pytest
-from builds.steps import MICROPYTHON, ROOT
+from builds.steps import ROOT
 from harness.certs import certs
-from harness.micropython import UNIT, image_lib, lib_dir
+from harness.micropython import UNIT, command, environment, image_lib, lib_dir
+from harness.ports import free_port
 from lwm2m_factory import image
-from managed import Lines, Servers, free_ports
+from managed import Lines, Servers
 
 MINUTE_MS = 100  # of the guard: safe mode begins with 1.5 s
 ENDPOINT = "urn:dev:ops:32473-1"
@@ -43,11 +44,9 @@ class Board:
         self.process = self.said = None
 
     def _command(self, *args):
-        path = [str(self.lib), str(UNIT), ".frozen"]
-        script = UNIT / "firmware_process.py"
         return {
-            "args": [MICROPYTHON, "-X", "heapsize=400K", script, self.folder, *args],
-            "env": dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+            "args": command(UNIT / "firmware_process.py", self.folder, *args),
+            "env": environment(self.lib, UNIT),
         }
 
     def start(self, minute_ms=MINUTE_MS, stdin=subprocess.DEVNULL):
@@ -371,7 +370,7 @@ REG_FAILED = 5
 
 def test_every_server_fails(board):
     # The client starts afresh after waits that grow, and what the application runs beside it goes on.
-    (port,) = free_ports(1)
+    port = free_port()
     security = {0: "coap://256.256.256.256", 1: False, 2: 3, 3: b"", 4: b"", 5: b"", 10: 1}
     once = {0: 1, 1: 300, 6: True, 7: "U", 17: 1, 20: 1}  # one attempt
     board.install({0: {0: security}, 1: {0: once}}, {"app": {"port": port}})

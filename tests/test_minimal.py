@@ -2,14 +2,14 @@
 an image of role minimal has beside it: pre-shared keys, but no certificates.
 """
 
-import os
 import subprocess
 
 import pytest
-from builds.steps import MICROPYTHON, ROOT
+from builds.steps import ROOT
 from harness.certs import certs
-from harness.micropython import UNIT, image_lib, lib_dir, micropython
-from managed import Lines, free_ports
+from harness.micropython import UNIT, command, environment, image_lib, lib_dir, micropython
+from harness.ports import free_port
+from managed import Lines
 
 FACTORY = """
 import lwm2m
@@ -124,12 +124,11 @@ def image(tmp_path_factory):
 
 def secure(lib, modes):
     """What SECURE prints, with a server that has its pre-shared key. modes: those tried before it."""
-    (port,) = free_ports(1)
-    path = [str(lib_dir("mpy")), str(UNIT), ".frozen"]
+    port = free_port()
     given = '{"port": %d, "psk": {"device-1": "x:%s"}}' % (port, b"secret of it".hex())
     server = subprocess.Popen(
-        [MICROPYTHON, ROOT / "tests" / "dtls_peer.py", "server", given],
-        env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+        command(ROOT / "tests" / "dtls_peer.py", "server", given, heap="2M"),
+        env=environment(lib_dir("mpy"), UNIT),
         stdout=subprocess.PIPE,
     )
     try:

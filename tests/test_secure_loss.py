@@ -11,8 +11,9 @@ import json
 import random
 import time
 
+from harness.ports import free_ports
 from harness.udp_relay import UdpRelay
-from test_servers import Process, free_ports
+from test_servers import Process
 
 SEEDS = range(100, 150)
 LOSS = 0.2  # each way

@@ -10,8 +10,9 @@ import pytest
 from builds.steps import ROOT
 from harness.certs import certs
 from harness.micropython import lib_dir, micropython
+from harness.ports import free_port, free_ports
 from harness.udp_relay import UdpRelay
-from test_servers import Process, free_ports
+from test_servers import Process
 
 SERVER = ROOT / "lib" / "lwm2m-server" / "examples" / "server.py"
 BOOTSTRAP_SERVER = ROOT / "lib" / "lwm2m-bootstrap-server" / "examples" / "bootstrap_server.py"
@@ -162,7 +163,7 @@ def test_certificates(setting):
 
 
 def test_keys_and_certificates_on_one_port(setting):
-    (port,) = free_ports(1)
+    port = free_port()
     table = {
         "a": known("id-a"),
         "b": {"security": {"mode": "certificate", "name": "device-1"}},
@@ -257,7 +258,7 @@ def test_another_endpoint(setting):
     ids=["unknown-identity", "wrong-key", "other-name", "other-ca"],
 )
 def test_refused(setting, endpoint, security, there, here):
-    (port,) = free_ports(1)
+    port = free_port()
     server = setting.server(port, {"device-1": known("device-1")}, setting.certificate())
     client = setting.client(endpoint, port, security)
     server.wait_for(there)
@@ -289,7 +290,7 @@ class OneAddress(UdpRelay):
 @pytest.mark.parametrize("kind", [UdpRelay, OneAddress], ids=["new-address", "same-address"])
 def test_client_reboots(setting, kind):
     # Without a word, so that the server has its old session yet.
-    (port,) = free_ports(1)
+    port = free_port()
     server = setting.server(port, {"dev": known("id-1")})
     with kind(port) as relay:
         for turn in range(3):
@@ -304,7 +305,7 @@ def test_client_reboots(setting, kind):
 
 def test_server_restarts(setting):
     # It has forgotten the registration and the session: the client's Update gets no answer.
-    (port,) = free_ports(1)
+    port = free_port()
     server = setting.server(port, {"dev": known("id-1")})
     client = setting.client("dev", port, psk("id-1"), lifetime=4)
     client.wait_for("dev REG_REGISTERED")
@@ -318,7 +319,7 @@ def test_server_restarts(setting):
 
 def test_bootstrap_again(setting):
     # The client begins again, over a new session, while its old one is there.
-    (port,) = free_ports(1)
+    port = free_port()
     account = {"short_id": 1, "uri": "coap://127.0.0.1:1"}
     server = setting.bootstrap_server(port, {"dev": {"servers": [account], **known("id-1")}})
     uri = f"coaps://127.0.0.1:{port}"
@@ -461,7 +462,7 @@ print("de-register", second.ask(DELETE, location))
 
 
 def test_update_over_a_new_session(setting):
-    (port,) = free_ports(1)
+    port = free_port()
     done = micropython(
         "-c", SESSIONS.replace("PORT", str(port)), flavour="mpy", heap="2M", timeout=60
     )
@@ -538,9 +539,9 @@ def test_examples_say_what_is_wrong(setting, what):
     else:
         files.pop()
         text = "certificate must be (certificate, key, the clients' CA)"
-    server = setting.start(SERVER, *free_ports(1), "127.0.0.1", "-", *files)
+    server = setting.start(SERVER, free_port(), "127.0.0.1", "-", *files)
     accounts = setting.json("a.json", {"*": {"servers": [{"short_id": 1, "uri": "coap://h"}]}})
-    bootstrap = setting.start(BOOTSTRAP_SERVER, accounts, *free_ports(1), "127.0.0.1", *files)
+    bootstrap = setting.start(BOOTSTRAP_SERVER, accounts, free_port(), "127.0.0.1", *files)
     for process in (server, bootstrap):
         process.wait_for(text)
         assert process.process.wait(10) == 1

@@ -1,16 +1,14 @@
 """Both servers as processes under the unix port, on real sockets, in a heap like a board's."""
 
 import json
-import os
 import socket
 import subprocess
 import threading
 import time
 
 import pytest
-from builds.steps import MICROPYTHON
-from harness.micropython import UNIT, lib_dir, micropython
-from managed import free_ports
+from harness.micropython import UNIT, command, environment, lib_dir, micropython
+from harness.ports import free_port, free_ports
 
 CLIENTS = 20
 
@@ -19,11 +17,9 @@ class Process:
     """A MicroPython program whose output is awaited."""
 
     def __init__(self, script, *args, role, heap):
-        path = [str(lib_dir("mpy", role)), str(UNIT), ".frozen"]
-        command = [MICROPYTHON, "-X", f"heapsize={heap}", UNIT / script, *map(str, args)]
         self.process = subprocess.Popen(
-            command,
-            env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+            command(UNIT / script, *args, heap=heap),
+            env=environment(lib_dir("mpy", role), UNIT),
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -137,7 +133,7 @@ for again in range(2):
 
 def test_datagrams_in_a_heap_in_pieces():
     # A receive buffer takes 1,280 bytes at least; short datagrams get through without.
-    (port,) = free_ports(1)
+    port = free_port()
     program = SHORT_OF_MEMORY.replace("PORT", str(port))
     done = micropython("-c", program, flavour="mpy", role="station", heap="200K")
     before, after = [set(json.loads(line)) for line in done.stdout.splitlines()]

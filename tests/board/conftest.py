@@ -1,18 +1,16 @@
 """Boards for tests/board: `make test-board` has built the image and the emulator."""
 
 import json
-import os
 import shutil
-import socket
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from builds import build_firmware, stage
-from builds.steps import MICROPYTHON
+from builds import build_firmware
 from harness.board import BOARD, Board
-from harness.micropython import UNIT
+from harness.micropython import UNIT, command, environment, lib_dir
+from harness.ports import free_port
 
 
 @pytest.fixture(scope="session")
@@ -40,13 +38,10 @@ def board(flash: Path):
 @contextmanager
 def _dtls_echo(**options):
     """Our Listener in the unix port, which sends back what it gets: its port and its stdout."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        options["port"] = free.getsockname()[1]
-    path = [str(stage.stage("full")[1]), str(UNIT), ".frozen"]
+    options["port"] = free_port()
     process = subprocess.Popen(
-        [MICROPYTHON, UNIT.parent / "dtls_peer.py", "echo", json.dumps(options)],
-        env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+        command(UNIT.parent / "dtls_peer.py", "echo", json.dumps(options), heap="2M"),
+        env=environment(lib_dir("mpy"), UNIT),
         stdout=subprocess.PIPE,
         text=True,
     )

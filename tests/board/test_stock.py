@@ -5,14 +5,13 @@ writes a UF2's blocks to the flash: what the boot ROM makes of the file is not t
 """
 
 import hashlib
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from builds import build_firmware, bundle
 from builds.steps import ROOT
+from harness import tool
 from harness.board import Board
 from managed import Servers
 from test_device import break_in
@@ -79,14 +78,7 @@ def test_stock_image_with_the_bundle(stock, tmp_path) -> None:
     print("free heap:", out.split()[1])
 
     def factory(*args: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-m", "lwm2m_factory", *args, "--port", stock.port],
-            cwd=tmp_path,
-            env=dict(os.environ, PYTHONPATH=str(ROOT / "tools")),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        return tool.factory(tmp_path, *args, "--port", stock.port)
 
     servers = Servers("10.64.0.1")
     try:

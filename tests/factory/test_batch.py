@@ -1,22 +1,19 @@
 """Many boards: rows of a CSV given as boards are plugged in, each once, whatever is interrupted."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Callable, List
 
 import pytest
-from builds.steps import ROOT
+from harness import tool
 from lwm2m_factory import FactoryError, batch, config, ledger
 from pty_board import PtyBoard
 from rich.console import Console
 from samples import PSK
 
-ENVIRONMENT = dict(os.environ, PYTHONPATH=str(ROOT / "tools"))
 CSV = "serial,site\n" + "".join(f"{n:04},Berlin\n" for n in range(1, 7))
 CHIPS = [f"e66038b71395213{n}" for n in range(8)]
 PATIENCE_S = 30
@@ -52,9 +49,9 @@ class Batch:
         self.folder = folder
         ports = [arg for board in boards for arg in ("--port", str(board.port))]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "lwm2m_factory", "batch", "factory.toml", csv, *ports],
+            tool.command("lwm2m_factory", "batch", "factory.toml", csv, *ports),
             cwd=folder,
-            env=ENVIRONMENT,
+            env=tool.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -217,8 +214,10 @@ def test_more_boards_than_rows(line: Path, boards) -> None:
 def test_without_a_csv(line: Path, boards) -> None:
     (line / "factory.toml").write_text(PSK.replace("{serial}", "{chip_id}"))
     ports = [arg for board in boards[:2] for arg in ("--port", str(board.port))]
-    command = [sys.executable, "-m", "lwm2m_factory", "batch", "factory.toml", *ports]
-    process = subprocess.Popen(command, cwd=line, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
+    command = tool.command("lwm2m_factory", "batch", "factory.toml", *ports)
+    process = subprocess.Popen(
+        command, cwd=line, env=tool.environment(), stdout=subprocess.DEVNULL
+    )
     try:
         for board in boards[:2]:
             board.plug()

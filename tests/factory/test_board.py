@@ -6,15 +6,13 @@ import os
 import pty
 import re
 import stat
-import subprocess
-import sys
 import threading
 import tty
 from pathlib import Path
 from typing import Callable
 
 import pytest
-from builds.steps import ROOT
+from harness.tool import factory
 from lwm2m_factory import FactoryError, config, image
 from lwm2m_factory.board import Board, Unplugged
 from pty_board import PtyBoard
@@ -64,19 +62,6 @@ def port(tmp_path: Path):
     else:
         with PtyBoard(tmp_path / "board") as found:
             yield found.port
-
-
-def factory(folder: Path, *args: object) -> subprocess.CompletedProcess:
-    """Run the command in a folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "lwm2m_factory", *map(str, args)],
-        cwd=folder,
-        env=dict(os.environ, PYTHONPATH=str(ROOT / "tools"), COLUMNS="100"),
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-    )
 
 
 def keys_of(folder: Path) -> "list[str]":

@@ -5,10 +5,8 @@ talks to both servers through relays, which count the datagrams.
 """
 
 import argparse
-import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,13 +14,13 @@ import time
 from pathlib import Path
 from typing import IO, List, Optional, Tuple
 
-from builds import stage
 from builds.steps import BUILD, MICROPYTHON, ROOT
+from harness.micropython import environment, lib_dir
+from harness.ports import HOST, free_port
 from harness.udp_relay import UdpRelay
 
 from .security import MODES, Security
 
-HOST = "127.0.0.1"
 CLIENT = ROOT / "lib" / "lwm2m" / "examples" / "client.py"
 SERVER = ROOT / "lib" / "lwm2m-server" / "examples" / "server.py"
 BOOTSTRAP_SERVER = ROOT / "lib" / "lwm2m-bootstrap-server" / "examples" / "bootstrap_server.py"
@@ -37,12 +35,6 @@ class Failed(Exception):
     """The demonstration cannot go on; the sentence says why."""
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind((HOST, 0))
-        return s.getsockname()[1]
-
-
 class Show:
     """The processes, and what they print."""
 
@@ -50,12 +42,12 @@ class Show:
         self.processes: "dict[str, subprocess.Popen]" = {}
         self._seen: "List[Tuple[str, Optional[str]]]" = []  # None: it has ended
         self._lines: "queue.Queue[Tuple[str, Optional[str]]]" = queue.Queue()
-        self._path = f"{stage.stage('full')[1]}{os.pathsep}.frozen"
+        self._env = environment(lib_dir("mpy"))
 
     def start(self, name: str, program: Path, *args: object) -> None:
         process = subprocess.Popen(
             [str(MICROPYTHON), str(program), *map(str, args)],
-            env=dict(os.environ, MICROPYPATH=self._path),
+            env=self._env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,

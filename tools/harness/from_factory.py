@@ -3,19 +3,16 @@ and tells the servers of it. Its network is PPP, its servers are on this machine
 """
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Tuple
 
 from builds.steps import ROOT
 
+from . import tool
 from .board import Board
 
 ENDPOINT = "urn:dev:ops:32473-1"
 SHORT_ID = 7
-TIMEOUT_S = 60
 TOML = """\
 endpoint = "urn:dev:ops:32473-{serial}"
 
@@ -43,14 +40,7 @@ security.mode = "psk"
 
 def factory(folder: Path, *args: object) -> str:
     """What the command prints that is run in a folder."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lwm2m_factory", *map(str, args)],
-        cwd=folder,
-        env=dict(os.environ, PYTHONPATH=str(ROOT / "tools")),
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
+    done = tool.factory(folder, *args)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -14,30 +14,27 @@ with Servers() as servers:
 """
 
 import json
-import os
 import select
 import signal
 import socket
 import subprocess
 import threading
 import time
-from contextlib import ExitStack
 from pathlib import Path
-
-from builds import stage, steps
 
 from . import keys
 from .leshan import LeshanError
+from .micropython import command, environment, lib_dir
+from .ports import free_ports
 
-_MICROPYTHON = steps.BUILD / "unix" / "micropython"
-_HEAP = "400K"  # an RP2040 has about 200 KB of heap, of 32-bit words; here they are 64-bit ones
+_PROGRAMS = Path(__file__).with_name("programs")
 
 
 class Program:
     """A program under MicroPython, as driven.py has it."""
 
     def __init__(self, name, role, **config):
-        self._program = Path(__file__).with_name("programs") / name
+        self._program = _PROGRAMS / name
         self._role = role  # firmware/manifests' name for the packages that it has
         self._config = config
         self._changed = threading.Condition()
@@ -50,10 +47,9 @@ class Program:
         self._control.bind(("127.0.0.1", 0))
         self._control.settimeout(10)
         self._config["control"] = self._control.getsockname()[1]
-        path = [str(stage.stage(self._role)[1]), ".frozen"]
         self._process = subprocess.Popen(
-            [_MICROPYTHON, "-X", "heapsize=" + _HEAP, self._program],
-            env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+            command(self._program),
+            env=environment(lib_dir("mpy", self._role)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -168,14 +164,7 @@ class Servers(Program):
     """With tables of clients they have DTLS: {endpoint: keys.Keys} of the Bootstrap Server and of the Server."""
 
     def __init__(self, bootstrap_clients=None, clients=None):
-        with ExitStack() as stack:
-            sockets = [
-                stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-                for _ in range(2)
-            ]
-            for s in sockets:
-                s.bind(("127.0.0.1", 0))
-            ports = [s.getsockname()[1] for s in sockets]
+        ports = free_ports(2)
         self.bootstrap_port, self.port = ports
         config = {"bootstrap_port": ports[0], "port": ports[1]}
         uris = []

@@ -8,7 +8,7 @@ from typing import Dict, List
 
 from builds.steps import ROOT
 
-TIMEOUT_S = 60
+TIMEOUT_S = 120
 
 
 def command(module: str, *args: object) -> List[str]:
@@ -17,6 +17,7 @@ def command(module: str, *args: object) -> List[str]:
 
 
 def environment(**more: str) -> Dict[str, str]:
+    """With the tools in its path. more: further variables."""
     return {**os.environ, "PYTHONPATH": str(ROOT / "tools"), **more}
 
 
@@ -33,3 +34,8 @@ def run(
         text=True,
         timeout=timeout,
     )
+
+
+def factory(folder: Path, *args: object) -> subprocess.CompletedProcess:
+    """Run the command lwm2m-factory in a folder, where its files are."""
+    return run("lwm2m_factory", *args, cwd=folder, COLUMNS="100")

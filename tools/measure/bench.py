@@ -17,9 +17,7 @@ import threading
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Tuple
 
-from builds import stage
-from builds.steps import BUILD, MICROPYTHON, ROOT, rel
-from demo.run import HOST, SERVER, free_port
+from builds.steps import BUILD, ROOT, rel
 from harness import keys, processes
 from harness.leshan import (
     BOOTSTRAP_SERVER,
@@ -27,10 +25,13 @@ from harness.leshan import (
     Leshan,
     accounts,
 )
+from harness.micropython import command, environment, lib_dir, micropython
+from harness.ports import HOST, free_ports
 from harness.udp_relay import Datagram, UdpRelay
 
 from . import bench_board
 
+SERVER = ROOT / "lib" / "lwm2m-server" / "examples" / "server.py"
 PROGRAMS = Path(__file__).with_name("programs")
 ENDPOINT = "bench-device"
 SECURE_ENDPOINT = "device-1"  # the common name of the tests' certificate
@@ -195,7 +196,7 @@ def own_servers(
 
     uri(port of the server) -> what the accounts have; or a whole table of accounts.
     """
-    ports = free_port(), free_port()
+    ports = tuple(free_ports(2))
     table = BUILD / "bench-accounts.json"
     if given is None:
         server = {"short_id": 1, "uri": uri(ports[1]), "lifetime": 300}
@@ -203,12 +204,15 @@ def own_servers(
     table.write_text(json.dumps(given))
     with contextlib.ExitStack() as stack:
         for program, args in (
-            (PROGRAMS / "bootstrap_server.py", [str(table), str(ports[0]), HOST]),
-            (SERVER, [str(ports[1]), HOST]),
+            (PROGRAMS / "bootstrap_server.py", [table, ports[0], HOST]),
+            (SERVER, [ports[1], HOST]),
         ):
-            command = [str(MICROPYTHON), "-X", "heapsize=8M", str(program), *args]
             process = subprocess.Popen(
-                command, env=own_env(), stdout=subprocess.PIPE, text=True, bufsize=1
+                command(program, *args, heap="8M"),
+                env=environment(lib_dir("mpy")),
+                stdout=subprocess.PIPE,
+                text=True,
+                bufsize=1,
             )
             stack.callback(process.wait)
             stack.callback(process.kill)
@@ -260,15 +264,7 @@ def with_own_secure() -> Iterator[Row]:
 
 
 def many(uri: str, count: int, kind: str = "", *key: str) -> Iterator[Row]:
-    command = [str(MICROPYTHON), "-X", "heapsize=16M", str(PROGRAMS / "clients.py")]
-    done = subprocess.run(
-        [*command, uri, str(count), *key],
-        env=own_env(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = json.loads(done.stdout)
+    found = printed("clients.py", uri, count, *key, heap="16M")
     if found["done"] != count:
         raise SystemExit(f"Only {found['done']} of {count} clients were bootstrapped.")
     rate = count / found["ms"] * 1000
@@ -277,26 +273,22 @@ def many(uri: str, count: int, kind: str = "", *key: str) -> Iterator[Row]:
 
 
 def flash() -> Iterator[Row]:
-    env = own_env()
-    env["MICROPYPATH"] += f":{ROOT / 'tests' / 'unit'}"
-    command = [str(MICROPYTHON), "-X", "heapsize=8M", str(PROGRAMS / "commits.py")]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-    for kind, (commits, erases, programs) in json.loads(done.stdout).items():
+    for kind, (commits, erases, programs) in printed("commits.py").items():
         yield Row(f"commits to flash of a bootstrap, {kind}", commits, "", 1)
         yield Row(f"blocks that it erases, {kind}", erases, "")
         yield Row(f"pieces that it programs, {kind}", programs, "")
 
 
-def own_env() -> "dict[str, str]":
-    return dict(os.environ, MICROPYPATH=f"{stage.stage('full')[1]}:.frozen")
+def printed(program: str, *args: object, heap: str = "8M") -> dict:
+    """What a program of ours prints, with our library: JSON."""
+    done = micropython(PROGRAMS / program, *args, flavour="mpy", heap=heap, check=True)
+    return json.loads(done.stdout)
 
 
 def parse_rate() -> Iterator[Row]:
-    command = [str(MICROPYTHON), str(PROGRAMS / "parse.py")]
     ratios = []
     for _ in range(RUNS):
-        done = subprocess.run(command, env=own_env(), capture_output=True, text=True, check=True)
-        found = json.loads(done.stdout)
+        found = printed("parse.py", heap="2M")
         ratios.append(found["parse"] / found["plain"])
     rate = 1e6 / found["parse"]
     yield Row("requests that the engine serves in a second (this machine)", round(rate), "")
