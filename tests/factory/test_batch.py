@@ -9,7 +9,7 @@ from typing import Callable, List
 
 import pytest
 from harness import tool
-from lwm2m_factory import FactoryError, batch, config, ledger
+from lwm2m_factory import FactoryError, batch, config, identity, ledger
 from pty_board import PtyBoard
 from rich.console import Console
 from samples import PSK
@@ -308,7 +308,7 @@ def test_rows_are_known_again(tmp_path: Path) -> None:
             rows.choose("chip1", "")
             values, row = rows.choose("chip2", "")
             assert (values, row) == ({column: "b"}, name)
-            kept.assign("chip2", config.identity(found, dict(values, chip_id="chip2")), row)
+            kept.assign("chip2", identity.make(found, dict(values, chip_id="chip2")), row)
             path.write_text(f"{column}\nz\na\nb\n")
             rows = batch.Rows(path, found, kept)
             assert rows.choose("chip2", "") == ({column: "b"}, name)
@@ -325,7 +325,7 @@ def make(folder: Path) -> ledger.Ledger:
 
 def assign(found: ledger.Ledger, chip: str, endpoint: str) -> None:
     record = {"endpoint": endpoint, "accounts": [], "given": []}
-    found.assign(chip, config.Identity(endpoint, b"", record), endpoint[-1])
+    found.assign(chip, identity.Identity(endpoint, b"", record), endpoint[-1])
 
 
 def test_a_line_that_was_cut(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from typing import Callable
 
 import pytest
 from harness.tool import factory
-from lwm2m_factory import FactoryError, config, image
+from lwm2m_factory import FactoryError, config, identity, image
 from lwm2m_factory.board import Board, Unplugged
 from pty_board import PtyBoard
-from samples import CERTIFICATE, PSK, make_authority
+from samples import CERTIFICATE, PSK
 
 # What a board starts with, as its main program has it: what JSON is printed.
 GIVEN = """\
@@ -39,12 +39,6 @@ except OSError:
     pass
 """
 CHIP = "e66038b713952135"
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    make_authority(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture
@@ -300,7 +294,7 @@ def identities(tmp_path: Path):
         path = tmp_path / "c.toml"
         path.write_text(text)
         found = config.load(path)
-        return config.identity(found, {"serial": "1", "chip_id": CHIP, "mac": ""}).data
+        return identity.make(found, {"serial": "1", "chip_id": CHIP, "mac": ""}).data
 
     new = PSK.replace("interval = 60", "interval = 90").replace("server.example", "new.example")
     return made(PSK), made(new)

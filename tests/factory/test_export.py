@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from harness import tool
 from harness.micropython import micropython
-from lwm2m_factory import FactoryError, config, export, ledger
+from lwm2m_factory import FactoryError, config, export, identity, ledger
 from samples import CERTIFICATE, PSK, VALUES, make_authority
 
 
@@ -26,7 +26,7 @@ def given(folder: Path, text: str, count: int = 3) -> Path:
     with ledger.Ledger(folder / "factory.log", folder / "factory.secrets") as kept:
         for n in range(count):
             values = dict(VALUES, serial=f"{n:04}", chip_id=f"chip{n}")
-            kept.assign(f"chip{n}", config.identity(found, values))
+            kept.assign(f"chip{n}", identity.make(found, values))
     return folder / "factory.secrets"
 
 
