@@ -18,10 +18,11 @@ import tty
 import pytest
 from builds.steps import ROOT
 from harness.certs import certs
+from harness.lines import Lines
 from harness.micropython import UNIT, command, environment, image_lib, lib_dir
 from harness.ports import free_port
 from lwm2m_factory import image
-from managed import Lines, Servers
+from managed import Servers
 
 MINUTE_MS = 100  # of the guard: safe mode begins with 1.5 s
 ENDPOINT = "urn:dev:ops:32473-1"

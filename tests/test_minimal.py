@@ -2,14 +2,12 @@
 an image of role minimal has beside it: pre-shared keys, but no certificates.
 """
 
-import subprocess
-
 import pytest
 from builds.steps import ROOT
 from harness.certs import certs
-from harness.micropython import UNIT, command, environment, image_lib, lib_dir, micropython
+from harness.lines import Process
+from harness.micropython import image_lib, lib_dir, micropython
 from harness.ports import free_port
-from managed import Lines
 
 FACTORY = """
 import lwm2m
@@ -126,25 +124,14 @@ def secure(lib, modes):
     """What SECURE prints, with a server that has its pre-shared key. modes: those tried before it."""
     port = free_port()
     given = '{"port": %d, "psk": {"device-1": "x:%s"}}' % (port, b"secret of it".hex())
-    server = subprocess.Popen(
-        command(ROOT / "tests" / "dtls_peer.py", "server", given, heap="2M"),
-        env=environment(lib_dir("mpy"), UNIT),
-        stdout=subprocess.PIPE,
-    )
-    try:
-        said = Lines(server.stdout)
-        said.wait_for("ready")
+    with Process(ROOT / "tests" / "dtls_peer.py", "server", given, heap="2M") as server:
+        server.wait_for("ready")
         names = ("certificate", "CLIENT"), ("server", "SERVER"), ("key", "CLIENT_KEY")
         values = {name: getattr(certs, constant) for name, constant in names}
         values.update(port=port, modes=modes)
         done = micropython("-c", SECURE % values, lib=lib, timeout=60)
         assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
-        said.wait_for("registered device-1")
-    finally:
-        server.kill()
-        server.wait()
-        said.join()
-        server.stdout.close()
+        server.wait_for("registered device-1")
     return done.stdout.splitlines()
 
 

@@ -2,74 +2,23 @@
 
 import json
 import socket
-import subprocess
-import threading
-import time
 
 import pytest
-from harness.micropython import UNIT, command, environment, lib_dir, micropython
+from harness.lines import Process
+from harness.micropython import micropython
 from harness.ports import free_port, free_ports
 
 CLIENTS = 20
 
 
-class Process:
-    """A MicroPython program whose output is awaited."""
-
-    def __init__(self, script, *args, role, heap):
-        self.process = subprocess.Popen(
-            command(UNIT / script, *args, heap=heap),
-            env=environment(lib_dir("mpy", role), UNIT),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self.lines = []
-        self._changed = threading.Condition()
-        self._over = False
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            with self._changed:
-                self.lines.append(line.rstrip("\n"))
-                self._changed.notify_all()
-        with self._changed:
-            self._over = True
-            self._changed.notify_all()
-
-    def wait_for(self, start, seconds=30, times=1):
-        """The first line that starts so; or the one that is that many-th."""
-        end = time.monotonic() + seconds
-        with self._changed:
-            while True:
-                found = [line for line in self.lines if line.startswith(start)]
-                if len(found) >= times:
-                    return found[times - 1]
-                left = end - time.monotonic()
-                if self._over or left <= 0:
-                    pytest.fail(f"no line {start!r} in:\n" + "\n".join(self.lines))
-                self._changed.wait(left)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self.process.terminate()
-        self.process.wait()
-        self._reader.join()
-        self.process.stdout.close()
-
-
 def test_twenty_clients_at_once():
     bs_port, port = free_ports(2)
     with Process("station.py", bs_port, port, CLIENTS, role="station", heap="192K") as station:
-        station.wait_for("listening")
+        station.says("listening")
         with Process("fleet.py", bs_port, CLIENTS, role="client", heap="1M") as fleet:
-            assert fleet.wait_for("end") == "end 0"
+            assert fleet.says("end") == "end 0"
             assert fleet.lines == ["end 0"]
-        assert station.wait_for("end") == "end 0"
+        assert station.says("end") == "end 0"
     names = [f"dev-{i}" for i in range(CLIENTS)]
     for what in ("bootstrapped", "registered", "read", "gone"):
         got = sorted(line.split()[1] for line in station.lines if line.startswith(what + " "))
@@ -77,7 +26,7 @@ def test_twenty_clients_at_once():
     for i in range(CLIENTS):
         assert f"registered dev-{i} 600" in station.lines
         assert f"read dev-{i} 2.05 maker {i}" in station.lines
-    heap = station.wait_for("heap: ")
+    heap = station.says("heap: ")
     print(heap)
     # They were there at once, not one after another.
     assert int(heap.rsplit(" ", 1)[1]) == CLIENTS, heap

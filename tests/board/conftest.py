@@ -2,14 +2,14 @@
 
 import json
 import shutil
-import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from builds import build_firmware
 from harness.board import BOARD, Board
-from harness.micropython import UNIT, command, environment, lib_dir
+from harness.lines import Process
+from harness.micropython import UNIT
 from harness.ports import free_port
 
 
@@ -37,33 +37,24 @@ def board(flash: Path):
 
 @contextmanager
 def _dtls_echo(**options):
-    """Our Listener in the unix port, which sends back what it gets: its port and its stdout."""
+    """Our Listener in the unix port, which sends back what it gets: its port and its process."""
     options["port"] = free_port()
-    process = subprocess.Popen(
-        command(UNIT.parent / "dtls_peer.py", "echo", json.dumps(options), heap="2M"),
-        env=environment(lib_dir("mpy"), UNIT),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout.readline() == "ready\n"
-        yield options["port"], process.stdout
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    peer = UNIT.parent / "dtls_peer.py"
+    with Process(peer, "echo", json.dumps(options), heap="2M") as process:
+        process.wait_for("ready")
+        yield options["port"], process
 
 
 @pytest.fixture
 def dtls_echo():
-    """A Listener that has a key: (its port, the key, its stdout)."""
+    """A Listener that has a key: (its port, the key, its process)."""
     key = bytes(range(0x41, 0x51))
-    with _dtls_echo(psk={"device-1": "x:" + key.hex()}, cert=None) as (port, out):
-        yield port, key, out
+    with _dtls_echo(psk={"device-1": "x:" + key.hex()}, cert=None) as (port, process):
+        yield port, key, process
 
 
 @pytest.fixture
 def dtls_certificates_echo():
-    """A Listener that has a certificate: (its port, its stdout)."""
-    with _dtls_echo(psk=None, cert="c:SERVER") as (port, out):
-        yield port, out
+    """A Listener that has a certificate: (its port, its process)."""
+    with _dtls_echo(psk=None, cert="c:SERVER") as (port, process):
+        yield port, process

@@ -18,7 +18,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import tty
 from pathlib import Path
 from typing import Dict, List, Optional
@@ -174,17 +173,14 @@ class Board:
     # What a test asks for.
 
     def _wait(self, condition, what: str, timeout: float):
-        deadline = time.monotonic() + timeout
         with self._changed:
-            while True:
-                found = condition()
-                if found:
-                    return found
-                if not self._changed.wait(deadline - time.monotonic()):
-                    raise Gone(
-                        f"{what} did not come in {timeout:.0f} s; the board has printed "
-                        f"{bytes(self.output[-2000:])!r} and told {self.events}"
-                    )
+            found = self._changed.wait_for(condition, timeout)
+            if not found:
+                raise Gone(
+                    f"{what} did not come in {timeout:.0f} s; the board has printed "
+                    f"{bytes(self.output[-2000:])!r} and told {self.events}"
+                )
+            return found
 
     def wait_for(self, event: str, count: int = 1, timeout: float = TIMEOUT_S) -> Dict:
         """Wait for the count-th event of a name since power came: usb, reset, cut, stats."""

@@ -82,10 +82,11 @@ import json
 import pathlib
 import shutil
 import subprocess
-import threading
-import time
 
 from builds.steps import BUILD
+
+from .awaited import PATIENCE_S
+from .lines import Lines
 
 BOOTSTRAP_SERVER = "bootstrap-server"
 SERVER_AND_CLIENT = "server-and-client"
@@ -164,11 +165,9 @@ class Leshan:
     def __init__(self, module, log_level="warn"):
         self._module = module
         self._log_level = log_level  # "debug" shows what Leshan thinks
-        self._changed = threading.Condition()
         self._answers = {}  # by id
         self._events = []  # not yet taken by wait_event, oldest first
         self._next_id = 0
-        self._ended = False
 
     def __enter__(self):
         folder = _BUILD / self._module
@@ -182,9 +181,8 @@ class Leshan:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=err, text=True
             )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        self.wait_event("ready", timeout=30)
+        self._lines = Lines(self._process.stdout, self._take)
+        self.wait_event("ready")
         return self
 
     def __exit__(self, kind, error, trace):
@@ -193,11 +191,11 @@ class Leshan:
         except BrokenPipeError:
             pass  # it has ended already
         try:
-            self._process.wait(5)
+            self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._reader.join()
+        self._lines.join()
         self._process.stdout.close()
 
     def kill(self):
@@ -205,39 +203,25 @@ class Leshan:
         self._process.kill()
         self._process.wait()
 
-    def _read(self):
-        for line in self._process.stdout:
-            message = json.loads(line)
-            with self._changed:
-                if "event" in message:
-                    self._events.append(message)
-                else:
-                    self._answers[message["id"]] = message
-                self._changed.notify_all()
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+    def _take(self, line):
+        message = json.loads(line)
+        if "event" in message:
+            self._events.append(message)
+        else:
+            self._answers[message["id"]] = message
 
     def _fail(self, what):
         return LeshanError("%s\nEnd of Leshan's log:\n%s" % (what, _end(self._log)))
 
     def _wait(self, found, timeout, what):
-        """What found() returns, as soon as it is not None."""
-        end = time.monotonic() + timeout
-        with self._changed:
-            while True:
-                result = found()
-                if result is not None:
-                    return result
-                if self._ended:
-                    raise self._fail("Leshan ended while it was to give %s." % what)
-                if not self._changed.wait(end - time.monotonic()) and time.monotonic() >= end:
-                    raise self._fail(
-                        "Leshan did not give %s within %s s. Events: %s"
-                        % (what, timeout, self._events)
-                    )
+        """What found() returns, as soon as it is true."""
 
-    def call(self, command, timeout=30, **args):
+        def seen():
+            return "%s\nEnd of Leshan's log:\n%s" % (self._events, _end(self._log))
+
+        return self._lines.wait(found, what, timeout, seen)
+
+    def call(self, command, timeout=PATIENCE_S, **args):
         self._next_id += 1
         request_id = self._next_id
         line = json.dumps({"id": request_id, "command": command, **args})
@@ -253,7 +237,7 @@ class Leshan:
             raise LeshanError("%s: %s" % (command, message["error"]))
         return message["answer"]
 
-    def wait_event(self, kind, timeout=10, predicate=None, **details):
+    def wait_event(self, kind, timeout=PATIENCE_S, predicate=None, **details):
         """The first event of this kind with these details, for which predicate(event) is true."""
 
         def found():
@@ -269,9 +253,9 @@ class Leshan:
 
     def events(self, *kinds):
         """All events so far that wait_event did not take, of these kinds (or of any)."""
-        with self._changed:
+        with self._lines.changed:
             return [event for event in self._events if not kinds or event["event"] in kinds]
 
     def clear_events(self):
-        with self._changed:
+        with self._lines.changed:
             self._events.clear()

@@ -14,16 +14,15 @@ with Servers() as servers:
 """
 
 import json
-import select
 import signal
 import socket
 import subprocess
-import threading
-import time
 from pathlib import Path
 
 from . import keys
+from .awaited import PATIENCE_S, eventually
 from .leshan import LeshanError
+from .lines import Lines
 from .micropython import command, environment, lib_dir
 from .ports import free_ports
 
@@ -37,15 +36,13 @@ class Program:
         self._program = _PROGRAMS / name
         self._role = role  # firmware/manifests' name for the packages that it has
         self._config = config
-        self._changed = threading.Condition()
         self.events = []  # all of them, oldest first
         self._taken = 0  # how many of them wait_event has gone past
-        self._ended = False
 
     def __enter__(self):
         self._control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._control.bind(("127.0.0.1", 0))
-        self._control.settimeout(10)
+        self._control.settimeout(PATIENCE_S)
         self._config["control"] = self._control.getsockname()[1]
         self._process = subprocess.Popen(
             command(self._program),
@@ -53,21 +50,23 @@ class Program:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="backslashreplace",  # for a key to be found as well
         )
         self._other_lines = []  # tracebacks
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        self._process.stdin.write(json.dumps(self._config) + "\n")
+        self._lines = Lines(self._process.stdout, self._take)
+        self._process.stdin.write(json.dumps(self._config).encode() + b"\n")
         self._process.stdin.close()
-        end = time.monotonic() + 10
-        while not select.select([self._control], [], [], 0.05)[0]:
-            if self._ended or time.monotonic() > end:
-                self._end(signal.SIGKILL)
-                raise AssertionError("The program did not start:\n" + self._said())
-        self._address = self._control.recvfrom(100)[1]
+        try:
+            self._address = eventually(self._hello, "the program's hello", self._lines.text)
+        except BaseException:
+            self._end(signal.SIGKILL)
+            raise
         return self
+
+    def _hello(self):
+        try:
+            return self._control.recvfrom(100, socket.MSG_DONTWAIT)[1]
+        except BlockingIOError:
+            assert not self._lines.over, "the program did not start:\n" + self._lines.text()
 
     def __exit__(self, kind, error, trace):
         if kind is None:
@@ -77,52 +76,40 @@ class Program:
 
     def end(self):
         """Press Ctrl-C, and see that the program ends well and has printed no key."""
-        assert self._end(signal.SIGINT) == 0, self._said()
-        assert not self._other_lines, self._said()
-        assert not keys.printed(self._said())
+        assert self._end(signal.SIGINT) == 0, self._lines.text()
+        assert not self._other_lines, self._lines.text()
+        assert not keys.printed(self._lines.text())
 
     def _end(self, how):
         self._process.send_signal(how)  # nothing where it has ended already
         try:
-            returned = self._process.wait(10)
+            returned = self._process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             returned = self._process.wait()
-        self._reader.join()
+        self._lines.join()
         self._process.stdout.close()
         self._control.close()
         return returned
 
-    def _read(self):
-        for line in self._process.stdout:
-            with self._changed:
-                if line.startswith("{"):
-                    self.events.append(json.loads(line))
-                else:
-                    self._other_lines.append(line)
-                self._changed.notify_all()
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()
+    def _take(self, line):
+        if line.startswith("{"):
+            self.events.append(json.loads(line))
+        else:
+            self._other_lines.append(line)
 
-    def _said(self):
-        lines = [json.dumps(event, ensure_ascii=False) for event in self.events]
-        return "\n".join(lines + self._other_lines)
-
-    def wait_event(self, event, timeout=10, **details):
+    def wait_event(self, event, timeout=PATIENCE_S, **details):
         """The next such event with these details, after the one that was waited for before."""
-        end = time.monotonic() + timeout
         wanted = dict(details, event=event)
-        with self._changed:
-            while True:
-                for i in range(self._taken, len(self.events)):
-                    if wanted.items() <= self.events[i].items():
-                        self._taken = i + 1
-                        return self.events[i]
-                left = end - time.monotonic()
-                if self._ended or left <= 0:
-                    raise AssertionError("No %s came:\n%s" % (wanted, self._said()))
-                self._changed.wait(left)
+
+        def find():
+            for i in range(self._taken, len(self.events)):
+                if wanted.items() <= self.events[i].items():
+                    self._taken = i + 1
+                    return self.events[i]
+            return None
+
+        return self._lines.wait(find, str(wanted), timeout)
 
     def names(self):
         """Event after event, without its details."""
@@ -132,7 +119,7 @@ class Program:
         self._control.sendto(json.dumps(message).encode(), self._address)
         answer = json.loads(self._control.recv(65535))
         if "error" in answer:
-            raise AssertionError("%s: %s\n%s" % (message, answer["error"], self._said()))
+            raise AssertionError("%s: %s\n%s" % (message, answer["error"], self._lines.text()))
         return answer["answer"]
 
 

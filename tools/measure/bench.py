@@ -13,7 +13,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Tuple
 
@@ -25,7 +24,8 @@ from harness.leshan import (
     Leshan,
     accounts,
 )
-from harness.micropython import command, environment, lib_dir, micropython
+from harness.lines import Process
+from harness.micropython import micropython
 from harness.ports import HOST, free_ports
 from harness.udp_relay import Datagram, UdpRelay
 
@@ -207,20 +207,7 @@ def own_servers(
             (PROGRAMS / "bootstrap_server.py", [table, ports[0], HOST]),
             (SERVER, [ports[1], HOST]),
         ):
-            process = subprocess.Popen(
-                command(program, *args, heap="8M"),
-                env=environment(lib_dir("mpy")),
-                stdout=subprocess.PIPE,
-                text=True,
-                bufsize=1,
-            )
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            while "Listening" not in process.stdout.readline():
-                if process.poll() is not None:
-                    raise SystemExit(f"{rel(program)} has ended with status {process.poll()}.")
-            # What it prints is not looked at, but read, so that it does not wait.
-            threading.Thread(target=process.stdout.read, daemon=True).start()
+            stack.enter_context(Process(program, *args, heap="8M")).says("Listening")
         yield ports
 
 
