@@ -1,5 +1,6 @@
 """The build helpers in tools/, run as their user runs them."""
 
+import ast
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import List, Optional
 
+import graphlib
 import pytest
 from builds import sources, stage, steps
 from harness import tool
@@ -61,6 +63,56 @@ def make(
     if path:
         env["PATH"] = str(path)
     return run(shutil.which("make"), *args, cwd=clone, env=env, timeout=60)
+
+
+# Which other packages of tools/ each of them knows; nobody knows tests.
+KNOWN = {
+    "lwm2m_factory": set(),
+    "builds": {"lwm2m_factory"},
+    "harness": {"builds"},
+    "demo": {"builds", "harness"},
+    "measure": {"builds", "harness"},
+}
+
+
+def imported(source: Path) -> "set[str]":
+    """The modules of tools/ that one of them imports, wherever it does."""
+    found = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([source.parent.name] * node.level + [node.module or ""]).strip(".")
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        found.update(name for name in names if name.split(".")[0] in KNOWN)
+    return found
+
+
+def test_who_knows_whom() -> None:
+    tools = ROOT / "tools"
+    assert {path.name for path in tools.iterdir() if (path / "__init__.py").exists()} == set(KNOWN)
+    modules = {f"{path.parent.name}.{path.stem}": path for path in tools.glob("*/*.py")}
+    graph = {}
+    for name, path in modules.items():
+        others = imported(path)
+        package = name.split(".")[0]
+        assert {other.split(".")[0] for other in others} - {package} <= KNOWN[package], name
+        assert "sys.path" not in path.read_text(), name
+        graph[name] = others & modules.keys()
+    graphlib.TopologicalSorter(graph).prepare()  # CycleError where two need each other
+
+
+def test_without_the_virtual_environment() -> None:
+    # What make starts before that is there has the standard library only.
+    lines = [line for line in (ROOT / "Makefile").read_text().splitlines() if "$(module)" in line]
+    modules = {name for line in lines for name in re.findall(r"\b(?:builds|measure)\.\w+", line)}
+    assert {"builds.build_unix", "builds.testenv", "measure.size_board"} <= modules
+    python = sys.base_prefix + "/bin/python3"
+    for module in modules:
+        done = run(python, "-S", "-c", f"import {module}", env=tool.environment())
+        assert done.returncode == 0, done.stderr
 
 
 def test_help_names_every_job() -> None:
