@@ -13,7 +13,8 @@ from .board import Board
 
 ENDPOINT = "urn:dev:ops:32473-1"
 SHORT_ID = 7
-TOML = """\
+# An endpoint name for each board, and the emulator's network.
+HEAD = """\
 endpoint = "urn:dev:ops:32473-{serial}"
 
 [network]
@@ -22,7 +23,8 @@ uart = 0
 tx = 0
 rx = 1
 chat = []
-
+"""
+TOML = """
 [app]
 interval = 1
 
@@ -55,7 +57,7 @@ def provision(
     """Give a board its application and its identity; the factory's files are in the folder."""
     board.wait_for("usb")
     board.mpremote("fs", "cp", str(app), ":app.py")
-    (folder / "factory.toml").write_text(TOML % (bootstrap_port, port))
+    (folder / "factory.toml").write_text(HEAD + TOML % (bootstrap_port, port))
     said = factory(folder, "provision", "factory.toml", "--serial", "1", "--port", board.port)
     assert f"Endpoint  {ENDPOINT}" in said
     assert f"Account   bootstrap: coaps://10.64.0.1:{bootstrap_port} (psk)" in said
