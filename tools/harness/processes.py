@@ -1,4 +1,4 @@
-"""Starts device.py, our client under MicroPython, or servers.py, our servers, and says what happens there.
+"""Starts programs/device.py, our client under MicroPython, or servers.py, our servers, and says what happens.
 
 with Device("dev", bootstrap_uri=…, objects=[…]) as device:   # the configuration of device.py
     device.wait_event("REG_REGISTERED", short_id=1)
