@@ -14,9 +14,9 @@ import tty
 from pathlib import Path
 from typing import Optional
 
-import stage
-from awaited import PATIENCE_S
-from steps import MICROPYTHON
+from harness.awaited import PATIENCE_S
+from builds import stage
+from builds.steps import MICROPYTHON
 
 BLOCKS = 64
 _BOOT = """\

@@ -2,7 +2,7 @@
 
 import struct
 
-from steps import SOURCE
+from builds.steps import SOURCE
 
 BANNER = "MicroPython v%d.%d.0 on 2026-08-01"
 

@@ -9,12 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import build_firmware
 import pytest
-import stage
-from build_firmware import BOARDS
-from conftest import micropython
-from steps import ROOT, SOURCE
+from builds import build_firmware, stage
+from builds.build_firmware import BOARDS
+from builds.steps import ROOT, SOURCE
+from harness.micropython import micropython
 
 ALL = build_firmware.boards()
 ESP32 = [board for board in ALL if build_firmware.mcu(board) != "rp2040"]

@@ -11,16 +11,15 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 
 import pytest
-from awaited import PATIENCE_S, eventually
-from conftest import MICROPYTHON, ROOT, UNIT, lib_dir
-from udp_relay import UdpRelay
-
-sys.path.append(str(UNIT))
-import dtls_certs as certs
+from harness.awaited import PATIENCE_S, eventually
+from builds.steps import ROOT
+from harness.certs import certs
+from harness.micropython import UNIT, command, environment, lib_dir
+from harness.ports import free_port
+from harness.udp_relay import UdpRelay
 
 PEER = ROOT / "tests" / "dtls_peer.py"
 KEY = bytes(range(0x41, 0x51))
@@ -89,24 +88,16 @@ def start():
     """start(command) -> Process, or start(what, **options) for dtls_peer.py."""
     processes = []
 
-    def start(command, env=None, heap="2M", **options):
-        if isinstance(command, str):
-            path = [str(lib_dir("mpy")), str(UNIT), ".frozen"]
-            env = dict(os.environ, MICROPYPATH=os.pathsep.join(path), **(env or {}))
-            argument = json.dumps(options)
-            command = [str(MICROPYTHON), "-X", "heapsize=" + heap, str(PEER), command, argument]
-        processes.append(Process(command, env=env))
+    def start(what, env=None, heap="2M", **options):
+        if isinstance(what, str):
+            env = {**environment(lib_dir("mpy"), UNIT), **(env or {})}
+            what = command(PEER, what, json.dumps(options), heap=heap)
+        processes.append(Process(what, env=env))
         return processes[-1]
 
     yield start
     for process in processes:
         process.stop()
-
-
-def free_port():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @pytest.fixture

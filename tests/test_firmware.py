@@ -13,19 +13,18 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import time
 import tty
 
 import pytest
-from awaited import PATIENCE_S, eventually
+from harness.awaited import PATIENCE_S, eventually
+from builds.steps import ROOT
+from harness.certs import certs
+from harness.lines import Lines
+from harness.micropython import UNIT, command, environment, image_lib, lib_dir
+from harness.ports import free_port
 from lwm2m_factory import image
-from managed import Lines, Servers, free_ports
-
-from conftest import MICROPYTHON, ROOT, UNIT, image_lib, lib_dir
-
-sys.path.append(str(UNIT))
-import dtls_certs
+from managed import Servers
 
 MINUTE_MS = 100  # of the guard: safe mode begins with 1.5 s
 ENDPOINT = "urn:dev:ops:32473-1"
@@ -48,11 +47,9 @@ class Board:
         self.process = self.said = None
 
     def _command(self, *args):
-        path = [str(self.lib), str(UNIT), ".frozen"]
-        script = UNIT / "firmware_process.py"
         return {
-            "args": [MICROPYTHON, "-X", "heapsize=400K", script, self.folder, *args],
-            "env": dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+            "args": command(UNIT / "firmware_process.py", self.folder, *args),
+            "env": environment(self.lib, UNIT),
         }
 
     def start(self, minute_ms=MINUTE_MS, stdin=subprocess.DEVNULL):
@@ -376,7 +373,7 @@ REG_FAILED = 5
 
 def test_every_server_fails(board):
     # The client starts afresh after waits that grow, and what the application runs beside it goes on.
-    (port,) = free_ports(1)
+    port = free_port()
     security = {0: "coap://256.256.256.256", 1: False, 2: 3, 3: b"", 4: b"", 5: b"", 10: 1}
     once = {0: 1, 1: 300, 6: True, 7: "U", 17: 1, 20: 1}  # one attempt
     board.install({0: {0: security}, 1: {0: once}}, {"app": {"port": port}})
@@ -417,7 +414,7 @@ def certified(board):
         (board.folder / "ntp_port").write_text(str(ntp.getsockname()[1]))
         uri = "coaps://127.0.0.1:%d" % server.getsockname()[1]
         security = {0: uri, 1: False, 2: 2, 10: 1}
-        security.update({3: dtls_certs.CLIENT, 4: dtls_certs.SERVER, 5: dtls_certs.CLIENT_KEY})
+        security.update({3: certs.CLIENT, 4: certs.SERVER, 5: certs.CLIENT_KEY})
         accounts = {0: {0: security}, 1: {0: {0: 1, 1: 300, 6: True, 7: "U"}}}
         board.install(accounts, {"ntp": "127.0.0.1"})
         yield board, server, ntp
@@ -602,7 +599,7 @@ def test_minimal_refuses_in_words_what_it_does_not_have(minimal):
         answer = minimal.try_install(psk, {"network": {"type": kind, "ssid": SECRET}})
         error = f"this board's firmware has no network of type {kind}"
         assert answer == {"ok": False, "error": error}
-    certificates = {"r3": dtls_certs.CLIENT, "r4": dtls_certs.SERVER, "r5": dtls_certs.CLIENT_KEY}
+    certificates = {"r3": certs.CLIENT, "r4": certs.SERVER, "r5": certs.CLIENT_KEY}
     answer = minimal.try_install(account("coaps://127.0.0.1:5684", 2, **certificates), {})
     assert answer == {"ok": False, "error": "/0/0: Security Mode 2 is not supported"}
     assert minimal.factory("lock")["error"].startswith("the factory has given this board nothing")

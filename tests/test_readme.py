@@ -2,8 +2,8 @@
 
 import re
 
-from conftest import ROOT
-from lwm2m_factory import config, image
+from builds.steps import ROOT
+from lwm2m_factory import config, identity, image
 
 EXAMPLES = ROOT / "lib" / "lwm2m-keys" / "examples"
 
@@ -19,7 +19,7 @@ def test_factory_configuration(tmp_path):
     path = tmp_path / "factory.toml"
     path.write_text(re.search(r"```toml\n(.*?)```", text, re.S)[1])
     values = {"chip_id": "e66038b713952130", "mac": "28cdc1020304", "serial": "0001"}
-    made = config.identity(config.load(path), values)
+    made = identity.make(config.load(path), values)
     endpoint, state, settings = image.unpack(made.data)
     assert endpoint == "urn:dev:ops:32473-0001"
     assert settings["network"]["apn"] == "iot.example"

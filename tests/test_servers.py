@@ -1,83 +1,24 @@
 """Both servers as processes under the unix port, on real sockets, in a heap like a board's."""
 
 import json
-import os
 import socket
-import subprocess
-import threading
 
 import pytest
-from awaited import PATIENCE_S, eventually
-
-from conftest import MICROPYTHON, UNIT, lib_dir, micropython
-from managed import free_ports
+from harness.lines import Process
+from harness.micropython import micropython
+from harness.ports import free_port, free_ports
 
 CLIENTS = 20
-
-
-class Process:
-    """A MicroPython program whose output is awaited."""
-
-    def __init__(self, script, *args, role, heap):
-        path = [str(lib_dir("mpy", role)), str(UNIT), ".frozen"]
-        command = [MICROPYTHON, "-X", f"heapsize={heap}", UNIT / script, *map(str, args)]
-        self.process = subprocess.Popen(
-            command,
-            env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self.lines = []
-        self._changed = threading.Condition()
-        self._over = False
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            with self._changed:
-                self.lines.append(line.rstrip("\n"))
-                self._changed.notify_all()
-        with self._changed:
-            self._over = True
-            self._changed.notify_all()
-
-    def wait_for(self, start, seconds=PATIENCE_S, times=1):
-        """The first line that starts so; or the one that is that many-th."""
-
-        def found():
-            lines = [line for line in self.lines if line.startswith(start)]
-            if len(lines) >= times:
-                return lines[times - 1]
-            assert not self._over, f"it ended without a line {start!r}:\n{self._said()}"
-            return None
-
-        with self._changed:
-            what = f"line {times} that starts with {start!r}"
-            return eventually(found, what, self._said, self._changed, seconds)
-
-    def _said(self):
-        return "\n".join(self.lines)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self.process.terminate()
-        self.process.wait()
-        self._reader.join()
-        self.process.stdout.close()
 
 
 def test_twenty_clients_at_once():
     bs_port, port = free_ports(2)
     with Process("station.py", bs_port, port, CLIENTS, role="station", heap="192K") as station:
-        station.wait_for("listening")
+        station.says("listening")
         with Process("fleet.py", bs_port, CLIENTS, role="client", heap="1M") as fleet:
-            assert fleet.wait_for("end") == "end 0"
+            assert fleet.says("end") == "end 0"
             assert fleet.lines == ["end 0"]
-        assert station.wait_for("end") == "end 0"
+        assert station.says("end") == "end 0"
     names = [f"dev-{i}" for i in range(CLIENTS)]
     for what in ("bootstrapped", "registered", "read", "gone"):
         got = sorted(line.split()[1] for line in station.lines if line.startswith(what + " "))
@@ -85,7 +26,7 @@ def test_twenty_clients_at_once():
     for i in range(CLIENTS):
         assert f"registered dev-{i} 600" in station.lines
         assert f"read dev-{i} 2.05 maker {i}" in station.lines
-    heap = station.wait_for("heap: ")
+    heap = station.says("heap: ")
     print(heap)
     # They were there at once, not one after another.
     assert int(heap.rsplit(" ", 1)[1]) == CLIENTS, heap
@@ -141,7 +82,7 @@ for again in range(2):
 
 def test_datagrams_in_a_heap_in_pieces():
     # A receive buffer takes 1,280 bytes at least; short datagrams get through without.
-    (port,) = free_ports(1)
+    port = free_port()
     program = SHORT_OF_MEMORY.replace("PORT", str(port))
     done = micropython("-c", program, flavour="mpy", role="station", heap="200K")
     before, after = [set(json.loads(line)) for line in done.stdout.splitlines()]

@@ -6,11 +6,10 @@ import re
 import time
 
 import pytest
-from board import Gone
+from builds.steps import ROOT
+from harness.board import Gone
 from lwm2m_factory import image
 from managed import Servers
-from steps import ROOT
-
 
 ENDPOINT = "urn:dev:ops:32473-1"
 SECRET = "not for who unlocks"

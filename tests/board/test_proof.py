@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from board import Board
-from from_factory import ENDPOINT, SHORT_ID, exported, factory, keys, provision
-from leshan.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
-from processes import Servers
-from steps import ROOT
+from builds.steps import ROOT
+from harness.board import Board
+from harness.from_factory import ENDPOINT, SHORT_ID, exported, factory, keys, provision
+from harness.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
+from harness.processes import Servers
 
 TIMEOUT_S = 60
 CUTS = 13

@@ -1,23 +1,19 @@
 """Many boards: rows of a CSV given as boards are plugged in, each once, whatever is interrupted."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import List, Optional
 
 import pytest
-from awaited import PATIENCE_S, eventually
+from harness.awaited import PATIENCE_S, eventually
+from harness import tool
+from lwm2m_factory import FactoryError, batch, config, identity, ledger
 from pty_board import PtyBoard
-from samples import PSK
-from steps import ROOT
-
-from lwm2m_factory import FactoryError, batch, config, ledger
 from rich.console import Console
+from samples import PSK
 
-ENVIRONMENT = dict(os.environ, PYTHONPATH=str(ROOT / "tools"))
 CSV = "serial,site\n" + "".join(f"{n:04},Berlin\n" for n in range(1, 7))
 CHIPS = [f"e66038b71395213{n}" for n in range(8)]
 
@@ -46,9 +42,9 @@ class Batch:
         ports = [arg for board in boards for arg in ("--port", str(board.port))]
         given = [csv] if csv else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "lwm2m_factory", "batch", "factory.toml", *given, *ports],
+            tool.command("lwm2m_factory", "batch", "factory.toml", *given, *ports),
             cwd=folder,
-            env=ENVIRONMENT,
+            env=tool.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -310,7 +306,7 @@ def test_rows_are_known_again(tmp_path: Path) -> None:
             rows.choose("chip1", "")
             values, row = rows.choose("chip2", "")
             assert (values, row) == ({column: "b"}, name)
-            kept.assign("chip2", config.identity(found, dict(values, chip_id="chip2")), row)
+            kept.assign("chip2", identity.make(found, dict(values, chip_id="chip2")), row)
             path.write_text(f"{column}\nz\na\nb\n")
             rows = batch.Rows(path, found, kept)
             assert rows.choose("chip2", "") == ({column: "b"}, name)
@@ -327,7 +323,7 @@ def make(folder: Path) -> ledger.Ledger:
 
 def assign(found: ledger.Ledger, chip: str, endpoint: str) -> None:
     record = {"endpoint": endpoint, "accounts": [], "given": []}
-    found.assign(chip, config.Identity(endpoint, b"", record), endpoint[-1])
+    found.assign(chip, identity.Identity(endpoint, b"", record), endpoint[-1])
 
 
 def test_a_line_that_was_cut(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ import socket
 import time
 
 import pytest
-from awaited import PATIENCE_S
+from harness.awaited import PATIENCE_S
 from device_objects import ACCESS_CONTROL
-from processes import Managed
-from leshan.leshan import accounts
+from harness.leshan import accounts
+from harness.processes import Managed
 
 # Of a server that is not there: after 50 ms + 100 ms without an answer there is none (RFC 7252 4.8).
 QUICK = [50, 100, 1]

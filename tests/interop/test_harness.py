@@ -5,10 +5,10 @@ import hashlib
 import socket
 
 import pytest
-from awaited import PATIENCE_S, Late
-from keys import certs, printed, psk
-from leshan.leshan import LeshanError, accounts
-from udp_relay import UdpRelay
+from harness.awaited import PATIENCE_S, Late
+from harness.keys import certs, printed, psk
+from harness.leshan import LeshanError, accounts
+from harness.udp_relay import UdpRelay
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
 
 import pytest
-from awaited import PATIENCE_S, eventually
-from keys import certs, psk, x509
-from processes import Device, Servers
+from harness.awaited import PATIENCE_S
+from harness.keys import certs, psk, x509
+from harness.lines import Lines
+from harness.processes import Device, Servers
 
 ENDPOINT = "device-1"
 KEYS = psk(ENDPOINT, b"a-key-for-libcoap")
@@ -45,26 +45,11 @@ class Libcoap:
         port = two_ports()
         command = [program(name, build), "-v", "7", "-A", "127.0.0.1", "-p", str(port), *options]
         self.uri = "coaps://127.0.0.1:%d" % (port + 1)
-        self._said = []
-        self._changed = threading.Condition()
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        for line in self._process.stdout:
-            with self._changed:
-                self._said.append(line)
-                self._changed.notify_all()
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self._said = Lines(self._process.stdout)
 
     def expect(self, pattern):
-        def said():
-            return "".join(self._said)
-
-        with self._changed:
-            eventually(lambda: re.search(pattern, said()), pattern, said, self._changed)
+        self._said.wait(lambda: re.search(pattern, self._said.text()), pattern)
 
     def __enter__(self):
         self.expect("created DTLS endpoint")
@@ -73,7 +58,7 @@ class Libcoap:
     def __exit__(self, kind, error, trace):
         self._process.kill()
         self._process.wait()
-        self._reader.join()
+        self._said.join()
         self._process.stdout.close()
 
 

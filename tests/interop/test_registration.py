@@ -2,8 +2,8 @@
 
 import pytest
 from device_objects import SENSOR
-from processes import Managed
-from leshan.leshan import LeshanError, accounts
+from harness.leshan import LeshanError, accounts
+from harness.processes import Managed
 
 # Of a server that is not there: after 50 ms + 100 ms without an answer there is none (RFC 7252 4.8).
 QUICK = [50, 100, 1]

@@ -2,10 +2,10 @@
 
 import pytest
 from device_objects import MODELS, SENSOR, TEST_OBJECT
-from keys import SERVER, certs, psk, x509
-from processes import Managed
-from leshan.leshan import accounts
-from udp_relay import UdpRelay
+from harness.keys import SERVER, certs, psk, x509
+from harness.leshan import accounts
+from harness.processes import Managed
+from harness.udp_relay import UdpRelay
 
 FIRST = psk("first-identity", b"a key of 16 byte")
 OTHER = psk("other-identity", b"another-key-with-twenty-eight")
