@@ -2,7 +2,10 @@
 
 import re
 
+import pytest
+
 from builds.steps import ROOT
+from harness.micropython import micropython
 from lwm2m_factory import config, identity, image
 
 EXAMPLES = ROOT / "lib" / "lwm2m-keys" / "examples"
@@ -24,3 +27,16 @@ def test_factory_configuration(tmp_path):
     assert endpoint == "urn:dev:ops:32473-0001"
     assert settings["network"]["apn"] == "iot.example"
     assert state[0][0][0] == "coaps://bs.example.org" and len(state[0][0][5]) == 16
+
+
+READMES = sorted(ROOT.glob("lib/*/README.md"))
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
+def test_programs_of_packages(path):
+    # As they stand there.
+    programs = re.findall(r"```python\n(.*?)```", path.read_text(), re.S)
+    assert programs
+    for program in programs:
+        done = micropython("-c", program)
+        assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr

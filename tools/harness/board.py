@@ -230,8 +230,13 @@ class Board:
         """What the board reads at 0x40070008, from now on until it has no power."""
         self._command(command="word", value=value)
 
+    def paint(self) -> None:
+        """From now on, count what the C stack takes."""
+        self._command(command="paint")
+
     def stats(self) -> Dict:
-        """instructions, emulated_s, resets, erases and programs of flash, since power came."""
+        """instructions, emulated_s, resets, erases and programs of flash, since power came; stack,
+        bytes of the C stack that nothing has used since paint()."""
         count = sum(one["event"] == "stats" for one in self.events)
         self._command(command="stats")
         return self.wait_for("stats", count + 1)

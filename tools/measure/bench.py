@@ -288,6 +288,7 @@ def heap(uri: str) -> Iterator[Row]:
         raise SystemExit("The bench's client did not register with our server.")
     yield Row("heap held when registered, 32 bit", found["held"], "B", 16 * 1024)
     yield Row("allocated by 100 idle steps", found["idle"], "B", 0)
+    yield Row("allocated by a Read of /3/0, 32 bit", found["read"], "B")
     least = least_heap(uri, found["prompt"])
     yield Row("least heap above the prompt's, 32 bit", least, "B", 28 * 1024)
 
@@ -306,6 +307,11 @@ def with_board() -> Iterator[Row]:
         ("handshake", "of a DTLS handshake, PSK and CCM_8"),
     ):
         yield Row(f"instructions {what}, {of}", round(found[name] / 1000), "k")
+    for name, what in (
+        ("stack", "from the start until it is registered, handshakes and commit included"),
+        ("stack_read", "in a Read of /3/0"),
+    ):
+        yield Row(f"C stack that stays free {what}, {of}", found[name], "B", least=1536)
     ms = found["longest"] / 125e3
     yield Row("longest step(0) without handshakes at 125 MHz, " + of, round(ms, 1), "ms", 50)
 

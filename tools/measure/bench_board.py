@@ -75,17 +75,22 @@ def figures() -> Dict[str, object]:
         with servers.know(accounts, clients):
             servers.accounts(accounts)
             with Board(flash) as board:
+                board.wait_for("usb")
+                board.paint()
                 handshakes = [said(board, "handshake")["handshake"] for _ in range(2)]
                 found["handshake"] = max(handshakes)
                 found["registered"] = said(board, "EVENT_REG_REGISTERED")["EVENT_REG_REGISTERED"]
                 found["free"] = said(board, "free")["free"]
                 heap = said(board, "heap")["heap"]
+                found["stack"] = board.stats()["stack"]
                 found["idle"] = said(board, "idle")["idle"]
+                board.paint()
                 reads: List[int] = []
                 for _ in range(_READS):
                     servers.call("read", ENDPOINT, "/3/0")
                     reads.append(said(board, "busy")["busy"])
                 found["read"] = sorted(reads)[_READS // 2]
+                found["stack_read"] = board.stats()["stack"]
                 lines = bytes(board.output).decode().splitlines()
                 longest = [json.loads(line) for line in lines if line.startswith('{"longest"')]
                 found["longest"], found["after"] = longest[-1]["longest"]

@@ -7,6 +7,7 @@
 // lines. To here: {"command": "reset"}, {"command": "stats"}, {"command": "cut", "after": n,
 // "tear": "nothing" | "half" | "garbage"} which lets power fail in the n-th flash operation from now, 0
 // being the next, of which nothing, the first half, or a random part of its bits has happened, and
+// {"command": "paint"}: the unused C stack is painted, and stats tell how much of it still is.
 // {"command": "hurry", "times": n}: a cycle takes n times as long as one at 125 MHz, and idle time
 // passes at once; with 0 all is as it was. From here: {"event": "usb"} when the serial port is there, "reset", "cut", and "stats" with its figures.
 //
@@ -325,8 +326,10 @@ control.on('data', (data) => {
     if (command === 'cut') cut = rest;
     if (command === 'hurry') hurry = rest.times;
     if (command === 'word') word = rest.value;
+    if (command === 'paint') paint();
     if (command === 'stats') {
-      tell({ event: 'stats', instructions, emulated_s: emulated(), resets, erases, programs });
+      const stack = unused();
+      tell({ event: 'stats', instructions, emulated_s: emulated(), resets, erases, programs, stack });
     }
   }
 });
@@ -338,6 +341,21 @@ function tell(event, then) { control.write(JSON.stringify(event) + '\n', then); 
 function stop(event) {
   stopped = true;
   tell(event, () => process.exit());
+}
+
+// MicroPython's C stack: 8 KB at the end of the RAM, down to here.
+const STACK = 0x40000;
+const PAINT = 0x5a;
+
+function paint() {
+  const { mcu } = machine;
+  mcu.sram.fill(PAINT, STACK, mcu.core.SP - 0x20000000 - 64);
+}
+
+function unused() {
+  let n = 0;
+  while (machine.mcu.sram[STACK + n] === PAINT) n++;
+  return n;
 }
 
 let machine = makeMachine(null);

@@ -27,6 +27,17 @@ def idle_steps(client):
     return gc.mem_alloc() - before
 
 
+def read(client):
+    # What a Read of /3/0 takes, in TLV: confirmable, with a token of four bytes.
+    data = b"\x44\x01\x12\x34read\xb1\x33\x01\x30\x62\x2d\x16"
+    core = client.core
+    account = core.accounts[0]
+    core.receive(account, data, client.net.now())  # what is loaded or made once
+    before = gc.mem_alloc()
+    core.receive(account, data, client.net.now())
+    return gc.mem_alloc() - before
+
+
 def keys():
     line = sys.stdin.readline()
     if not line:
@@ -54,6 +65,10 @@ gc.collect()
 held = gc.mem_alloc() - prompt
 gc.disable()
 idle = idle_steps(client)
+taken = read(client)
 gc.enable()
-print('{"registered": true, "prompt": %d, "held": %d, "idle": %d}' % (prompt, held, idle))
+print(
+    '{"registered": true, "prompt": %d, "held": %d, "idle": %d, "read": %d}'
+    % (prompt, held, idle, taken)
+)
 client.close()
