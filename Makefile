@@ -19,7 +19,7 @@ module = $(tools) $(PYTHON) -m
 venv = $(tools) build/venv/bin/python -m
 build = $(module) builds.build_unix --for "$(job)"
 
-.PHONY: help build run test check interop firmware bundle flash test-board bench size clean distclean
+.PHONY: help build run shell test check interop firmware bundle flash test-board bench size clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -31,6 +31,11 @@ build: ## build MicroPython's unix port and the test tools, as the others do whe
 run: ## a bootstrap server, a server and a client here; SECURITY=psk, cert or none; PORT=, BS_PORT= choose UDP ports
 	@$(build) --venv
 	@$(venv) demo.run $(if $(SECURITY),--security $(SECURITY)) $(if $(BS_PORT),--bootstrap-port $(BS_PORT)) $(if $(PORT),--port $(PORT)) $(RUN_ARGS)
+
+shell: ## MicroPython's REPL here, with all packages in its path: import lwm2m
+	@$(build)
+	@$(module) builds.stage full >build/log/stage
+	@MICROPYPATH=build/lib:.frozen build/unix/micropython
 
 test: ## all tests but those with other projects' servers; PYTEST_ARGS= for pytest
 	@$(build) --venv
