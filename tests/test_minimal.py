@@ -3,6 +3,7 @@ an image of role minimal has beside it: pre-shared keys, but no certificates.
 """
 
 import pytest
+from builds import stage
 from builds.steps import ROOT
 from harness.certs import certs
 from harness.lines import Process
@@ -50,8 +51,20 @@ print(client.step(5))
 """
 
 
-def run(script, flavour, role="minimal"):
-    done = micropython("-c", script, flavour=flavour, role=role)
+@pytest.fixture(scope="module")
+def minimal(tmp_path_factory):
+    """{flavour: folder} with role minimal, and what an application gives accounts with."""
+    folder = tmp_path_factory.mktemp("minimal")
+    manifest = folder / "manifest.py"
+    manifest.write_text(f'include("{stage.ROLES}/minimal.py")\nrequire("lwm2m-accounts")\n')
+    listed = stage.modules(manifest)
+    stage.merge(listed, folder / "src")
+    stage.compiled(listed, folder / "mpy")
+    return {flavour: folder / flavour for flavour in ("src", "mpy")}
+
+
+def run(script, lib):
+    done = micropython("-c", script, lib=lib)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
     return done.stdout.splitlines()
 
