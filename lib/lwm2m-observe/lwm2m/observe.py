@@ -4,7 +4,6 @@
 from micropython import const
 from ucoap import ACCEPT, GET, OBSERVE, Error
 from ucoap.engine import ACKED, RESET, Reply
-from .account import Part
 from .management import LINK, answer
 from .model import path_of, resolve
 
@@ -34,7 +33,7 @@ EVENT_OBSERVATION_CANCELED = const(18)
 
 
 def part(core):
-    """What core asks of an optional module: its Part."""
+    """What core asks of an optional module: its part."""
     return Observe(core)
 
 
@@ -51,8 +50,8 @@ class _Observation:
         self.latest = -1  # s, when the maximum period is
 
 
-class Observe(Part):
-    """The observations of a Core's servers.
+class Observe:
+    """The observations of a Core's servers: a part, as module account has it.
 
     One lasts until the server cancels or resets it, what it is of has gone, or the registration is
     over. RFC 7641 4.5 lets it end when a notification is not acknowledged: then a device that is

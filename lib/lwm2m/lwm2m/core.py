@@ -122,7 +122,7 @@ class Core:
         # A client without lwm2m-bootstrap has factory accounts only.
         module = optional("bootstrap")
         self.bootstrap = module and module.Bootstrap(self)
-        self.parts = []  # account's Parts: what the image has, then what the application adds
+        self.parts = []  # as module account has them: what the image has, then what the application adds
         for name in _PARTS:
             module = optional(name)
             if module:

@@ -171,7 +171,12 @@ class Net:
             wait = self.next_ms(then)
             if seconds >= 0:
                 wait = min(wait, left)
-            self._wait(wait)
+            try:
+                for sock, flags in self._poller.ipoll(wait):
+                    self._receive(sock)
+                self._faults = 0
+            except Exception as e:
+                self._failed(e, wait)
             t = now()
             left -= diff(t, then)
             then = t
@@ -182,25 +187,20 @@ class Net:
         role.status = 0
         return status
 
-    def _wait(self, ms):
-        # Take what comes within that time. Where select() wants memory of the system's own, poll()
-        # raises EIO when there is none.
-        try:
-            for sock, flags in self._poller.ipoll(ms):
-                self._receive(sock)
-            self._faults = 0
-        except Exception:  # OSError, MemoryError; a tuple of them would need memory itself
-            gc.collect()
-            self._faults += 1
-            if self._faults < _FAULTS:
-                time.sleep_ms(min(ms, _PAUSE_MS))
-                return
-            self._faults = 0
-            t = now()
-            # Connections are what can be done without.
-            for sock, role, account in list(self._entries):
-                if account is not None:
-                    role.disconnected(account, _INTERNAL, "out of memory", t)
+    def _failed(self, e, ms):
+        # poll() has raised: where select() wants memory of the system's own, EIO when there is none.
+        if not isinstance(e, OSError) and not isinstance(e, MemoryError):
+            raise e  # a fault of ours
+        gc.collect()
+        self._faults += 1
+        if self._faults < _FAULTS:
+            return time.sleep_ms(min(ms, _PAUSE_MS))
+        self._faults = 0
+        t = now()
+        # Connections are what can be done without.
+        for sock, role, account in list(self._entries):
+            if account is not None:
+                role.disconnected(account, _INTERNAL, "out of memory", t)
 
     def next_ms(self, now):
         """Milliseconds until step() has something to do if nothing comes from the network."""
