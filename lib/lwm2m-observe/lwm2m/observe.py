@@ -20,11 +20,12 @@ EVENT_OBSERVATION_CANCELED = const(18)
 
 
 class _Observation:
-    def __init__(self, account, path, token, accept):
+    def __init__(self, account, path, token, accept, origin):
         self.account = account
         self.path = path
         self.token = token
         self.accept = accept
+        self.origin = origin  # the engine's, for notifications in blocks
         self.counter = 0  # notifications sent; also the Observe option's value
         self.changed = False  # since the last notification
         self.exchange = None  # the notification under way
@@ -55,7 +56,8 @@ class Observe:
                     self._event(EVENT_OBSERVATION_CANCELED, o)
                 break
         if observe == 0 and len(self.observations) < _MAX_OBSERVATIONS:
-            o = _Observation(account, path, m.token, m.uint(ACCEPT))
+            origin = self.core.engine.origin(m, payload)
+            o = _Observation(account, path, m.token, m.uint(ACCEPT), origin)
             self._restart(o)
             self.observations.append(o)
             reply.observe = o.counter
@@ -125,7 +127,7 @@ class Observe:
         try:
             engine = self.core.engine
             x = engine.respond(
-                now, o.account, code, o.token, reply, self._sent, o.account.settings
+                now, o.account, code, o.token, reply, self._sent, o.account.settings, o.origin
             )
         except Exception:  # Error, MemoryError; a tuple of them would need memory itself
             self._remove(o)
