@@ -2,7 +2,7 @@
 
 import re
 
-from conftest import ROOT
+from conftest import ROOT, micropython
 from lwm2m_factory import config, image
 
 EXAMPLES = ROOT / "lib" / "lwm2m-keys" / "examples"
@@ -24,3 +24,11 @@ def test_factory_configuration(tmp_path):
     assert endpoint == "urn:dev:ops:32473-0001"
     assert settings["network"]["apn"] == "iot.example"
     assert state[0][0][0] == "coaps://bs.example.org" and len(state[0][0][5]) == 16
+
+
+def test_ucoap_example(tmp_path):
+    text = (ROOT / "lib" / "ucoap" / "README.md").read_text()
+    program, output = re.search(r"```python\n(.*?)```\n\n```\n(.*?)```", text, re.S).groups()
+    (tmp_path / "example.py").write_text(program)
+    done = micropython(str(tmp_path / "example.py"), timeout=60)
+    assert (done.stdout, done.stderr) == (output, "")
