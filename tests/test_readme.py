@@ -40,3 +40,11 @@ def test_programs_of_packages(path):
     for program in programs:
         done = micropython("-c", program)
         assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+
+
+def test_ucoap_example(tmp_path):
+    text = (ROOT / "lib" / "ucoap" / "README.md").read_text()
+    program, output = re.search(r"```python\n(.*?)```\n\n```\n(.*?)```", text, re.S).groups()
+    (tmp_path / "example.py").write_text(program)
+    done = micropython(str(tmp_path / "example.py"))
+    assert (done.stdout, done.stderr) == (output, "")

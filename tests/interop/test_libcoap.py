@@ -1,13 +1,22 @@
-"""DTLS with libcoap's programs, each built with GnuTLS and with OpenSSL: our client and its servers."""
+"""libcoap's programs with ours: DTLS, each built with GnuTLS and with OpenSSL, our client and its
+servers; and bodies in blocks, without DTLS.
+"""
 
 import base64
+import contextlib
+import os
 import re
 import shutil
 import socket
 import ssl
 import subprocess
+import threading
+import time
+import zlib
+from pathlib import Path
 
 import pytest
+from builds import stage, steps
 from harness.awaited import PATIENCE_S
 from harness.keys import certs, psk, x509
 from harness.lines import Lines
@@ -183,3 +192,108 @@ def test_its_client_with_a_certificate(build, tmp_path):
             "openssl": "the client's certificate is not signed by the CA",
         }
         servers.wait_event("REFUSED", text=refusals[build])
+
+
+# --- Bodies in blocks, of which the engine has both roles (blocks.py), without DTLS
+
+LARGE = b"".join(b"%9d\n" % i for i in range(100_000))  # what blocks.py has, too
+
+
+@contextlib.contextmanager
+def blocks(*args):
+    """blocks.py with these arguments, in a heap that the million bytes do not fit in."""
+    path = [str(stage.stage("full")[1]), ".frozen"]
+    program = Path(__file__).with_name("blocks.py")
+    command = [steps.BUILD / "unix" / "micropython", "-X", "heapsize=200K", program, *args]
+    with subprocess.Popen(
+        command,
+        env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def blocks_uri():
+    port = two_ports()
+    with blocks("server", str(port)) as process:
+        assert process.stdout.readline() == "ready\n"
+        yield "coap://127.0.0.1:%d" % port
+        process.terminate()
+        assert process.stdout.read() == ""  # no traceback
+
+
+def coap_client(*options):
+    done = subprocess.run(
+        [program("coap-client", "notls"), "-v", "4", "-B", "100", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0
+    return done.stdout
+
+
+@pytest.mark.parametrize("lost", [(), ("-l", "2,5,9")], ids=["", "with loss"])
+@pytest.mark.parametrize("size", ["16", "32", "64", "1024", None])
+def test_its_client_reads_what_changes(blocks_uri, tmp_path, size, lost):
+    out = tmp_path / "clock"
+    options = ["-b", size] if size else []
+    for _ in range(1 if lost else 3):
+        coap_client(*options, *lost, "-o", str(out), blocks_uri + "/clock")
+        read = out.read_bytes()
+        assert len(read) == 3000 and len(set(read)) == 1
+
+
+def test_its_client_observes_what_changes(blocks_uri, tmp_path):
+    out = tmp_path / "clock"
+    coap_client("-s", "3", "-b", "64", "-o", str(out), blocks_uri + "/clock")
+    read = out.read_bytes()
+    assert len(read) >= 3 * 3000 and len(read) % 3000 == 0
+    seen = [read[at : at + 3000] for at in range(0, len(read), 3000)]
+    assert all(len(set(one)) == 1 for one in seen)
+    assert len(set(seen)) >= 3
+
+
+@pytest.mark.parametrize("lost", [(), ("-l", "2,50,51")], ids=["", "with loss"])
+def test_its_client_puts_a_megabyte(blocks_uri, tmp_path, lost):
+    package = tmp_path / "package"
+    package.write_bytes(LARGE)
+    said = coap_client("-m", "put", "-f", str(package), *lost, blocks_uri + "/package")
+    assert said.strip() == "%d %08x" % (len(LARGE), zlib.crc32(LARGE))
+
+
+def test_its_client_gets_a_megabyte(blocks_uri, tmp_path):
+    out = tmp_path / "package"
+    coap_client("-o", str(out), blocks_uri + "/package")
+    assert out.read_bytes() == LARGE
+
+
+def test_its_client_puts_what_is_not_wanted(blocks_uri, tmp_path):
+    package = tmp_path / "package"
+    package.write_bytes(LARGE)
+    started = time.monotonic()
+    for path in ("/clock", "/nothing"):
+        options = ("-m", "put", "-f", str(package), blocks_uri + path)
+        assert "not in blocks" in coap_client(*options)
+    assert time.monotonic() - started < 5
+
+
+def test_its_server_takes_a_megabyte_and_gives_it_back():
+    port = two_ports()
+    command = [program("coap-server", "notls"), "-A", "127.0.0.1", "-p", str(port), "-v", "7"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
+        try:
+            while b"created UDP" not in server.stdout.readline():
+                assert server.poll() is None
+            threading.Thread(target=server.stdout.read, daemon=True).start()
+            with blocks("client", str(port)) as process:
+                assert process.communicate(timeout=120)[0] == "41 45 the same\n"
+        finally:
+            server.kill()

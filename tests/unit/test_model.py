@@ -596,6 +596,22 @@ def test_other_methods():
         assert case.server.ask(code, "/1000/0/0").code == 0x85
 
 
+def test_c3_a_body_that_would_be_refused_takes_no_place():
+    # RFC 7959: the first of several blocks, to what cannot be written, is answered at once.
+    case = _Case()
+    block = ((27, 0x0E),)  # Block1: number 0, more follow, 1,024 bytes
+    for path, code in (
+        ("/nothing", 0x85),
+        ("/2000/0/0", 0x84),
+        ("/1000/0/2", 0x85),
+        ("/0/0/5", 0x81),
+        ("/1000/0/4", 0x5F),  # 2.31 Continue
+    ):
+        answer = case.server.ask(PUT, path, bytes(1024), OCTETS, more=block)
+        assert answer.code == code, (path, answer.code)
+        assert bool(case.client.core.engine.incoming) == (code == 0x5F)
+
+
 def test_long_values_in_blocks():
     # RFC 7959: more than a datagram holds, written and read.
     case = _Case()

@@ -384,3 +384,27 @@ def test_a_new_registration_drops_them():
     case.world.run(5)
     assert case.server.count == 2
     assert case.client.core.parts[0].observations == []
+
+
+def test_a_notification_of_several_blocks():
+    # Its value is another one at every look. The server fetches the rest by itself, and what it puts
+    # together is one of them; a Read of it likewise.
+    case = _Case()
+    looks = []
+
+    def value():
+        looks.append("%d" % len(looks) * 3000)
+        return looks[-1]
+
+    case.client.add_object(Object(1000, (1, STR | R), {0: {1: value}}))
+    case.world.run(1)
+    case.observe("/1000/0/1")
+    assert case.answers[0].text == looks[-1]
+    for _ in range(3):
+        case.client.core.changed(1000, 0, 1)
+        seen = len(case.answers)
+        count = len(looks)
+        assert case.world.run(5, lambda: len(case.answers) > seen)
+        assert case.answers[-1].text == looks[-1]
+        assert len(looks) == count + 1
+    assert case.server.read("/1000/0/1").text == looks[-1]

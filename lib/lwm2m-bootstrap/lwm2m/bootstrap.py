@@ -243,8 +243,7 @@ class Bootstrap:
 
     def handle(self, account, m, payload, reply):
         """Serve a request of the bootstrap server. Returns the response code; raises Error."""
-        if account is not self.account or not _REQUESTED <= self.state <= _RUNNING:
-            raise Error(_UNAUTHORIZED, "no bootstrap session")
+        self.check(account)
         self._enter(_RUNNING, _EXCHANGE_LIFETIME)
         code = m.code
         if code == POST and m.strings(11) == ["bs"]:
@@ -265,6 +264,11 @@ class Bootstrap:
         if code == PUT:
             return self._write(path, obj, m, payload)
         raise Error(_NOT_ALLOWED)
+
+    def check(self, account):
+        """Raise Error 4.01 where a request is not of a session under way."""
+        if account is not self.account or not _REQUESTED <= self.state <= _RUNNING:
+            raise Error(_UNAUTHORIZED, "no bootstrap session")
 
     def _discover(self, path, obj, reply):
         # LwM2M 1.1 6.1.7.3.

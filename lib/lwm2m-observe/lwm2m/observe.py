@@ -43,6 +43,7 @@ class _Observation:
         self.token = token  # with the account, what tells it from others (RFC 7641 4.1)
         self.path = ()
         self.accept = None
+        self.origin = None  # the engine's, for notifications in blocks
         self.counter = -1  # notifications sent; also the Observe option's value
         self.changed = False  # since the last notification
         self.exchange = None  # the notification under way
@@ -91,6 +92,7 @@ class Observe:
             o.token = m.token
         o.path = path
         o.accept = accept
+        o.origin = core.engine.origin(m, payload)
         self._count(o)
         reply.observe = o.counter
         if not again:
@@ -203,7 +205,7 @@ class Observe:
                 self._answer(o.account, o.path, flags, o.accept, reply)
                 reply.observe = o.counter
             o.exchange = core.engine.respond(
-                now, o.account, code, o.token, reply, self._sent, o.account.settings
+                now, o.account, code, o.token, reply, self._sent, o.account.settings, o.origin
             )
         except Exception as e:
             # Out of memory, or what a value's function raises: at the next change there is another.

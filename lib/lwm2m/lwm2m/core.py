@@ -102,7 +102,7 @@ class Core:
         self.net = net
         self.on_event = on_event
         self._rng = rng
-        self.engine = Engine(net.send, self._handle, rng)
+        self.engine = Engine(net.send, self._handle, rng, begin=self._begin_body)
         self.objects = base_objects(device, version)  # {object id: Object}
         self.objects[1].on_execute = self._execute
         self.accounts = []
@@ -682,15 +682,27 @@ class Core:
     def _handle(self, account, m, payload, reply, now):
         if account.short_id == _BOOTSTRAP_ID:
             return self.bootstrap.handle(account, m, payload, reply)
-        if not _REGISTERING <= account.state <= _UPDATING:
-            raise Error(_UNAUTHORIZED)
-        if self.state != _MANAGEMENT:
-            raise Error(_UNAVAILABLE, "bootstrapping")
+        self._check(account)
         for part in self.parts:
             code = part.handle(account, m, payload, reply, now)
             if code:
                 return code
         return management.handle(self, account, m, payload, reply)
+
+    def _check(self, account):
+        # Whether a server is served.
+        if not _REGISTERING <= account.state <= _UPDATING:
+            raise Error(_UNAUTHORIZED)
+        if self.state != _MANAGEMENT:
+            raise Error(_UNAVAILABLE, "bootstrapping")
+
+    def _begin_body(self, account, m, now):
+        # The first of several blocks of a request's body, which takes no place if it has no right to.
+        if account.short_id == _BOOTSTRAP_ID:
+            self.bootstrap.check(account)
+        else:
+            self._check(account)
+            management.begin(self, account, m)
 
     def on_request(self, account, what, path):
         """A server has had something done: an EVENT_… of objects."""

@@ -53,16 +53,9 @@ def handle(core, account, m, payload, reply):
     on_request(account, event, path), which is told what was done.
     """
     path = path_of(m)
-    n = len(path)
     code = m.code
     accept = m.uint(ACCEPT)
-    operation = _WRITE
-    if code == GET:
-        operation = _DISCOVER if accept == LINK else _READ
-    elif code == DELETE:
-        operation = _DELETE
-    elif code == POST and n != 2:  # there it is a partial update, on a single resource Execute
-        operation = _CREATE if n == 1 else _EXECUTE
+    operation = _operation(code, len(path), accept)
     flags = resolve(core.objects, path, operation, core.may, account)
     obj = core.objects[path[0]]
     if code == GET:
@@ -87,6 +80,23 @@ def handle(core, account, m, payload, reply):
         return _CHANGED
     core.on_request(account, done, path)
     return code
+
+
+def begin(core, account, m):
+    """The first of several blocks of a body: Error where the whole would be refused for its path."""
+    path = path_of(m)
+    resolve(core.objects, path, _operation(m.code, len(path), None), core.may, account)
+
+
+def _operation(code, n, accept):
+    # What a method asks for at a path of n ids (LwM2M 1.1 6.3).
+    if code == GET:
+        return _DISCOVER if accept == LINK else _READ
+    if code == DELETE:
+        return _DELETE
+    if code == POST and n != 2:  # there it is a partial update, on a single resource Execute
+        return _CREATE if n == 1 else _EXECUTE
+    return _WRITE
 
 
 # --- Out
