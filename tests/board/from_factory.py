@@ -9,12 +9,11 @@ import sys
 from pathlib import Path
 from typing import Tuple
 
-from board import Board
+from board import HOST_S, Board
 from steps import ROOT
 
 ENDPOINT = "urn:dev:ops:32473-1"
 SHORT_ID = 7
-TIMEOUT_S = 60
 TOML = """\
 endpoint = "urn:dev:ops:32473-{serial}"
 
@@ -48,7 +47,7 @@ def factory(folder: Path, *args: object) -> str:
         env=dict(os.environ, PYTHONPATH=str(ROOT / "tools")),
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=HOST_S,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -10,7 +10,7 @@ from pathlib import Path
 import build_firmware
 import littlefs
 import pytest
-from board import Board
+from board import HOST_S, Board
 from conftest import BOARD
 from lwm2m_factory import flash_map, image
 from managed import Servers
@@ -50,7 +50,8 @@ def test_slots_take_128_kb_each_and_nothing_else_changes(board, flash) -> None:
         "for n in (0, 1):\n"
         "    slot = Slot(n)\n"
         "    slot.erase()\n"
-        "    print(all(byte == 0xFF for byte in slot.memory))\n"
+        "    blank = b'\\xff' * 4096\n"
+        "    print(all(slot.memory[at : at + 4096] == blank for at in range(0, SIZE, 4096)))\n"
         "    for at in range(0, SIZE, 4096):\n"
         "        pages = range(at // 256, at // 256 + 16)\n"
         "        data = b''.join([struct.pack('>BxH', 0xA0 + n, page) * 64 for page in pages])\n"
@@ -170,7 +171,7 @@ def test_board_of_the_field_keeps_its_accounts_and_files(servers, tmp_path) -> N
     flash.write_bytes(before)
     with Board(flash, build_firmware.image(BOARD)) as board:
         board.expect("app has its key")
-        servers.said.wait_for("registered " + ENDPOINT, 60)
+        servers.said.wait_for("registered " + ENDPOINT, HOST_S)
     after = flash.read_bytes()
     program = flash_map.application(BOARD)
     assert after[: program.end] != before[: program.end]

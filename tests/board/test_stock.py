@@ -13,7 +13,7 @@ from pathlib import Path
 import build_firmware
 import bundle
 import pytest
-from board import Board
+from board import HOST_S, Board
 from managed import Servers
 from steps import ROOT
 from test_device import break_in
@@ -86,7 +86,7 @@ def test_stock_image_with_the_bundle(stock, tmp_path) -> None:
             env=dict(os.environ, PYTHONPATH=str(ROOT / "tools")),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=HOST_S,
         )
 
     servers = Servers("10.64.0.1")
@@ -97,10 +97,10 @@ def test_stock_image_with_the_bundle(stock, tmp_path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert ", stock" in done.stdout and f"Endpoint  {ENDPOINT}" in done.stdout
         # It starts and registers, from its file of the factory, also after a power cut.
-        servers.said.wait_for("registered " + ENDPOINT, 90)
+        servers.said.wait_for("registered " + ENDPOINT, HOST_S)
         stock.kill()
         stock.start()
-        servers.said.wait_for("registered " + ENDPOINT, 90)
+        servers.said.wait_for("registered " + ENDPOINT, HOST_S)
         assert servers.tell("read", "/3/0/3") == "2.05 b'0.1.0'"
         print("free heap, KB:", servers.tell("read", "/3/0/10"))
     finally:
