@@ -23,7 +23,7 @@ from builds import build_firmware, bundle, stage
 from builds.steps import BUILD, ROOT, SOURCE
 from harness import tool
 from harness.micropython import micropython
-from lwm2m_factory import FactoryError, firmware, flash
+from lwm2m_factory import FactoryError, firmware, flash, flash_map
 from lwm2m_factory import image as provisioning
 from pty_board import PtyBoard
 
@@ -162,6 +162,8 @@ def flashed_by_boot_rom(uf2: bytes, blocks=None) -> bytearray:
 def test_file_system_for_a_stock_pico_w(minimal, tmp_path) -> None:
     text = (SOURCE / "ports/rp2/boards/RPI_PICO_W/mpconfigboard.h").read_text()
     size = eval(re.search(r"FLASH_STORAGE_BYTES\s+(\(.*\))", text)[1])
+    where = flash_map.STOCK["RPI_PICO_W"]
+    assert (0x200000 - size, size) == (where.start, where.size)
     path = minimal / "RPI_PICO_W-files.uf2"
     firmware.check_uf2(path, path.read_bytes())
     image = tmp_path / "flash.bin"
@@ -173,9 +175,10 @@ def test_file_system_for_a_stock_pico_w(minimal, tmp_path) -> None:
 
 def test_file_system_for_a_stock_esp32(minimal, tmp_path) -> None:
     partitions = pytest.importorskip("esp_idf_defs.partitions").PartitionTable
+    where = flash_map.STOCK["ESP32_GENERIC"]
     text = (SOURCE / "ports/esp32/partitions-4MiBplus.csv").read_text()
     start = max(entry.offset + entry.size for entry in partitions.from_csv(text))
-    assert start == bundle.ESP32_4MB[0]
+    assert (start, 0x400000 - start) == (where.start, where.size)
     image = tmp_path / "files.bin"
     image.write_bytes((minimal / "ESP32-4MB-files.bin").read_bytes())
     check_file_system(minimal / "board", image, 0, 0x400000 - start, "")

@@ -56,5 +56,6 @@ def dtls_echo():
 @pytest.fixture
 def dtls_certificates_echo():
     """A Listener that has a certificate: (its port, its process)."""
-    with _dtls_echo(psk=None, cert="c:SERVER") as (port, process):
+    # An emulated board takes its time, and more on a busy machine.
+    with _dtls_echo(psk=None, cert="c:SERVER", limit_ms=600000) as (port, process):
         yield port, process

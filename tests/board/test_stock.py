@@ -12,7 +12,7 @@ import pytest
 from builds import build_firmware, bundle
 from builds.steps import ROOT
 from harness import tool
-from harness.board import Board
+from harness.board import HOST_S, Board
 from harness.from_factory import ENDPOINT, HEAD
 from managed import Servers
 from test_device import break_in
@@ -64,10 +64,10 @@ def test_stock_image_with_the_bundle(stock, tmp_path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert ", stock" in done.stdout and f"Endpoint  {ENDPOINT}" in done.stdout
         # It starts and registers, from its file of the factory, also after a power cut.
-        servers.said.wait_for("registered " + ENDPOINT, 90)
+        servers.said.wait_for("registered " + ENDPOINT, HOST_S)
         stock.kill()
         stock.start()
-        servers.said.wait_for("registered " + ENDPOINT, 90)
+        servers.said.wait_for("registered " + ENDPOINT, HOST_S)
         assert servers.tell("read", "/3/0/3") == "2.05 b'0.1.0'"
         print("free heap, KB:", servers.tell("read", "/3/0/10"))
     finally:

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from lwm2m_factory import flash_map
+
 from . import build_unix, sources, stage, steps
 from .steps import BUILD, ROOT, SOURCE, rel
 
@@ -97,6 +99,20 @@ def _config(board: str, role: str, libraries: str) -> str:
     return sources.digest(sources.source_id(), libraries, role, *files, Path(__file__))
 
 
+def check_size(board: str, size: int) -> None:
+    """StepFailed where a program of that many bytes does not fit in its place in a board's flash.
+
+    An ESP32's is held to its partition by ESP-IDF and MicroPython; an RP2040's linker takes all of the
+    flash up to 1.28.
+    """
+    place = flash_map.application(board).size
+    if size > place:
+        raise steps.StepFailed(
+            f"The image of {board} has {size:,} bytes, {size - place:,} more than its place in the map "
+            f"of the flash ({rel(Path(flash_map.__file__))}): choose a smaller ROLE=, or freeze less."
+        )
+
+
 def _rp2(board: str, role: str, state: str, config: str) -> str:
     """Compile with cmake, and put the image together."""
     return _compile_rp2(folder(board, role), BOARDS / board, _manifest(board, role), state, config)
@@ -133,6 +149,8 @@ def _compile_rp2(out: Path, board: Path, manifest: Path, state: str, config: str
         marker.write_text(config)
         raise
     marker.write_text(config)
+    if board.name in flash_map.MAPS:  # and no image for a test
+        check_size(board.name, (objects / "firmware.bin").stat().st_size)
     to_uf2 = [sys.executable, str(SOURCE / "tools/uf2conv.py"), "-b", "0x10000000", "-f", "RP2040"]
     new = out / "firmware.new"
     steps.run([*to_uf2, "-c", "-o", str(new), str(objects / "firmware.bin")], log, append=True)

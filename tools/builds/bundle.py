@@ -14,17 +14,13 @@ from pathlib import Path
 from typing import List, Tuple
 
 import littlefs
-from lwm2m_factory import firmware
+from lwm2m_factory import firmware, flash_map
 
 from . import build_unix, sources, stage, steps
 from .steps import BUILD, MPY_CROSS, ROOT, rel
 
 ROOT_FILES = ("boot.py", "main.py")  # MicroPython runs them as source only
 _LEFT_OUT = ("device/area.py", "device/lock.py")  # for this project's images only
-
-# Where stock images keep their files: start and size, from the beginning of the flash.
-PICO_W = 2048 * 1024 - 848 * 1024, 848 * 1024
-ESP32_4MB = 2048 * 1024, 2048 * 1024
 
 
 class BundleError(Exception):
@@ -65,7 +61,7 @@ def make(role: str) -> Path:
     stamp = out / "stamp"
     compiler = _mpy_cross()
     about = [f"{module.target} {module.opt} {module.metadata}" for module in listed]
-    code = [Path(__file__), Path(firmware.__file__), Path(stage.__file__)]
+    code = [Path(__file__), *(Path(each.__file__) for each in (firmware, flash_map, stage))]
     state = sources.digest(*about, *(module.source for module in listed), compiler, *code)
     with steps.locked("bundle"):
         if stamp.exists() and stamp.read_text() == state:
@@ -81,10 +77,10 @@ def make(role: str) -> Path:
                 stage.compile_module(source, module, board / "lib", compiler)
         shutil.rmtree(plain)
         (out / "package.json").write_text(json.dumps(_package(board, listed), indent=1) + "\n")
-        start, size = PICO_W
-        image = firmware.uf2([(start, file_system(board, size, 256))])
+        pico_w, esp32 = (flash_map.STOCK[name] for name in ("RPI_PICO_W", "ESP32_GENERIC"))
+        image = firmware.uf2([(pico_w.start, file_system(board, pico_w.size, 256))])
         (out / "RPI_PICO_W-files.uf2").write_bytes(image)
-        (out / "ESP32-4MB-files.bin").write_bytes(file_system(board, ESP32_4MB[1], 32))
+        (out / "ESP32-4MB-files.bin").write_bytes(file_system(board, esp32.size, 32))
         stamp.write_text(state)
     return out
 

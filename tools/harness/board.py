@@ -8,6 +8,9 @@
 The serial port is a pty, `board.port`, which mpremote and other tools may open meanwhile. UART0 ends in
 a PPP peer (`board.ppp`), through which 10.64.0.1 is this machine's loopback. The milliseconds of an
 emulated board mean little; `board.stats()` counts instructions.
+
+On a busy machine a board is slow. What is waited for has failed when it is not there after so many
+seconds of this machine and of the board, whichever are over later.
 """
 
 import asyncio
@@ -18,6 +21,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import tty
 from pathlib import Path
 from typing import Dict, List, Optional
@@ -29,6 +33,12 @@ from .ppp_peer import Peer
 _SCRIPT = Path(__file__).with_name("rp2040") / "rp2040.mjs"
 BOARD = "RPI_PICO_LWM2M"  # a folder of boards/, whose image it runs
 TIMEOUT_S = 60
+HOST_S = (
+    600  # for a process of this machine that waits for a board: only one that hangs takes so long
+)
+_SILENCE_S = (
+    60  # an emulator that does not tell its time for so long hangs; it does so twice a second
+)
 
 
 class Gone(Exception):
@@ -62,6 +72,9 @@ class Board:
         self.output = bytearray()  # all that it has printed since power came
         self._seen = 0
         self.events: List[Dict] = []
+        self._clock = 0.0  # seconds that the board has lived through
+        self._clock_told = time.monotonic()
+        self._over = False  # the emulator has ended
         self._changed = threading.Condition()
         command = [
             "node",
@@ -143,6 +156,9 @@ class Board:
             receive(data)
         else:
             self._loop.remove_reader(ours)
+            with self._changed:
+                self._over = True
+                self._changed.notify_all()
 
     def _from_usb(self, data: bytes) -> None:
         with self._changed:
@@ -164,7 +180,13 @@ class Board:
     def _from_control(self, data: bytes) -> None:
         *lines, self._line = (self._line + data).split(b"\n")
         with self._changed:
-            self.events += map(json.loads, lines)
+            for event in map(json.loads, lines):
+                if event["event"] == "clock":
+                    self._clock = event["emulated_s"]
+                    self._clock_told = time.monotonic()
+                    self.ppp.tick(self._clock)
+                else:
+                    self.events.append(event)
             self._changed.notify_all()
 
     def _command(self, **command) -> None:
@@ -174,13 +196,20 @@ class Board:
 
     def _wait(self, condition, what: str, timeout: float):
         with self._changed:
-            found = self._changed.wait_for(condition, timeout)
-            if not found:
-                raise Gone(
-                    f"{what} did not come in {timeout:.0f} s; the board has printed "
-                    f"{bytes(self.output[-2000:])!r} and told {self.events}"
-                )
-            return found
+            now = time.monotonic()
+            end, end_of_board = now + timeout, self._clock + timeout
+            while True:
+                found = condition()
+                if found:
+                    return found
+                now = time.monotonic()
+                late = now >= end and self._clock >= end_of_board
+                if late or self._over or now >= self._clock_told + _SILENCE_S:
+                    raise Gone(
+                        f"{what} did not come in {timeout:.0f} s; the board has printed "
+                        f"{bytes(self.output[-2000:])!r} and told {self.events}"
+                    )
+                self._changed.wait(1)
 
     def wait_for(self, event: str, count: int = 1, timeout: float = TIMEOUT_S) -> Dict:
         """Wait for the count-th event of a name since power came: usb, reset, cut, stats."""
@@ -220,6 +249,11 @@ class Board:
         """Wait until power has failed as cut() said."""
         self.wait_for("cut", timeout=timeout)
         self._ended()
+
+    def live(self, seconds: float) -> None:
+        """Wait until it has lived for so many seconds more, of its own time."""
+        end = self._clock + seconds
+        self._wait(lambda: self._clock >= end, f"a life of {seconds} s", TIMEOUT_S + seconds)
 
     def hurry(self, times: int = 1) -> None:
         """Let its time pass as fast as it can, idle or not, a cycle taking that many times as long;
@@ -267,10 +301,10 @@ class Board:
         self.send(b"\x02")
         return done[1].decode(), done[2].decode()
 
-    def mpremote(self, *args: str, timeout: float = TIMEOUT_S) -> str:
+    def mpremote(self, *args: str) -> str:
         """Run mpremote on its port; what it prints."""
         command = [sys.executable, "-m", "mpremote", "connect", self.port, *args]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=HOST_S)
         if done.returncode:
             raise RuntimeError(done.stdout + done.stderr)
         return done.stdout

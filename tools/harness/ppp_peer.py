@@ -2,23 +2,25 @@
 
 The device gets 10.64.0.2. Its datagrams to 10.64.0.1 go to the same port of 127.0.0.1, from a socket
 for each pair of ports, and what comes back there goes to the device. (RFC 1661, 1332, 1662.)
+
+The device alone would not get over a frame that is lost: the RP2 port's timer for lwIP rests until a link
+is up, and so do PPP's retransmissions. The peer's have to do.
 """
 
 import asyncio
 import socket
 import struct
-import time
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 HOST = bytes((10, 64, 0, 1))
 DEVICE = bytes((10, 64, 0, 2))
 
-_LCP, _IPCP, _IP = 0xC021, 0x8021, 0x0021
-_REQUEST, _ACK, _NAK, _REJECT = 1, 2, 3, 4
+LCP, IPCP, _IP = 0xC021, 0x8021, 0x0021
+REQUEST, _ACK, _NAK, _REJECT = 1, 2, 3, 4
 _TERMINATE, _TERMINATED, _PROTOCOL_REJECT, _ECHO, _ECHOED = 5, 6, 8, 9, 10
 _ICMP, _UDP = 1, 17
 
-_RESTART_S = 3  # RFC 1661 4.6
+_RESTART_S = 3  # of the device's time (RFC 1661 4.6)
 
 
 def _crc_table():
@@ -64,12 +66,27 @@ class Peer:
         self.up = False  # the device has its address
         self.on_up: Callable[[], None] = lambda: None
         self.connected = True  # False: datagrams are lost in both directions
+        self._now = 0.0  # the device's time, in seconds
         self._restart()
 
     def _restart(self) -> None:
         self.up = False
         self._acked_theirs = self._acked_ours = False
-        self._asked = float("-inf")
+        self._magic = b""  # the device's number, which it changes when it begins anew
+        # What the device has not acknowledged yet, protocol and options, and when it was asked.
+        self._asking: Optional[Tuple[int, bytes]] = None
+        self._asked = 0.0
+
+    def tick(self, now: float) -> None:
+        """Tell the device's time: what it has not acknowledged in time is asked again."""
+        self._now = now
+        if self._asking and now - self._asked >= _RESTART_S:
+            self._ask(*self._asking)
+
+    def _ask(self, protocol: int, options: bytes = b"") -> None:
+        self._asking = protocol, options
+        self._asked = self._now
+        self._packet(protocol, REQUEST, self._next_id(), options)
 
     # Frames.
 
@@ -107,12 +124,12 @@ class Peer:
         protocol, data = int.from_bytes(frame[:size], "big"), frame[size:]
         if protocol == _IP:
             self._ip(data)
-        elif protocol in (_LCP, _IPCP):
+        elif protocol in (LCP, IPCP):
             code, number, length = struct.unpack(">BBH", data[:4])
             self._control(protocol, code, number, data[4:length])
         else:
             self._packet(
-                _LCP, _PROTOCOL_REJECT, self._next_id(), struct.pack(">H", protocol) + data
+                LCP, _PROTOCOL_REJECT, self._next_id(), struct.pack(">H", protocol) + data
             )
 
     # LCP and IPCP.
@@ -125,48 +142,51 @@ class Peer:
         self._send(protocol, struct.pack(">BBH", code, number, len(data) + 4) + data)
 
     def _control(self, protocol: int, code: int, number: int, data: bytes) -> None:
-        if code == _REQUEST:
+        if code == REQUEST:
             self._requested(protocol, number, data)
         elif code == _ACK:
-            if protocol == _LCP:
+            self._asking = None
+            if protocol == LCP:
                 self._acked_ours = True
-                self._packet(_IPCP, _REQUEST, self._next_id(), b"\3\6" + HOST)
+                self._ask(IPCP, b"\3\6" + HOST)
         elif code == _TERMINATE:
             self._packet(protocol, _TERMINATED, number)
             self._restart()
-        elif code == _ECHO and protocol == _LCP:
-            self._packet(_LCP, _ECHOED, number, b"\0\0\0\0")
+        elif code == _ECHO and protocol == LCP:
+            self._packet(LCP, _ECHOED, number, b"\0\0\0\0")
 
     def _requested(self, protocol: int, number: int, options: bytes) -> None:
-        if protocol == _LCP and self._acked_theirs and self._acked_ours:
-            self._restart()  # the device has begun anew
-        rejected = wrong = b""
+        rejected = wrong = magic = b""
         at = 0
         while at + 1 < len(options) and options[at + 1] >= 2:
             kind, option = options[at], options[at : at + options[at + 1]]
             at += len(option)
-            if protocol == _LCP:
-                if kind not in (1, 2, 5):  # MRU, map of control characters, magic number
+            if protocol == LCP:
+                if kind == 5:
+                    magic = option
+                elif kind not in (1, 2):  # MRU, map of control characters
                     rejected += option
             elif kind != 3:
                 rejected += option
             elif option[2:] != DEVICE:
                 wrong += b"\3\6" + DEVICE
+        if protocol == LCP:
+            if magic != self._magic or (self._acked_theirs and self._acked_ours):
+                self._restart()  # the device has begun anew, maybe in the middle of this
+                self._magic = magic
         if rejected:
             self._packet(protocol, _REJECT, number, rejected)
         elif wrong:
             self._packet(protocol, _NAK, number, wrong)
         else:
             self._packet(protocol, _ACK, number, options)
-            if protocol == _LCP:
+            if protocol == LCP:
                 self._acked_theirs = True
             else:
                 self.up = True
                 self.on_up()
-        if protocol == _LCP and not self._acked_ours:
-            if time.monotonic() - self._asked > _RESTART_S:
-                self._asked = time.monotonic()
-                self._packet(_LCP, _REQUEST, self._next_id())
+        if protocol == LCP and not (self._acked_ours or self._asking):
+            self._ask(LCP)
 
     # IP.
 

@@ -8,7 +8,7 @@ from typing import Dict, List
 
 from builds.steps import ROOT
 
-TIMEOUT_S = 120
+TIMEOUT_S = 600  # of one that hangs: an emulated board takes its time
 
 
 def command(module: str, *args: object) -> List[str]:

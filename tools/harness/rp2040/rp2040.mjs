@@ -9,7 +9,9 @@
 // being the next, of which nothing, the first half, or a random part of its bits has happened, and
 // {"command": "paint"}: the unused C stack is painted, and stats tell how much of it still is.
 // {"command": "hurry", "times": n}: a cycle takes n times as long as one at 125 MHz, and idle time
-// passes at once; with 0 all is as it was. From here: {"event": "usb"} when the serial port is there, "reset", "cut", and "stats" with its figures.
+// passes at once; with 0 all is as it was. From here: {"event": "usb"} when the serial port is there,
+// "reset", "cut", "stats" with its figures, and twice a second "clock" with the seconds that have been
+// emulated.
 //
 // The flash is the file: every erased sector and programmed page is written to it at once, so that
 // what a killed process leaves is what a power cut leaves. An image given is written to it first.
@@ -285,6 +287,7 @@ function makeMachine(before) {
 const started = process.hrtime.bigint();
 const wall = () => Number(process.hrtime.bigint() - started) / 1e9;
 const emulated = () => past + machine.simulator.clock.nanos / 1e9;
+const CLOCK_S = 0.5;
 
 let past = 0; // seconds emulated before the last reset
 let instructions = 0;
@@ -295,6 +298,7 @@ let stopped = false;
 let word = 0;
 let hurry = 0;
 let gained = 0; // seconds that emulated time was ahead when the hurry ended
+let told = 0; // when the clock was
 
 const fds = args.fds.split(',').map(Number);
 const ports = fds.slice(0, 3).map((fd) => {
@@ -403,6 +407,10 @@ function slice() {
       uart.checkInterrupts();
     }
   });
+  if (wall() - told > CLOCK_S) {
+    told = wall();
+    tell({ event: 'clock', emulated_s: emulated() });
+  }
   const full = args['full-speed'] || hurry;
   if (full) gained = emulated() - wall();
   const ahead = emulated() - wall() - gained;
