@@ -52,6 +52,20 @@ class Object:
         instances. bootstrap: a bootstrap server may.
     """
 
+    # Of the class, so that an object takes heap for those only that it has.
+    version = None
+    multiple = False
+    bootstrap = False
+    # f(instance id, {resource id: value}): what a server is about to write; may raise Error,
+    # and then nothing is written. To an instance that is to be created it may add values.
+    on_check = None
+    # f(instance id, {resource id: value}): what a server has written, when all of it is.
+    on_write = None
+    # f(instance id, resource id, bytes): an executable resource without a function.
+    on_execute = None
+    # f(object id, instance id, resource id or -1 for all of it): set by the client.
+    on_change = None
+
     def __init__(
         self, id, resources, instances=None, version=None, multiple=False, bootstrap=False
     ):
@@ -60,18 +74,12 @@ class Object:
         self.id = id
         self.resources = resources
         self.instances = {} if instances is None else instances
-        self.version = version
-        self.multiple = multiple
-        self.bootstrap = bootstrap
-        # f(instance id, {resource id: value}): what a server is about to write; may raise Error,
-        # and then nothing is written. To an instance that is to be created it may add values.
-        self.on_check = None
-        # f(instance id, {resource id: value}): what a server has written, when all of it is.
-        self.on_write = None
-        # f(instance id, resource id, bytes): an executable resource without a function.
-        self.on_execute = None
-        # f(object id, instance id, resource id or -1 for all of it): set by the client.
-        self.on_change = None
+        if version:
+            self.version = version
+        if multiple:
+            self.multiple = True
+        if bootstrap:
+            self.bootstrap = True
 
     def flags(self, rid):
         """The flags of a resource, 0 where the object does not have it."""
