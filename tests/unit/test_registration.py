@@ -960,6 +960,8 @@ def _rate(world, registrar, seconds=60):
         world.run(1)
         world.events.clear()
         world.statuses.clear()
+        world.connections.clear()
+        registrar.requests.clear()
     return len(registrar.heard) / seconds
 
 
