@@ -11,7 +11,7 @@ ifeq (,$(shell command -v $(PYTHON) 2>/dev/null))
 $(error $(job) needs $(PYTHON): apt-get install python3)
 endif
 
-export MICROPYTHON
+export MICROPYTHON ACCEPT_SOURCE
 # The tools are packages in tools/, and their modules are what runs: first with this Python, which has
 # the standard library only, then with the one in build/venv.
 tools = PYTHONPATH="$(CURDIR)/tools$${PYTHONPATH:+:$$PYTHONPATH}"

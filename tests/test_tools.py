@@ -71,7 +71,7 @@ KNOWN = {
     "lwm2m_factory": set(),
     "builds": {"lwm2m_factory"},
     "harness": {"builds"},
-    "demo": {"builds", "harness"},
+    "demo": {"builds", "harness", "lwm2m_factory"},
     "measure": {"builds", "harness"},
 }
 

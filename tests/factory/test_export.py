@@ -139,6 +139,7 @@ def test_leshan(tmp_path: Path) -> None:
     secrets = given(tmp_path, PSK.replace("urn:dev:ops:32473-", "a/b"))
     out = tmp_path / "leshan"
     counts = export.FORMS["leshan"](secrets, out, 101)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o700
     assert counts == {"bootstrapStore.json": 3, "bootstrap.rest": 6, "server.rest": 3}
     for name in counts:
         check_private(out / name)

@@ -29,10 +29,20 @@ def _refused(code, f, *args, **kwargs):
 
 
 def test_endpoint_names():
-    for name in ("a", "urn:dev:ops:32473-x", "\u00e9" * 126, "x" * 252, "a&b=c/d?e"):
+    for name in (
+        "a",
+        "urn:dev:ops:32473-x",
+        "\u00e9" * 126,
+        "x" * 252,
+        "a&b=c/d?e",
+        "\u00a1\u2013",
+    ):
         assert World().client(name).core.endpoint == name
     for name in ("", "x" * 253, "\u00e9" * 127, "a b", "a\n", "a\x00", "\x7f", b"dev", None, 5):
         _refused("4.00", World().client, name)
+    # C0, C1, and what turns the direction of writing: a list of clients is to read as it is.
+    for c in "\0\x07\x1b\x1f\x7f\x80\x85\x9b\x9f\u061c\u200e\u200f\u202a\u202e\u2066\u2069":
+        _refused("4.00", World().client, "de" + c + "v")
     _refused("4.00", World().client, "dev", version="1.2")
 
 

@@ -1,9 +1,10 @@
 """The sources that the builds compile: Debian's, or an upstream checkout of the user's.
 
 The archives are found through the machine's own apt configuration, kept in build/cache and compared
-with tools/sources.sha256. MicroPython is unpacked to build/src/micropython, what an RP2040 image
-needs beside it to folders next to that. A checkout, which MICROPYTHON in the environment names,
-takes the place of all of them.
+with tools/sources.sha256. One that is not in it, as Debian has gone on to another version, is refused,
+unless ACCEPT_SOURCE in the environment has its file's name. MicroPython is unpacked to
+build/src/micropython, what an RP2040 image needs beside it to folders next to that. A checkout, which
+MICROPYTHON in the environment names, takes the place of all of them.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Optional, Sequence, Set, Tuple
 
 from . import steps
 from .steps import BUILD, ROOT, SOURCE, StepFailed, rel
@@ -89,6 +90,11 @@ def digest(*parts: object) -> str:
     return total.hexdigest()
 
 
+def sha256(path: Path) -> str:
+    """A file's, as sha256sum writes it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def recipe() -> str:
     """What the source tree of this project is made from, as its marker begins with."""
     lines = CHECKSUMS.read_text().splitlines()
@@ -141,17 +147,24 @@ def _checksums(path: Path) -> Dict[str, str]:
 def cached(wanted: Iterable[str]) -> Optional[Dict[str, Path]]:
     """The archives of these names, if they are in the cache and are what their SHA-256 says."""
     found: Dict[str, Path] = {}
-    for name, sha256 in {**_checksums(_APT_CHECKSUMS), **_checksums(CHECKSUMS)}.items():
+    known = _checksums(CHECKSUMS)
+    asked = {name: _checksums(_APT_CHECKSUMS).get(name, "") for name in _asked() - known.keys()}
+    for name, wanted_sha256 in {**known, **asked}.items():
         path = CACHE / name
         package = name.split("_")[0]
         if package not in wanted or not path.exists():
             continue
-        if hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
+        if sha256(path) == wanted_sha256:
             found[package] = path
         else:
             path.unlink()
             print(f"{rel(path)} does not have the SHA-256 it should have: removed.", flush=True)
     return found if found.keys() == set(wanted) else None
+
+
+def _asked() -> Set[str]:
+    """The archives that the user wants, known here or not."""
+    return set(os.environ.get("ACCEPT_SOURCE", "").split())
 
 
 def debian_server() -> str:
@@ -201,7 +214,7 @@ def fetch(server: str, wanted: Dict[str, str]) -> str:
             steps.run(command, log, append=True, cwd=apt / "got")
         if binary:
             steps.run([*get, "download", *binary], log, append=True, cwd=apt / "got")
-        return _accept(apt / "got", server)
+        return accept(apt / "got", server)
     except StepFailed as failure:
         raise StepFailed(
             f"{failure} Instead of Debian's sources, make MICROPYTHON=/path … takes a checkout of "
@@ -212,20 +225,29 @@ def fetch(server: str, wanted: Dict[str, str]) -> str:
         shutil.rmtree(apt)
 
 
-def _accept(got: Path, server: str) -> str:
-    """Move what apt has fetched to the cache, if it is what the project knows or a newer version."""
+def accept(got: Path, server: str) -> str:
+    """Move what apt has fetched to the cache, if it is what the project knows or the user asks for."""
     known = _checksums(CHECKSUMS)
     notes = []
+    names = {path.name for path in got.iterdir()}
+    unknown = sorted(names - known.keys() - _asked())
+    if unknown:
+        named = " ".join([*unknown, *sorted(names & _asked())])
+        raise StepFailed(
+            f"{', '.join(unknown)} from {server}: not used, as {rel(CHECKSUMS)} does not have it. "
+            f"Nobody has tried that version here; make ACCEPT_SOURCE='{named}' … takes it as Debian has "
+            "signed it."
+        )
     for path in sorted(got.iterdir()):
-        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        if sha256 != known.get(path.name, sha256):
+        found = sha256(path)
+        if found != known.get(path.name, found):
             raise StepFailed(
                 f"{path.name} from {server} does not have the SHA-256 of {rel(CHECKSUMS)}: not used."
             )
         if path.name not in known:
             # apt has compared it with Debian's signed index; the next unpacking compares with this.
             with open(_APT_CHECKSUMS, "a") as sums:
-                sums.write(f"{sha256}  {path.name}\n")
+                sums.write(f"{found}  {path.name}\n")
             notes.append(f"{path.name} is not in {rel(CHECKSUMS)}; verified by apt alone")
         path.replace(CACHE / path.name)
     return ", ".join(notes)

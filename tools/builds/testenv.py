@@ -1,4 +1,4 @@
-"""Make build/venv, where pytest, ruff and codespell run: tools/requirements.txt, pinned.
+"""Make build/venv, where pytest, ruff and codespell run: tools/requirements.txt, all of it by its SHA-256.
 
 Debian's python3 comes without ensurepip, so the environment is made without pip and the system's
 pip fills it.
@@ -44,12 +44,19 @@ def missing() -> Dict[str, str]:
     return {}
 
 
-def _make() -> str:
+def make() -> str:
     log = steps.BUILD / "log" / "venv.log"
     _STAMP.unlink(missing_ok=True)
     steps.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(VENV)], log)
     pip = [sys.executable, "-m", "pip", "--python", str(PYTHON), "--disable-pip-version-check"]
-    steps.run([*pip, "install", "-r", str(_REQUIREMENTS)], log, append=True)
+    install = [*pip, "install", "--require-hashes", "--no-build-isolation", "-r"]
+    # esptool comes as source. In an environment of its own for that, pip would have any setuptools
+    # build it, unchecked; so the one that is listed is there first.
+    builder = VENV / "setuptools.txt"
+    listed = re.search(r"^setuptools==(?:.*\\\n)*.*", _REQUIREMENTS.read_text(), re.M)
+    builder.write_text(listed[0] + "\n")
+    steps.run([*install, str(builder)], log, append=True)
+    steps.run([*install, str(_REQUIREMENTS)], log, append=True)
     _STAMP.write_text(_wanted())
     return "build/venv"
 
@@ -57,7 +64,7 @@ def _make() -> str:
 def plan(todo: steps.Steps) -> None:
     """Add the steps that are to be done, if any."""
     if not is_ready():
-        todo.add("Installing the test tools (tools/requirements.txt)", _make)
+        todo.add("Installing the test tools (tools/requirements.txt)", make)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from builds.steps import BUILD, MICROPYTHON, ROOT
 from harness.micropython import environment, lib_dir
 from harness.ports import HOST, free_port
 from harness.udp_relay import UdpRelay
+from lwm2m_factory.text import printable
 
 from .security import MODES, Security
 
@@ -51,16 +52,15 @@ class Show:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            text=True,
             start_new_session=True,  # Ctrl-C is for this process, which then ends the others
         )
         self.processes[name] = process
         assert process.stdout is not None
         threading.Thread(target=self._read, args=(name, process.stdout), daemon=True).start()
 
-    def _read(self, name: str, stream: "IO[str]") -> None:
+    def _read(self, name: str, stream: "IO[bytes]") -> None:
         for line in stream:
-            self._lines.put((name, line.rstrip("\n")))
+            self._lines.put((name, line.decode(errors="backslashreplace").rstrip("\n")))
         self._lines.put((name, None))
 
     def until(self, name: str, text: Optional[str], times: int = 1) -> None:
@@ -99,7 +99,7 @@ def say(who: str, line: str) -> None:
     name = f"{who:>16}"
     if sys.stdout.isatty():
         name = f"\033[{COLOURS[who]}m{name}\033[0m"
-    print(f"{name} | {line}", flush=True)
+    print(f"{name} | {printable(line)}", flush=True)  # with what peers have sent in it
 
 
 def demonstrate(

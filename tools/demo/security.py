@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from lwm2m_factory.files import private, private_folder
 
 MODES = ("psk", "cert", "none")
 ENDPOINT = "IOWA_Client"
@@ -26,7 +27,7 @@ _TRUST_ANCHOR = 2  # Certificate Usage (/0/x/15)
 
 
 class Security:
-    """Files for one run, in a folder that others cannot read, and what to tell each process."""
+    """Files for one run that others cannot read, and what to tell each process."""
 
     def __init__(self, mode: str, folder: Path) -> None:
         self.mode = mode
@@ -35,7 +36,7 @@ class Security:
         self.server: "List[object]" = []  # behind port and host
         self.bootstrap_server: "List[object]" = []
         self._folder = folder
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         folder.chmod(0o700)
         self._given: "Optional[Dict[str, object]]" = None  # security of the client's account
         self._entry: "Dict[str, object]" = {}  # of the client in the bootstrap server's table
@@ -52,8 +53,12 @@ class Security:
         return self._json("accounts.json", {ENDPOINT: {**self._entry, "servers": [server]}})
 
     def _json(self, name: str, value: object) -> Path:
+        return self._file(name, json.dumps(value, indent=2).encode() + b"\n")
+
+    def _file(self, name: str, data: bytes) -> Path:
         path = self._folder / name
-        path.write_text(json.dumps(value, indent=2) + "\n")
+        with private(path) as f:
+            f.write(data)
         return path
 
     def _psk(self) -> None:
@@ -75,7 +80,7 @@ class Security:
                 serialization.NoEncryption(),
             )
         for name, data in files.items():
-            (self._folder / name).write_bytes(data)
+            self._file(name, data)
         own = [self._folder / name for name in ("server.crt", "server.key", "ca.crt")]
         self.client = ["cert", self._folder, SERVER_NAME]
         self.server = ["-", *own]

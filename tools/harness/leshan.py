@@ -93,6 +93,7 @@ BOOTSTRAP_SERVER = "bootstrap-server"
 SERVER_AND_CLIENT = "server-and-client"
 
 _SOURCES = pathlib.Path(__file__).with_name("java")
+_JARS = _SOURCES / "jars.sha256"  # as sha256sum writes it in _BUILD: */lib/*.jar
 _BUILD = BUILD / "leshan"
 _MAIN = {BOOTSTRAP_SERVER: "BootstrapServer", SERVER_AND_CLIENT: "Main"}
 _LOG_END = 40  # lines
@@ -127,6 +128,23 @@ def _need(program, package):
         )
 
 
+def check_jars(folder):
+    """LeshanError unless the jars that Maven has brought there are the listed ones, byte by byte.
+
+    Maven itself compares them with checksums of the server that they come from.
+    """
+    listed = dict(line.split()[::-1] for line in _JARS.read_text().splitlines())
+    there = {str(jar.relative_to(folder)): jar for jar in folder.glob("*/lib/*.jar")}
+    for name in sorted(listed.keys() | there.keys()):
+        if name not in there:
+            raise LeshanError("Maven has not brought %s, which %s lists." % (name, _JARS.name))
+        if hashlib.sha256(there[name].read_bytes()).hexdigest() != listed.get(name):
+            raise LeshanError(
+                "%s is not what %s says: not used. Where a version in a pom.xml was changed, write "
+                "the list anew, in build/leshan: sha256sum */lib/*.jar" % (name, _JARS.name)
+            )
+
+
 def _end(path):
     return "\n".join(path.read_text(errors="replace").splitlines()[-_LOG_END:])
 
@@ -143,14 +161,14 @@ class Leshan:
         _need("mvn", "maven")
         digest = hashlib.sha256()
         for source in sorted(_SOURCES.rglob("*")):
-            if source.suffix in (".java", ".xml"):
+            if source.suffix in (".java", ".xml", ".sha256"):
                 digest.update(source.read_bytes())
         stamp = _BUILD / "stamp"
         if stamp.exists() and stamp.read_text() == digest.hexdigest():
             return
         shutil.rmtree(_BUILD, ignore_errors=True)
         _BUILD.mkdir(parents=True)
-        command = ["mvn", "-B", "-q", "-f", str(_SOURCES / "pom.xml")]
+        command = ["mvn", "-B", "-q", "--strict-checksums", "-f", str(_SOURCES / "pom.xml")]
         goals = ["-DbuildDirectory=%s" % _BUILD, "compile", "dependency:copy-dependencies"]
         log = _BUILD / "maven.log"
         # Offline is quicker and enough once everything was fetched.
@@ -159,6 +177,7 @@ class Leshan:
                 if not subprocess.call(
                     [*command, *offline, *goals], stdout=out, stderr=subprocess.STDOUT
                 ):
+                    check_jars(_BUILD)
                     stamp.write_text(digest.hexdigest())
                     return
         raise LeshanError("Maven could not build the harness for Leshan:\n%s" % _end(log))

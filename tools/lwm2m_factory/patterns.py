@@ -9,6 +9,9 @@ BOARD_VALUES = ("chip_id", "mac")
 KEY_BYTES = range(16, 65)  # at most 64: RFC 4279 5.3 and the images' mbedTLS
 _MAX_ENDPOINT = 252  # bytes, as Client has it
 
+# Controls, C1 too, spaces, and what cannot be seen and turns the direction of writing: as Client has it.
+_NOT_IN_ENDPOINT = re.compile(r"[\x00- \x7f-\x9f\u061c\u2008-\u200f\u2028-\u202f\u2060-\u206f]")
+
 
 def names_in(pattern: str) -> List[str]:
     return re.findall(r"\{(\w*)\}", pattern)
@@ -22,7 +25,7 @@ def fill(pattern: str, values: Dict[str, str]) -> str:
 def endpoint_fault(endpoint: str) -> Optional[str]:
     if not 0 < len(endpoint.encode()) <= _MAX_ENDPOINT:
         return f"must have from 1 to {_MAX_ENDPOINT} bytes."
-    if any(ord(c) <= 32 or ord(c) == 127 for c in endpoint):
+    if _NOT_IN_ENDPOINT.search(endpoint):
         return "must not have spaces or control characters."
     return None
 
