@@ -7,11 +7,10 @@ import sys
 import zlib
 from pathlib import Path
 
-import build_firmware
+from builds import build_firmware
 import littlefs
 import pytest
-from board import HOST_S, Board
-from conftest import BOARD
+from harness.board import BOARD, HOST_S, Board
 from lwm2m_factory import flash_map, image
 from managed import Servers
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import stock_images
 from lwm2m_factory import FactoryError, firmware, flash, flash_map
-from steps import ROOT
+from builds.steps import ROOT
 
 
 def uf2(blocks: int = 5, family: int = 0xE48BFF56) -> bytes:
