@@ -453,7 +453,7 @@ def test_both():
     # the rest have neither payload nor Block1.
     e = End(size=128)
     body = text(100)
-    e.request(code=2, options=((PATH, "soap"), (FORMAT, 40)), payload=text(150, 1))
+    x = e.request(code=2, options=((PATH, "soap"), (FORMAT, 40)), payload=text(150, 1))
     for number in range(2):
         _, _, mid, token, options, _ = e.one()
         e.receive(msg(ACK, 0x5F, mid, token, ((BLOCK1, block(number, 1, 64)),)))
@@ -476,6 +476,8 @@ def test_both():
     options = ((BLOCK2, block(1, 0, 64)), (BLOCK1, block(0, 1, 64)))
     e.receive(msg(ACK, 0x44, mid, token, options, body[64:]))
     assert e.said == [(0x44, body)]
+    # An application may keep the exchange, but not what was held for it.
+    assert x.message is x.sent is x.got is None
 
 
 # --- Notifications in blocks (RFC 7959 2.6)
@@ -1232,7 +1234,11 @@ def test_a_long_response_without_its_origin():
     except Error as error:
         assert error.code == 0xA0
     assert e.sent == [] and e.engine._exchanges == []
-    # Words are cut, with and without it.
+    # A short one does not need it; and words are cut, with and without it.
+    reply.payload = "t\xe4xt"
+    e.engine.respond(0, "a", 0x45, b"\7", reply, e.callback)
+    assert e.one()[5] == b"t\xc3\xa4xt"
+    e.engine.drop("a")
     for origin in (None, ("key", None)):
         reply.payload = "w" * 200
         e.engine.respond(0, "a", 0x84, b"\7", reply, e.callback, origin=origin)

@@ -230,4 +230,8 @@ def code_text(code):
 
 def path_options(path, number=URI_PATH):
     """Options of a path or query such as "/rd/5": a list of (number, str)."""
-    return [(number, part) for part in path.split("/" if number != URI_QUERY else "&") if part]
+    options = []
+    for part in path.split("&" if number == URI_QUERY else "/"):
+        if part:
+            options.append((number, part))
+    return options

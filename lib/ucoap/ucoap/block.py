@@ -1,10 +1,16 @@
 # Bodies in blocks (RFC 7959): what is held of them between one message and the next.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
-# The engine loads this when the first body goes in blocks, as many a device never has one. What
-# comes in is put together in a buffer, or goes block by block into a sink; what goes out is cut from
-# the bytes that a handler gave, or read from a source. Engine says what a sink and a source are, and
-# is `e` in here.
+# The engine, `e` in here, loads this when the first body goes in blocks, as many a device never has
+# one. What comes in is put together in a buffer, or goes into a sink; what goes out is cut from the
+# bytes that it was given as, or read from a source.
+#
+# A sink is any object with write(data), called for each block, in order, before that is
+# acknowledged; it may raise Error, which ends the transfer. And with close(whole), called once: with
+# True when all has been written, with False when the rest will not come.
+#
+# A source is any object with read(at, n) -> the n bytes from `at` on, fewer where it ends; it may be
+# asked for the same place again. And with size, in bytes, or None where nobody knows.
 
 from micropython import const
 from . import Error
@@ -217,6 +223,18 @@ def asked(e, peer, m, data, block):
         # RFC 7959 2.4 leaves open what then. Californium and libcoap ask the handler, of which a
         # part would come that need not belong to the others; so it is 4.08, as with aiocoap.
         raise Error(_INCOMPLETE, "start with block 0")
+    return t
+
+
+def offer(e, origin, code, reply, mid):
+    """The Transfer of a response, whose payload it takes, to the request of that mid and origin."""
+    t = Transfer(reply.payload, origin[0])
+    reply.payload = b""
+    if origin[1] is not None:
+        t.szx = origin[1] & 7
+    t.etag = e.new_mid().to_bytes(2, "big")  # another than the last one's
+    t.mid = mid
+    t.head = code, reply.content_format, reply.observe
     return t
 
 

@@ -144,7 +144,7 @@ class Engine:
         where the response is in blocks: those are served out of what the first one gave.
     begin(peer, message, now) -> a sink, or None for a buffer: called for the first of several
         blocks of a request, before it takes any place; may raise Error.
-    rng() -> int: 30 random bits, for tokens, message ids, tags and jitter.
+    rng() -> int: 30 random bits, for tokens, message ids and jitter.
     size: bytes, the largest datagram sent.
     body: bytes, the largest body that is put together in a buffer, either way.
     seen: how many message ids are remembered for EXCHANGE_LIFETIME, with what they were answered.
@@ -153,24 +153,11 @@ class Engine:
         one that was idle longest makes room for another, and EXCHANGE_LIFETIME without a block
         ends it. Where memory is short, the snapshots go first.
 
-    A sink is any object with write(data), which is called for each block, in order, before it is
-    acknowledged, and may raise Error; and close(whole), called once: with True when all has been
-    written, and otherwise when the transfer has ended without that. A source has read(at, n),
-    which returns the n bytes (fewer where it ends) from `at` on, and may be called for any place
-    again; and size, in bytes, or None where that is not known.
+    block.py says what a sink and a source are.
     """
 
     def __init__(
-        self,
-        send,
-        handler,
-        rng,
-        size=1152,
-        body=4096,
-        seen=16,
-        bodies=4,
-        snapshots=1,
-        begin=None,
+        self, send, handler, rng, size=1152, body=4096, seen=16, bodies=4, snapshots=1, begin=None
     ):
         if size < 128:
             raise ValueError("size must be at least 128 bytes")
@@ -246,11 +233,11 @@ class Engine:
         """
         x = Exchange(peer, code, (), b"", callback, settings or self.settings)
         x.token = token
-        x.mid = self._new_mid()
+        x.mid = self.new_mid()
         reply = reply or Reply()
         t = None
-        if origin and code < 0x60:
-            t = self._divide(code, token, reply, origin, None)
+        if origin and code < 0x60 and (origin[1] is not None or self._long(token, reply)):
+            t = self._block().offer(self, origin, code, reply, -1)
         self._write(_CON, code, x.mid, token, reply, t)
         if t:
             self._block().hold(self, peer, t, now)
@@ -293,7 +280,7 @@ class Engine:
             self.outgoing.pop(peer, None)
         self._seen.pop(peer, None)
 
-    def _new_mid(self):
+    def new_mid(self):
         self._mid = self._mid + 1 & 0xFFFF
         return self._mid
 
@@ -301,7 +288,7 @@ class Engine:
         # Write a request, or the next one of its block-wise transfer. It keeps its token, by which
         # some peers know what belongs together.
         tx = self._tx
-        x.mid = self._new_mid()
+        x.mid = self.new_mid()
         if x.token is None:
             # 32 random bits, so that an answer cannot be forged blindly (RFC 7252 5.3.1).
             x.token = (self._rng() << 2 | self._rng() & 3).to_bytes(4, "big")
@@ -617,7 +604,7 @@ class Engine:
             if unknown and not proxy:
                 return self._empty(peer, _RST, mid)  # RFC 7252 5.4.1
             type = _NON
-            answer_mid = self._new_mid()
+            answer_mid = self.new_mid()
             self._remember(peer, mid, None, now)
         reply = self._reply
         reply.clear()
@@ -636,10 +623,9 @@ class Engine:
                     payload = self._block().take(self, peer, m, block1, payload, now)
                 if payload is not None:
                     code = self._handler(peer, m, payload, reply, now)
-                    if SEPARATE < code < 0x60:
-                        t = self._divide(code, token, reply, None, payload)
-                        if t:
-                            t.mid = mid
+                    if SEPARATE < code < 0x60 and (block2 is not None or self._long(token, reply)):
+                        origin = self.origin(m, payload)
+                        t = self._block().offer(self, origin, code, reply, mid)
             if code != SEPARATE:
                 self._write(type, code, answer_mid, token, reply, t, _BLOCK1, block1)
                 if t:
@@ -670,25 +656,13 @@ class Engine:
             entry[2] = message
         self._send(peer, message)
 
-    def _divide(self, code, token, reply, origin, payload):
-        # The Transfer of a response that does not fit in a datagram, or was asked for in blocks.
-        # origin: of the request; None where that is the last message, and this its payload.
-        body = reply.payload
-        if isinstance(body, str):
-            body = reply.payload = body.encode()
-        m = self._message
-        szx = origin[1] if origin else m.uint(_BLOCK2)
-        if szx is None:
-            room = self._size - 4 - len(token) - _AROUND_RESPONSE
-            if not hasattr(body, "read") and len(body) <= room:
-                return
-            szx = 6
-        t = self._block().Transfer(body, (origin or self.origin(m, payload))[0])
-        reply.payload = b""
-        t.szx = szx & 7
-        t.etag = self._new_mid().to_bytes(2, "big")  # another than the last one's
-        t.head = code, reply.content_format, reply.observe
-        return t
+    def _long(self, token, reply):
+        # Whether a response does not fit in a datagram, as far as that is known.
+        payload = reply.payload
+        if isinstance(payload, str):
+            payload = reply.payload = payload.encode()
+        room = self._size - 4 - len(token) - _AROUND_RESPONSE
+        return hasattr(payload, "read") or len(payload) > room
 
     def _write(self, type, code, mid, token, reply, t=None, last=0, value=None):
         # A response. t: the Transfer that it is a block of. last, value: the last option.
@@ -696,6 +670,8 @@ class Engine:
         tx.start(type, code, mid, token)
         room = self._size - tx.end - _AROUND_RESPONSE
         payload = reply.payload
+        if isinstance(payload, str):
+            payload = payload.encode()
         if t:
             payload = t.cut(room)
             if t.at and not payload:
@@ -704,8 +680,6 @@ class Engine:
                 tx.option(_ETAG, t.etag)
         elif code >= 0x60:
             # Words for a person: cut, as to ask for the rest would be the same request again.
-            if isinstance(payload, str):
-                payload = payload.encode()
             if len(payload) > room:
                 while room > 0 and payload[room] & 0xC0 == 0x80:  # inside of a character
                     room -= 1
