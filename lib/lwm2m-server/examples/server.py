@@ -10,9 +10,10 @@
 
 import sys
 
-from lwm2m.clients import credentials_of, load_clients, load_der
+from lwm2m.clients import credentials_of, load_clients
 from lwm2m.model import FLOAT, STR, R
 from lwm2m.objects import DEVICE
+from lwm2m.program import certificate, on_refused, serve
 from lwm2m.server import DEREGISTERED, EXPIRED, REGISTERED, UPDATED, Server, values
 from ucoap import code_text
 
@@ -31,6 +32,8 @@ _NAMES = {
     17: "Device Type",
     21: "Memory Total, KB",
 }
+
+server = None  # as main() makes it
 
 
 def on_client(event, client):
@@ -69,13 +72,9 @@ def on_temperature(client, code, format, payload):
     print("Temperature: %.2f" % found[5700])
 
 
-def on_refused(address, identity, text):
-    print("A client with identity %s was refused: %s" % (identity, text))
-
-
-def main(port=5683, host="0.0.0.0", clients="-", *certificate):
-    global server
-    try:
+def main(port=5683, host="0.0.0.0", clients="-", *files):
+    def make():
+        global server
         credentials = identities = None
         if clients != "-":
             credentials, identities = credentials_of(load_clients(clients))
@@ -85,18 +84,12 @@ def main(port=5683, host="0.0.0.0", clients="-", *certificate):
             on_client,
             credentials=credentials,
             identities=identities,
-            certificate=[load_der(path) for path in certificate] or None,
+            certificate=certificate(files),
             on_refused=on_refused,
         )
-    except (OSError, ValueError) as e:
-        print(e.args[-1])
-        sys.exit(1)
-    print("Listening on port %s" % port)
-    try:
-        server.step(-1)
-    except KeyboardInterrupt:
-        pass
-    server.close()
+        return server
+
+    serve(make, port)
 
 
 if __name__ == "__main__":
