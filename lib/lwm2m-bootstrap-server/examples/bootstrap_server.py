@@ -10,16 +10,16 @@
 import sys
 
 from lwm2m.bootstrap_server import FAILED, FINISHED, STARTED, BootstrapServer, load_accounts
-from lwm2m.program import certificate, on_refused, serve
+from lwm2m.program import certificate, on_refused, say, serve
 
 
 def on_event(event, session):
     if event == STARTED:
-        print("%s asks to be bootstrapped" % session.endpoint)
+        say("%s asks to be bootstrapped" % session.endpoint)
     elif event == FINISHED:
-        print("%s has its accounts (LwM2M %s)" % (session.endpoint, session.version))
+        say("%s has its accounts (LwM2M %s)" % (session.endpoint, session.version))
     elif event == FAILED:
-        print("%s was not bootstrapped: %s" % (session.endpoint, session.text))
+        say("%s was not bootstrapped: %s" % (session.endpoint, session.text))
 
 
 def main(accounts, port=5783, host="0.0.0.0", *files):

@@ -46,7 +46,7 @@ def _know(s):
             return _NOT_ACCEPTABLE, "the answer to Discover is malformed: %s" % e
         return None
     if s.cleared:
-        s.ids = {}, {}
+        s.ids = _after_delete()
         return None
     text = 'the client does not tell what it has (Discover: %s): delete("/") first'
     return code, text % (words(payload) or code_text(code))
@@ -100,7 +100,7 @@ def apply(s, account, room):
         result = yield DELETE, "/", None, b"", None
         if result[0] != _DELETED:
             return result
-        s.ids = {}, {}
+        s.ids = _after_delete()
     for oid in (0, 1):
         wanted, stale = _choose(oid, s.ids[oid], bootstrap, servers)
         if stale:
@@ -134,7 +134,7 @@ def _put_all(oid, wanted, room):
     if len(wanted) > 1:
         payload = bytearray()
         written = {}
-        for iid in wanted:
+        for iid in sorted(wanted):
             written[iid] = wanted[iid][0]
             at = tlv.begin(payload, _INSTANCE, iid)
             payload.extend(wanted[iid][1])
@@ -148,6 +148,12 @@ def _put_all(oid, wanted, room):
 
 
 # --- What a client has
+
+
+def _after_delete():
+    # Session.ids of a client that does not tell, when / was deleted: its bootstrap account stays,
+    # and where that is not known, it is mostly /0/0.
+    return {0: 0}, {}
 
 
 def _discovered(payload):

@@ -4,7 +4,6 @@
 
 from micropython import const
 from ucoap import ACCEPT, CONTENT_FORMAT, GET, POST, URI_PATH, Error, path_options
-from .management import TLV
 from .bootstrap_session import FAILED, FINISHED, STARTED, Session  # noqa: F401 - FINISHED
 from .clients import credentials_of
 from .server_core import Role
@@ -19,7 +18,6 @@ _CHANGED = const(0x44)
 _BAD_REQUEST = const(0x80)
 _NOT_FOUND = const(0x84)
 _NOT_ALLOWED = const(0x85)
-_UNSUPPORTED = const(0x8F)
 _UNAVAILABLE = const(0xA3)
 
 
@@ -114,12 +112,9 @@ class BootstrapServer(Role):
             raise Error(_NOT_ALLOWED)
         found = queries(m)
         endpoint = self.endpoint(found, peer, _BAD_REQUEST)
-        format = found.get("pct", str(TLV))
-        if not format.isdigit():
+        # What format the client would like is no matter (LwM2M 1.1 6.1.7.1): all of them take TLV.
+        if not found.get("pct", "0").isdigit():
             raise Error(_BAD_REQUEST, "pct must be a number")
-        if int(format) != TLV:
-            # LwM2M 1.1 6.1.7.1: the client may ask again without.
-            raise Error(_UNSUPPORTED, "%d, TLV, is what is written here" % TLV)
         old = self.sessions.get(endpoint)
         if old is None:
             if len(self.sessions) >= self._max_sessions:

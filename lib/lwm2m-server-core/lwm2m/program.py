@@ -4,6 +4,12 @@
 import sys
 
 from .clients import load_der
+from .texts import printable
+
+
+def say(text):
+    """Print a line, which may have in it what peers have sent."""
+    print(printable(text))
 
 
 def serve(make, port):
@@ -11,7 +17,7 @@ def serve(make, port):
     try:
         server = make()
     except (OSError, ValueError) as e:
-        print(e.args[-1])
+        say(e.args[-1])
         sys.exit(1)
     print("Listening on port %s" % port)
     try:
@@ -27,4 +33,4 @@ def certificate(paths):
 
 
 def on_refused(address, identity, text):
-    print("A client with identity %s was refused: %s" % (identity, text))
+    say("A client with identity %s was refused: %s" % (identity, text))

@@ -1,13 +1,12 @@
 # What the Bootstrap Server and the LwM2M Server have in common: a port, and who its peers may be.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
-import sys
 from micropython import const
 from ucoap import Error
 from ucoap.engine import Engine, diff
 import lwm2m.model as model
 import lwm2m.tlv as tlv
-from .texts import endpoint_of
+from .texts import endpoint_of, print_exception
 
 _MAX_SLEEP_MS = const(86400000)  # far below the six days that a difference of times can tell
 _MAX_SECONDS = const(0x0FFFFFFF)  # eight years, which leaves room in a small int
@@ -70,7 +69,7 @@ class Role:
         self.engine = Engine(
             self._send, self._handle, net.rng, size=size, body=body, seen=places, bodies=4
         )
-        self.engine.on_exception = sys.print_exception
+        self.engine.on_exception = print_exception
         self.status = 0  # net's own
         self.entries = {}
         self.seconds = 0  # since the start

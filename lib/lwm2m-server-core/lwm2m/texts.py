@@ -1,6 +1,10 @@
 # What peers send to a server as text: queries, names, diagnostic words, link-format.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# Whoever prints or logs it lets it go through printable().
 
+import sys
+from io import StringIO
 from micropython import const
 from ucoap import URI_QUERY, Error
 
@@ -22,9 +26,50 @@ def endpoint_of(found):
     if not endpoint:
         raise Error(_BAD_REQUEST, "ep, the endpoint name, is missing")
     for c in endpoint:
-        if ord(c) < 32 or ord(c) == 127:  # it is going to be printed
+        if _acts(ord(c)):
             raise Error(_BAD_REQUEST, "control characters in ep")
     return endpoint
+
+
+def _acts(n):
+    # Whether a terminal or a log acts on a character: C0, DEL and C1, separators of lines, and what
+    # turns the direction of writing (UAX 9, 2).
+    return (
+        n < 32
+        or 127 <= n < 160
+        or n in (0x061C, 0x200E, 0x200F)
+        or 0x2028 <= n <= 0x202E
+        or 0x2066 <= n <= 0x2069
+    )
+
+
+def printable(text):
+    """A str or bytes as str, where what a terminal or a log acts on is as a Python literal has it."""
+    if not isinstance(text, str):
+        try:
+            text = str(text, "utf-8")
+        except ValueError:
+            return "".join([chr(n) if 32 <= n < 127 else "\\x%02x" % n for n in text])
+    for c in text:
+        if _acts(ord(c)):
+            break
+    else:
+        return text
+    found = []
+    for c in text:
+        n = ord(c)
+        found.append(("\\u%04x" if n > 255 else "\\x%02x") % n if _acts(n) else c)
+    return "".join(found)
+
+
+def print_exception(e):
+    """Print an exception and where it came from; its text may be a peer's."""
+    out = StringIO()
+    sys.print_exception(e, out)
+    lines = out.getvalue().rstrip("\n").split("\n")
+    while lines[0].startswith("Traceback") or lines[0].startswith("  File"):
+        print(lines.pop(0))
+    print(printable("\n".join(lines)))
 
 
 def words(payload):
