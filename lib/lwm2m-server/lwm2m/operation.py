@@ -2,7 +2,7 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
-from ucoap import CONTENT_FORMAT, LOCATION_PATH, Error
+from ucoap import ACCEPT, CONTENT_FORMAT, LOCATION_PATH, Error
 import lwm2m.model as model
 from .management import OCTETS, TEXT, TLV, format_module
 from .server_core import check_path
@@ -10,24 +10,32 @@ from .server_core import check_path
 _RESOURCE_INSTANCE = const(1)  # of tlv
 
 _CREATED = const(0x41)
+_NOT_ACCEPTABLE = const(0x86)
 _UNAVAILABLE = const(0xA3)
 
 
 class Operation:
     """A request to a client; what Server's calls return, to cancel() an observation with."""
 
-    def __init__(self, client, path, callback, accept):
+    def __init__(self, server, client, path, callback, accept):
         self.client = client
         self.path = path
         self.callback = callback
         self.accept = accept
+        self.chosen = False  # whether the format is not the application's choice, but ours
         self.exchange = None
         self.active = False  # an observation that the client has accepted, and not yet ended
+        self._server = server
 
     def answered(self, x, code, m, payload):
         """Engine's word."""
         client = self.client
         self.active = x.observe is not None
+        if code == _NOT_ACCEPTABLE and self.chosen and self.accept == TEXT:
+            # Text is for one value, and there are more of them.
+            self.accept = TLV
+            options = [(n, TLV if n == ACCEPT else value) for n, value in x.options]
+            return self._server.send(self, x.code, options)
         if not self.active and self in client.operations:
             client.operations.remove(self)
         format = None

@@ -8,6 +8,9 @@ from .texts import links
 
 _LIFETIME = const(86400)  # s, where a client does not say
 
+# Bytes of an alternate path. It is in all requests, which must fit in one datagram.
+_MAX_ROOT = const(64)
+
 _BAD_REQUEST = const(0x80)
 _TOO_LARGE = const(0x8D)
 _UNSUPPORTED = const(0x8F)
@@ -79,7 +82,11 @@ def _object_list(payload):
         if path is None:
             raise ValueError("attributes without a link")
         if attributes.get("rt") == "oma.lwm2m":
-            root = path.rstrip("/")
+            root = "" if path == "/" else path.rstrip("/")
+            if root and (root[0] != "/" or "//" in root or "?" in root or "#" in root):
+                raise ValueError("an alternate path that is none")
+            if len(root.encode()) > _MAX_ROOT:
+                raise ValueError("an alternate path over %d bytes" % _MAX_ROOT)
             ct = attributes.get("ct", "").split()
             formats = tuple([int(format) for format in ct if format.isdigit()])
     return root, formats

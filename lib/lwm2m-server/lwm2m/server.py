@@ -201,7 +201,11 @@ class Server(Role):
     # --- Operations
 
     def read(self, client, path, callback, accept=None):
-        """Read /o, /o/i, /o/i/r or /o/i/r/ri. accept: the Content-Format to ask for."""
+        """Read /o, /o/i, /o/i/r or /o/i/r/ri.
+
+        accept: the Content-Format to ask for, of those that values() reads. By default it is text
+        for a resource, or TLV where that has several values, and TLV for an instance or object.
+        """
         return self._request(client, GET, path, 1, 4, callback, accept=accept)
 
     def write(self, client, path, value, callback=None, format=None, replace=True):
@@ -246,6 +250,7 @@ class Server(Role):
     def observe(self, client, path, callback, accept=None):
         """Observe /o, /o/i or /o/i/r; the callback gets its value, and all that follow.
 
+        accept: as of read().
         Returns a handle for cancel(). Its attribute active tells the callback whether more is
         to come; a client may refuse to be observed, and end it at any time. To observe a path
         again ends what was there before.
@@ -308,15 +313,30 @@ class Server(Role):
         if format is not None:
             options.append((CONTENT_FORMAT, format))
         options += query
-        if accept is not None:
-            options.append((ACCEPT, accept))
-        operation = Operation(client, path, callback, accept)
+        operation = Operation(self, client, path, callback, accept)
+        if code == GET:
+            if accept is None:
+                operation.chosen = True
+                operation.accept = TEXT if path.count("/") > 2 else TLV
+            options.append((ACCEPT, operation.accept))
         if client.peer is None:
             self._calls.append((callback, client, _UNAVAILABLE, None, b""))
             return operation
-        now = self.net.now()
-        operation.exchange = self.engine.request(
-            now, client.peer, code, options, payload, operation.answered, token=token
-        )
+        try:
+            self.send(operation, code, options, payload, token)
+        except Error as e:  # the options are too long: of write_attributes(), or block by block
+            raise ValueError(e.text)
         client.operations.append(operation)
         return operation
+
+    def send(self, operation, code, options, payload=b"", token=None):
+        """Send the request of an operation."""
+        operation.exchange = self.engine.request(
+            self.net.now(),
+            operation.client.peer,
+            code,
+            options,
+            payload,
+            operation.answered,
+            token=token,
+        )
