@@ -165,7 +165,7 @@ class Peer:
         self.address = address
         self.seen = len(world.sent)
         world.peers += 1
-        self.mid = world.peers << 8
+        self.mid = world.peers << 8 & 0xFFFF
 
     def send(self, code, path="", query="", payload=b"", format=None, type=CON, mid=None):
         """Send a request; returns the mid."""

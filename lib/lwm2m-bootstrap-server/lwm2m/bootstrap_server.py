@@ -12,6 +12,8 @@ from .texts import queries
 
 _EXCHANGE_LIFETIME = const(247)  # s, RFC 7252 4.8.2: how long a client waits for an operation
 
+_BYTES = const(1000)  # of heap that a session takes while its client has yet to answer
+
 _IDLE = const(600)  # s, after which a silent DTLS session is dropped
 
 _CHANGED = const(0x44)
@@ -73,12 +75,12 @@ class BootstrapServer(Role):
         self.on_event = on_event
         self.accounts = accounts
         self.room = size - 16  # for the payload of a Write, in one datagram
-        self._max_sessions = max_sessions
         super().__init__(
             port,
             host,
             net,
             max_sessions,
+            _BYTES,
             max_sessions,
             _IDLE,
             others,
@@ -96,12 +98,9 @@ class BootstrapServer(Role):
             session.live = False
         super().close()
 
-    def disconnected(self, dtls):
-        """A DTLS session has ended: the client has to begin again."""
-        for session in list(self.sessions.values()):
-            if session.peer is dtls:
-                self.end(session, FAILED, _UNAVAILABLE, "DTLS: %s" % dtls.text)
-        self.engine.drop(dtls)
+    def _lost(self, session):
+        # The client has to begin again.
+        self.end(session, FAILED, _UNAVAILABLE, "DTLS: %s" % session.peer.text)
 
     # --- Bootstrap-Request (LwM2M 1.1 6.1.7.1)
 
@@ -116,20 +115,23 @@ class BootstrapServer(Role):
         if not found.get("pct", "0").isdigit():
             raise Error(_BAD_REQUEST, "pct must be a number")
         old = self.sessions.get(endpoint)
-        if old is None:
-            if len(self.sessions) >= self._max_sessions:
-                raise Error(_UNAVAILABLE, "too many sessions")
-        elif old.peer == peer and old.mid == m.mid:
+        if old and old.peer == peer and old.mid == m.mid:
             return _CHANGED  # the same request: others have pushed it out of the engine's memory
         session = Session(self, endpoint, peer, m.mid)
-        if not self._accept(session):
-            raise Error(_BAD_REQUEST, "unknown endpoint")
+        try:
+            if not self._accept(session):
+                raise Error(_BAD_REQUEST, "unknown endpoint")
+            if not old:
+                self._make_room(peer)
+        except Exception:
+            session.live = False
+            raise
         if old:
             # None of its operations may get into the new session: it would be taken for one.
             self.end(old, FAILED, _UNAVAILABLE, "the client has started again")
             if self.secure and old.peer is not peer:
                 self._drop(old.peer)
-        self.sessions[endpoint] = session
+        self._enter(session, peer)
         self._calls.append((self._start, session))
         return _CHANGED
 
@@ -147,8 +149,8 @@ class BootstrapServer(Role):
         self.call(self.on_event, STARTED, session)
         session.start()
 
-    def _expire(self, session):
-        self.end(session, FAILED, _UNAVAILABLE, "no operation in time")
+    def _expire(self, session, text):
+        self.end(session, FAILED, _UNAVAILABLE, text or "no operation in time")
 
     # --- What sessions call
 
@@ -158,7 +160,7 @@ class BootstrapServer(Role):
         if format is not None:
             options.append((ACCEPT if method == GET else CONTENT_FORMAT, format))
         return self.engine.request(
-            self.net.now(), session.peer, method, options, payload, session.answered
+            self.now(), session.peer, method, options, payload, session.answered
         )
 
     def idle(self, session):
@@ -170,9 +172,10 @@ class BootstrapServer(Role):
         session.code = code
         session.text = text
         if session.exchange:
-            self.engine.abandon(session.exchange, self.net.now())
+            self.engine.abandon(session.exchange, self.now())
         if self.sessions.get(session.endpoint) is session:
             self.sessions.pop(session.endpoint)
+            self._depart(session)
         self.call(self.on_event, event, session)
 
 

@@ -61,6 +61,8 @@ class Session:
         self.code = 0  # why the session has ended
         self.text = ""
         self.mid = mid  # of its Bootstrap-Request
+        self.heard = False  # whether anything of the client has come that shows where it is
+        self.last = 0  # s, when that was, or when it has begun
         self.due = -1  # s, when it has been idle for too long
         self.queue = []  # (generator, callback) of each operation, the first one under way
         self.exchange = None  # its request
@@ -165,6 +167,8 @@ class Session:
     def answered(self, x, code, m, payload):
         """Engine's word on the request under way."""
         self.exchange = None
+        if m:
+            self._server.heard(self)
         self._advance(operations.count(self, self._request, code, payload))
 
     def _advance(self, answer):

@@ -1,17 +1,36 @@
 # What the Bootstrap Server and the LwM2M Server have in common: a port, and who its peers may be.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
+import gc
+import sys
 from micropython import const
-from ucoap import Error
+from ucoap import ACK, CON, Error, Message, Writer
 from ucoap.engine import Engine, diff
 import lwm2m.model as model
 import lwm2m.tlv as tlv
+from .peers import gives_way, host
 from .texts import endpoint_of, print_exception
 
+_MASK = const(0x3FFFFFFF)
 _MAX_SLEEP_MS = const(86400000)  # far below the six days that a difference of times can tell
 _MAX_SECONDS = const(0x0FFFFFFF)  # eight years, which leaves room in a small int
 
+_MAX_DATAGRAM = const(1280)  # bytes taken, which is more than RFC 7252 4.6 lets a message have
+
+# Anybody can send in the name of an address. All those together from which no answer has come yet
+# are sent so many bytes a second, and that of four seconds at once (RFC 7252 11.3): far more than
+# devices that begin need, and far less than what would be worth to have sent to somebody else.
+_UNHEARD = const(8192)
+_UNHEARD_AT_ONCE = const(4)
+
+# s for which one that has not answered yet keeps its place where there is none left: RFC 7252
+# 4.8's ACK_TIMEOUT, after which it would be asked again.
+_PATIENCE = const(2)
+
 _PSK = const(0)  # a Security Mode
+
+_TOO_LARGE = const(0x8D)
+_UNAVAILABLE = const(0xA3)
 
 
 class Role:
@@ -31,15 +50,25 @@ class Role:
     size: bytes of the largest datagram sent. body: of the largest value in blocks, either way.
 
     engine.settings are CoAP's times, engine.on_exception gets what the application's functions
-    raise; it prints it by default.
+    raise; it prints it by default. withheld is how many datagrams were not sent, as too much went
+    to addresses that have not answered yet, oversized how many came that were over 1,280 bytes:
+    requests among these are answered 4.13.
+
+    All places are known at the start: ValueError says what heap they need where it is not there.
+    Who does not answer at a port without DTLS gives its place up where there is none left.
     """
 
-    # A subclass has _handle(), as Engine's handler, and _expire(entry).
+    # A subclass has _handle(), as Engine's handler, _expire(entry, text), and _lost(entry) for one
+    # whose DTLS session has ended.
     #
-    # entries: {endpoint: what there is of that client}, each with an attribute due: the time in
-    # seconds at which it expires, -1 for never. places: how many there may be. sessions: how many
-    # of DTLS. idle: s, after which a silent one is dropped. others: whether an identity that
-    # identities does not have may be the endpoint of its own name, where that is nobody else's.
+    # entries: {endpoint: what there is of that client}, each with these attributes: endpoint; peer,
+    # its address or DTLS session; heard, whether an answer has come from there; last, the time in
+    # seconds when it was last heard of; due, the time in seconds at which it expires, -1 for never.
+    #
+    # places: how many there may be. each: bytes of heap that one takes, with words of 32 bits.
+    # sessions: how many of DTLS. idle: s, after which a silent one is dropped. others: whether an
+    # identity that identities does not have may be the endpoint of its own name, where that is
+    # nobody else's.
     #
     # In place of a Net it takes what has bind(role, host, port) -> socket; with DTLS
     # bind(role, host, port, options) -> Listener; unbind(socket), sendto(socket, peer, datagram),
@@ -51,6 +80,7 @@ class Role:
         host,
         net,
         places,
+        each,
         sessions,
         idle=86400,
         others=False,
@@ -61,6 +91,7 @@ class Role:
         size=1152,
         body=4096,
     ):
+        _look_for_heap(places, each)
         if net is None:
             from .net import Net
 
@@ -71,11 +102,20 @@ class Role:
         )
         self.engine.on_exception = print_exception
         self.status = 0  # net's own
-        self.entries = {}
+        # net gives a byte more than what is taken: so it is known what was cut.
+        self.datagram = _MAX_DATAGRAM + 1
+        self.entries = table(places)
+        self.withheld = 0
+        self.oversized = 0
         self.seconds = 0  # since the start
-        self._ms = 0  # and the rest of it
-        self._then = None  # ms, when that was
-        self._alarm = -1  # s, the earliest time that alarm() was told, -1 for none
+        self._places = places
+        self._at = table(places)  # {peer: a tuple of the entries that are there}
+        self._ms = 0  # of the time, beside the seconds
+        self._then = None  # ms, what net's clock said then
+        self._now = 0  # ms, what the engine is told
+        self._alarm = -1  # s, the earliest time at which an entry may expire, -1 for none
+        self._left = 0  # bytes that may go to addresses that have not answered yet
+        self._filled = -_UNHEARD_AT_ONCE  # s, when there were more of them
         self._calls = []  # (function, argument …), to be called when the answer has gone out
         self._names = None  # {identity: endpoint names} with DTLS
         self._others = others or identities is None
@@ -113,24 +153,27 @@ class Role:
         self.net.remove(self)
         self.net.unbind(self._socket)
         self.entries.clear()
+        self._at.clear()
 
     def receive(self, peer, data, now):
         """Take a datagram."""
-        self._tick(now)
-        self.engine.receive(peer, data, now)
+        now = self._tick(now)
+        if len(data) > _MAX_DATAGRAM:
+            self._refuse(peer, data)
+        else:
+            self.engine.receive(peer, data, now)
         self._tell()
 
     def poll(self, now):
         """Do what is due."""
-        self._tick(now)
-        self.engine.poll(now)
+        self.engine.poll(self._tick(now))
         if 0 <= self._alarm <= self.seconds:
             self._alarm = -1
             for entry in list(self.entries.values()):
                 if entry.due < 0:
                     continue
                 if entry.due <= self.seconds:
-                    self._expire(entry)
+                    self._expire(entry, None)
                 else:
                     self._set_alarm(entry.due)
         self._tell()
@@ -142,8 +185,7 @@ class Role:
             return self.net.next_ms(self.net.now())
         if self._calls:
             return 0
-        self._tick(now)
-        least = self.engine.next_ms(now)
+        least = self.engine.next_ms(self._tick(now))
         if self._alarm >= 0:
             # Capped in seconds first, as ms of a long lifetime would not fit in a small int.
             ms = min(self._alarm - self.seconds, _MAX_SLEEP_MS // 1000) * 1000 - self._ms
@@ -164,7 +206,34 @@ class Role:
             self.engine.on_exception(e)
 
     def _send(self, peer, datagram):
+        if self._names is None:
+            at = self._at.get(peer)
+            if not (at and at[0].heard) and not self._spend(len(datagram)):
+                self.withheld += 1
+                return
         self.net.sendto(self._socket, peer, datagram)
+
+    def _spend(self, size):
+        # Whether so many bytes may go to an address that has not answered yet.
+        passed = self.seconds - self._filled
+        if passed:
+            self._filled = self.seconds
+            passed = min(passed, _UNHEARD_AT_ONCE)
+            self._left = min(self._left + passed * _UNHEARD, _UNHEARD_AT_ONCE * _UNHEARD)
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+    def _refuse(self, peer, data):
+        # A datagram of which the end is missing. A client that learns so can send it in blocks.
+        self.oversized += 1
+        m = Message()
+        if m.parse(data) and m.type == CON and 0 < m.code < 32:
+            w = Writer(64)
+            w.start(ACK, _TOO_LARGE, m.mid, m.token)
+            w.payload(b"over %d bytes" % _MAX_DATAGRAM)
+            self._send(peer, w.message())
 
     def _tell(self):
         while self._calls:
@@ -172,15 +241,24 @@ class Role:
 
     # --- Time
 
+    def now(self):
+        """ms, as the engine takes them."""
+        return self._tick(self.net.now())
+
     def _tick(self, now):
-        # Let the time in seconds keep up with now (ms, masked to 30 bits).
+        # Let the time keep up with net's (ms, masked to 30 bits). One that is set back, or on by
+        # more than six days, which looks the same, goes on from there: all that waits goes on to.
         if self._then is None:
-            self._then = now
-        self._ms += diff(now, self._then)
+            self._then = self._now = now
+        passed = diff(now, self._then)
         self._then = now
-        if self._ms >= 1000:
-            self.seconds += self._ms // 1000
-            self._ms %= 1000
+        if passed > 0:
+            self._now = self._now + passed & _MASK
+            self._ms += passed
+            if self._ms >= 1000:
+                self.seconds += self._ms // 1000
+                self._ms %= 1000
+        return self._now
 
     def expire_after(self, entry, seconds):
         """Let an entry expire that many seconds from now, rounded up to a whole one."""
@@ -190,6 +268,53 @@ class Role:
     def _set_alarm(self, due):
         if self._alarm < 0 or due < self._alarm:
             self._alarm = due
+
+    # --- Where clients are
+
+    def _enter(self, entry, peer):
+        # It is at that peer from now on, of which has yet to be heard.
+        self._depart(entry)
+        at = self._at.get(peer, ())
+        self._at[peer] = at + (entry,)
+        self.entries[entry.endpoint] = entry
+        entry.peer = peer
+        entry.heard = len(at) > 0 and at[0].heard
+        entry.last = self.seconds
+
+    def _depart(self, entry):
+        at = self._at.pop(entry.peer, ())
+        if len(at) > 1 or (at and at[0] is not entry):
+            self._at[entry.peer] = tuple([one for one in at if one is not entry])
+
+    def heard(self, entry):
+        """An entry's client has said something that only who is at its address can know."""
+        entry.last = self.seconds
+        if not entry.heard:
+            for one in self._at.get(entry.peer, ()):
+                one.heard = True
+
+    def _make_room(self, peer):
+        # Let there be a place for a newcomer, or raise Error 5.03. In the name of an address
+        # anybody can send, so those that have not answered make way. With DTLS nobody can.
+        if len(self.entries) < self._places:
+            return
+        if self._names is None:
+            entry = gives_way(
+                [entry for entry in self.entries.values() if not entry.heard],
+                lambda entry: host(entry.peer),
+                lambda entry: self.seconds - entry.last,
+                host(peer),
+                _PATIENCE,
+            )
+            if entry:
+                return self._expire(entry, "another client needs its place")
+        raise Error(_UNAVAILABLE, "too many clients")
+
+    def disconnected(self, session):
+        """A DTLS session has ended; its clients have yet to come back."""
+        for entry in self._at.pop(session, ()):
+            self._lost(entry)
+        self.engine.drop(session)
 
     # --- Who a peer is
 
@@ -242,6 +367,30 @@ class Role:
         # Forget a DTLS session and what was exchanged over it.
         self._socket.drop(session)
         self.engine.drop(session)
+
+
+def table(n):
+    """An empty dict with room for n keys: in a heap in pieces it could not grow when they come."""
+    made = {}
+    n += n // 3
+    for i in range(n):
+        made[i] = None
+    while n:
+        n -= 1  # the last one first, so that no trace of them stays
+        made.pop(n)
+    return made
+
+
+def _look_for_heap(places, each):
+    if sys.maxsize >> 31:  # words of 64 bits
+        each *= 2
+    gc.collect()
+    free = gc.mem_free()
+    if free < places * each:
+        raise ValueError(
+            "%d clients need %d KB of heap, and %d KB are free: let there be fewer, or a larger heap"
+            % (places, places * each // 1024, free // 1024)
+        )
 
 
 def _names(identities):

@@ -30,6 +30,8 @@ class Operation:
     def answered(self, x, code, m, payload):
         """Engine's word."""
         client = self.client
+        if m:
+            self._server.heard(client)
         self.active = x.observe is not None
         if code == _NOT_ACCEPTABLE and self.chosen and self.accept == TEXT:
             # Text is for one value, and there are more of them.

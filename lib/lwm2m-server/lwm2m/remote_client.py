@@ -6,7 +6,7 @@ from ucoap import CONTENT_FORMAT, Error
 from .management import LINK
 from .texts import links
 
-_LIFETIME = const(86400)  # s, where a client does not say
+LIFETIME = const(86400)  # s, where a client does not say
 
 # Bytes of an alternate path. It is in all requests, which must fit in one datagram.
 _MAX_ROOT = const(64)
@@ -24,13 +24,15 @@ class RemoteClient:
         self.peer = None  # its address, as net has them, or its DTLS session; None: that has ended
         self.identity = None  # bytes, of that session
         self.location = None  # str, behind "rd/"
-        self.lifetime = _LIFETIME  # s, 0 for infinite
+        self.lifetime = LIFETIME  # s, 0 for infinite
         self.version = "1.0"  # of LwM2M
         self.binding = "U"
         self.queue = False  # it sleeps after a time (LwM2M 1.1 6.5)
         self.root = ""  # what stands before its objects' paths
         self.formats = ()  # Content-Formats that it says it can do
         self.operations = []  # Operations under way, and observations
+        self.heard = False  # whether anything has come that shows that it is at its peer
+        self.last = 0  # s, when that was, or when it has registered
         self.due = -1  # s, Role.seconds at which it expires, -1 for never
         self.list = b""  # its objects in link-format
 
@@ -45,7 +47,7 @@ class RemoteClient:
         return found
 
 
-def terms(m, found, payload, max_links, lifetime=_LIFETIME, queue=False):
+def terms(m, found, payload, max_links, lifetime=LIFETIME, queue=False):
     """What Register and Update have in common, as attributes of a RemoteClient; raises Error.
 
     found: the request's queries(). lifetime, queue: where it does not say.

@@ -17,8 +17,8 @@ from ucoap import (
 )
 from .management import LINK, TEXT, TLV
 from .operation import Operation, payload_of, values  # noqa: F401 - values
-from .remote_client import RemoteClient, terms
-from .server_core import Role, check_path, encode  # noqa: F401 - encode
+from .remote_client import LIFETIME, RemoteClient, terms
+from .server_core import Role, check_path, encode, table  # noqa: F401 - encode
 from .texts import queries
 
 # What on_client() is told.
@@ -26,6 +26,11 @@ REGISTERED = const(1)
 UPDATED = const(2)
 DEREGISTERED = const(3)
 EXPIRED = const(4)
+
+_BYTES = const(700)  # of heap that a client takes, with an object list of 40 bytes
+
+# Requests to a client that may be under way, beside observations.
+_MAX_OPERATIONS = const(32)
 
 # DTLS sessions beside those of the clients: of who begins anew, or has yet to register.
 _SPARE = const(16)
@@ -50,7 +55,8 @@ class Server(Role):
         anew), UPDATED, DEREGISTERED or EXPIRED; client is a RemoteClient. None is allowed.
     allow(endpoint, peer) -> whether that client may register; otherwise it gets 4.03, as it does
         with a name that its identity does not have.
-    max_clients: others get 5.03. max_links: bytes of an object list; longer ones get 4.13.
+    max_clients: others get 5.03. A client without DTLS that is to be there for ever (lifetime 0)
+        is so where allow knows it, otherwise for a day after its last Update. max_links: bytes of an object list; longer ones get 4.13.
 
     clients is {endpoint: RemoteClient}.
 
@@ -58,7 +64,8 @@ class Server(Role):
     answered the one before, whether it sleeps or not. Their callback(client, code,
     content_format, payload) gets the answer: code as CoAP has it (2.05 is 0x45), payload bytes;
     a refusal has words in it. 5.03 with content_format None is our own: the client did not
-    answer, did not know what to do with the request, or has gone, or its DTLS session has. A
+    answer, did not know what to do with the request, or has gone, or its DTLS session has; or it
+    has 32 requests that it has yet to answer. A
     client whose session has ended stays registered for its lifetime; once it is back with a new
     one, by an Update or by registering again, what was observed is to be observed anew. 4.08,
     4.13 and 5.00 may be our own too (ucoap's Engine.request). Wrong arguments are ValueError.
@@ -77,18 +84,18 @@ class Server(Role):
     ):
         self.on_client = on_client
         self.allow = allow
-        self._max_clients = max_clients
         self._max_links = max_links
-        super().__init__(port, host, net, max_clients, max_clients + _SPARE, **settings)
+        super().__init__(port, host, net, max_clients, _BYTES, max_clients + _SPARE, **settings)
         self.clients = self.entries
+        self._locations = table(max_clients)  # {RemoteClient.location: it}
 
-    def disconnected(self, session):
-        """A DTLS session has ended; its client has yet to come back."""
-        for client in self.clients.values():
-            if client.peer is session:
-                client.peer = None
-                self._forget(client)
-        self.engine.drop(session)
+    def close(self):
+        super().close()
+        self._locations.clear()
+
+    def _lost(self, client):
+        client.peer = None
+        self._forget(client)
 
     # --- Registration interface
 
@@ -100,10 +107,8 @@ class Server(Role):
             if m.code != POST:
                 raise Error(_NOT_ALLOWED)
             return self._register(peer, m, payload, reply)
-        for client in self.clients.values():
-            if client.location == path[1]:
-                break
-        else:
+        client = self._locations.get(path[1])
+        if client is None:
             raise Error(_NOT_FOUND)
         if client.identity != getattr(peer, "identity", None):
             raise Error(_FORBIDDEN, "the registration belongs to another DTLS identity")
@@ -127,34 +132,33 @@ class Server(Role):
         if not payload:
             raise Error(_BAD_REQUEST, "the object list is missing")
         attributes = terms(m, found, payload, self._max_links)
-        client = self.clients.get(endpoint)
-        if client is None and len(self.clients) >= self._max_clients:
-            raise Error(_UNAVAILABLE, "too many clients")
         if self.allow and not self.allow(endpoint, peer):
             raise Error(_FORBIDDEN, "not allowed to register")
+        client = self.clients.get(endpoint)
+        if client is None:
+            self._make_room(peer)
         attributes["version"] = version
         attributes["location"] = self._location()
         attributes["identity"] = getattr(peer, "identity", None)
         if client:
             self._forget(client)
-            old = client.peer
+            self._locations.pop(client.location)
+            old, heard = client.peer, client.heard
             client.__init__(endpoint)
-            client.peer = old
+            client.peer, client.heard = old, heard
         else:
             client = RemoteClient(endpoint)
-            self.clients[endpoint] = client
         self._set(client, peer, attributes, REGISTERED)
+        self._locations[client.location] = client
         reply.location = ("rd", client.location)
         return _CREATED
 
     def _location(self):
-        # Random, so that after a restart no client's update is taken for another's.
+        # Random, so that after a restart no client's update is taken for another's, and that
+        # nobody knows it but who was told.
         while True:
-            location = "%x" % (self.net.rng() & 0xFFFFFF)
-            for client in self.clients.values():
-                if client.location == location:
-                    break
-            else:
+            location = "%x" % self.net.rng()
+            if location not in self._locations:
                 return location
 
     def _set(self, client, peer, attributes, event):
@@ -162,39 +166,39 @@ class Server(Role):
             setattr(client, name, attributes[name])
         old = client.peer
         if old != peer:
-            client.peer = peer
+            self._enter(client, peer)
             if self.secure:
                 self._forget(client)  # what went over the old session ends with it
-                self._leave(old)
+                if old is not None and old not in self._at:  # no client has it any more
+                    self._drop(old)
             for operation in client.operations:  # it goes on at the new address
                 operation.exchange.peer = peer
+        elif event == UPDATED:
+            self.heard(client)
         client.due = -1
-        if client.lifetime:
-            self.expire_after(client, client.lifetime)
+        lifetime = client.lifetime
+        if not lifetime and not self.secure and not self.allow:
+            lifetime = LIFETIME  # for ever is for those that somebody knows
+        if lifetime:
+            self.expire_after(client, lifetime)
         self._calls.append((self.on_client, event, client))
 
-    def _expire(self, client):
+    def _expire(self, client, text):
         self._remove(client, EXPIRED)
 
     def _remove(self, client, event):
         self.clients.pop(client.endpoint)
+        self._locations.pop(client.location)
+        self._depart(client)
         self._forget(client)
         self._calls.append((self.on_client, event, client))
-
-    def _leave(self, session):
-        # Drop a DTLS session that no client has any more.
-        for client in self.clients.values():
-            if client.peer is session:
-                return
-        if session is not None:
-            self._drop(session)
 
     def _forget(self, client):
         # Its operations have no answer to wait for.
         operations = client.operations
         client.operations = []
         for operation in operations:
-            self.engine.abandon(operation.exchange, self.net.now())
+            self.engine.abandon(operation.exchange, self.now())
             operation.active = False
             self._calls.append((operation.callback, client, _UNAVAILABLE, None, b""))
 
@@ -319,7 +323,10 @@ class Server(Role):
                 operation.chosen = True
                 operation.accept = TEXT if path.count("/") > 2 else TLV
             options.append((ACCEPT, operation.accept))
-        if client.peer is None:
+        pending = 0
+        for other in client.operations:
+            pending += not other.active
+        if client.peer is None or pending >= _MAX_OPERATIONS:
             self._calls.append((callback, client, _UNAVAILABLE, None, b""))
             return operation
         try:
@@ -332,7 +339,7 @@ class Server(Role):
     def send(self, operation, code, options, payload=b"", token=None):
         """Send the request of an operation."""
         operation.exchange = self.engine.request(
-            self.net.now(),
+            self.now(),
             operation.client.peer,
             code,
             options,
