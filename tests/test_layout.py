@@ -5,8 +5,9 @@ world is touched at the edge only: codec, engine, cores and model take bytes and
 import ast
 
 import pytest
-import stage
-from conftest import ROOT, lib_dir
+from builds import stage
+from builds.steps import ROOT
+from harness.micropython import lib_dir
 
 MANIFESTS = {path.parent.name: path for path in sorted(ROOT.glob("lib/*/manifest.py"))}
 

@@ -2,8 +2,11 @@
 
 import re
 
-from conftest import ROOT
-from lwm2m_factory import config, image
+import pytest
+
+from builds.steps import ROOT
+from harness.micropython import micropython
+from lwm2m_factory import config, identity, image
 
 EXAMPLES = ROOT / "lib" / "lwm2m-keys" / "examples"
 
@@ -19,8 +22,29 @@ def test_factory_configuration(tmp_path):
     path = tmp_path / "factory.toml"
     path.write_text(re.search(r"```toml\n(.*?)```", text, re.S)[1])
     values = {"chip_id": "e66038b713952130", "mac": "28cdc1020304", "serial": "0001"}
-    made = config.identity(config.load(path), values)
+    made = identity.make(config.load(path), values)
     endpoint, state, settings = image.unpack(made.data)
     assert endpoint == "urn:dev:ops:32473-0001"
     assert settings["network"]["apn"] == "iot.example"
     assert state[0][0][0] == "coaps://bs.example.org" and len(state[0][0][5]) == 16
+
+
+READMES = sorted(ROOT.glob("lib/*/README.md"))
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
+def test_programs_of_packages(path):
+    # As they stand there.
+    programs = re.findall(r"```python\n(.*?)```", path.read_text(), re.S)
+    assert programs
+    for program in programs:
+        done = micropython("-c", program)
+        assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+
+
+def test_ucoap_example(tmp_path):
+    text = (ROOT / "lib" / "ucoap" / "README.md").read_text()
+    program, output = re.search(r"```python\n(.*?)```\n\n```\n(.*?)```", text, re.S).groups()
+    (tmp_path / "example.py").write_text(program)
+    done = micropython(str(tmp_path / "example.py"))
+    assert (done.stdout, done.stderr) == (output, "")

@@ -1,11 +1,10 @@
 """make run, in each of its modes."""
 
 import json
-import subprocess
-import sys
 
 import pytest
-from conftest import ROOT
+from builds.steps import ROOT
+from harness import tool
 
 SAID = (
     "client | Server (short ID: 65535): Bootstrapping",
@@ -21,8 +20,7 @@ SAID = (
 
 
 def run(*args):
-    command = [sys.executable, ROOT / "tools" / "run.py", *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return tool.run("demo.run", *args)
 
 
 @pytest.mark.parametrize("args", [(), ("--security", "cert"), ("--security", "none")])

@@ -5,15 +5,16 @@ import json
 import shutil
 import signal
 import socket
-import sys
+from pathlib import Path
 
 import pytest
-from conftest import ROOT, UNIT, lib_dir, micropython
-from test_servers import Process, free_ports
-from udp_relay import UdpRelay
-
-sys.path.append(str(UNIT))
-import dtls_certs as certs
+from harness.awaited import PATIENCE_S, eventually
+from builds.steps import ROOT
+from harness.certs import certs
+from harness.lines import Process
+from harness.micropython import lib_dir, micropython
+from harness.ports import free_port, free_ports
+from harness.udp_relay import UdpRelay
 
 SERVER = ROOT / "lib" / "lwm2m-server" / "examples" / "server.py"
 BOOTSTRAP_SERVER = ROOT / "lib" / "lwm2m-bootstrap-server" / "examples" / "bootstrap_server.py"
@@ -68,13 +69,13 @@ class Setting:
     def server(self, port, clients=None, certificate=()):
         path = self.json("clients.json", clients) if clients else "-"
         process = self.start(SERVER, port, "127.0.0.1", path, *certificate)
-        process.wait_for("Listening")
+        process.says("Listening")
         return process
 
     def bootstrap_server(self, port, accounts, certificate=()):
         path = self.json("accounts.json", accounts)
         process = self.start(BOOTSTRAP_SERVER, path, port, "127.0.0.1", *certificate)
-        process.wait_for("Listening")
+        process.says("Listening")
         return process
 
     def clients(self, *given):
@@ -126,13 +127,13 @@ def test_psk(setting):
     client = setting.clients(
         {"endpoint": "dev", "bootstrap": {"uri": uri, "security": psk("bs-1", BS_KEY)}}
     )
-    client.wait_for("dev REG_REGISTERED")
-    bootstrap.wait_for("dev has its accounts (LwM2M 1.1)")
-    server.wait_for("dev has registered for 60 s")
-    server.wait_for("Read /3/0: 2.05")
-    server.wait_for("    Manufacturer: maker of dev")
+    client.says("dev REG_REGISTERED")
+    bootstrap.says("dev has its accounts (LwM2M 1.1)")
+    server.says("dev has registered for 60 s")
+    server.says("Read /3/0: 2.05")
+    server.says("    Manufacturer: maker of dev")
     client.file.unlink()  # it ends
-    server.wait_for("dev has de-registered")
+    server.says("dev has de-registered")
 
 
 def test_certificates(setting):
@@ -157,14 +158,14 @@ def test_certificates(setting):
     server = setting.server(port, certificate=files)
     uri = f"coaps://127.0.0.1:{bs_port}"
     client = setting.clients({"endpoint": "device-1", "bootstrap": {"uri": uri, "security": X509}})
-    bootstrap.wait_for("device-1 has its accounts (LwM2M 1.1)")
-    server.wait_for("device-1 has registered for 60 s")
-    server.wait_for("    Manufacturer: maker of device-1")
-    client.wait_for("device-1 REG_REGISTERED")
+    bootstrap.says("device-1 has its accounts (LwM2M 1.1)")
+    server.says("device-1 has registered for 60 s")
+    server.says("    Manufacturer: maker of device-1")
+    client.says("device-1 REG_REGISTERED")
 
 
 def test_keys_and_certificates_on_one_port(setting):
-    (port,) = free_ports(1)
+    port = free_port()
     table = {
         "a": known("id-a"),
         "b": {"security": {"mode": "certificate", "name": "device-1"}},
@@ -172,10 +173,10 @@ def test_keys_and_certificates_on_one_port(setting):
     server = setting.server(port, table, setting.certificate())
     setting.client("a", port, psk("id-a"))
     setting.client("b", port, X509)
-    server.wait_for("a has registered")
-    server.wait_for("b has registered")
-    server.wait_for("    Manufacturer: maker of a")
-    server.wait_for("    Manufacturer: maker of b")
+    server.says("a has registered")
+    server.says("b has registered")
+    server.says("    Manufacturer: maker of a")
+    server.says("    Manufacturer: maker of b")
 
 
 def test_eight_at_once(setting):
@@ -201,9 +202,9 @@ def test_eight_at_once(setting):
         )
     )
     for name in names:
-        bootstrap.wait_for(f"{name} has its accounts")
-        server.wait_for(f"{name} has registered")
-        server.wait_for(f"    Manufacturer: maker of {name}")
+        bootstrap.says(f"{name} has its accounts")
+        server.says(f"{name} has registered")
+        server.says(f"    Manufacturer: maker of {name}")
 
 
 # --- Who is refused
@@ -218,13 +219,13 @@ def test_another_endpoint(setting):
     bootstrap = setting.bootstrap_server(bs_port, accounts)
     server = setting.server(port, {name: known(f"id-{name}") for name in ("a", "b")})
     client = setting.client("a", port, psk("id-b"))
-    line = client.wait_for("a REG_FAILED")
+    line = client.says("a REG_FAILED")
     assert line.startswith("a REG_FAILED 4.03")
-    server.wait_for("A client with identity b'id-b' was refused: endpoint a is not its own")
+    server.says("A client with identity b'id-b' was refused: endpoint a is not its own")
     uri = f"coaps://127.0.0.1:{bs_port}"
     client = setting.clients({"endpoint": "b", "bootstrap": {"uri": uri, "security": psk("id-a")}})
-    assert client.wait_for("b BS_FAILED").startswith("b BS_FAILED 4.00")
-    bootstrap.wait_for("A client with identity b'id-a' was refused: endpoint b is not its own")
+    assert client.says("b BS_FAILED").startswith("b BS_FAILED 4.00")
+    bootstrap.says("A client with identity b'id-a' was refused: endpoint b is not its own")
     assert not [line for line in bootstrap.lines + server.lines if "asks" in line or "has" in line]
 
 
@@ -259,16 +260,16 @@ def test_another_endpoint(setting):
     ids=["unknown-identity", "wrong-key", "other-name", "other-ca"],
 )
 def test_refused(setting, endpoint, security, there, here):
-    (port,) = free_ports(1)
+    port = free_port()
     server = setting.server(port, {"device-1": known("device-1")}, setting.certificate())
     client = setting.client(endpoint, port, security)
-    server.wait_for(there)
-    line = client.wait_for(f"{endpoint} REG_FAILED")
+    server.says(there)
+    line = client.says(f"{endpoint} REG_FAILED")
     assert here in line
     assert not [line for line in server.lines if "registered" in line]
     # Nobody is in the way of the one who may.
     setting.client("device-1", port, psk("device-1"))
-    server.wait_for("device-1 has registered")
+    server.says("device-1 has registered")
 
 
 # --- Who comes back
@@ -291,14 +292,14 @@ class OneAddress(UdpRelay):
 @pytest.mark.parametrize("kind", [UdpRelay, OneAddress], ids=["new-address", "same-address"])
 def test_client_reboots(setting, kind):
     # Without a word, so that the server has its old session yet.
-    (port,) = free_ports(1)
+    port = free_port()
     server = setting.server(port, {"dev": known("id-1")})
     with kind(port) as relay:
         for turn in range(3):
             client = setting.client("dev", relay.port, psk("id-1"))
-            client.wait_for("dev REG_REGISTERED")
+            client.says("dev REG_REGISTERED")
             for text in ("dev has registered", "    Manufacturer: maker of dev"):
-                server.wait_for(text, times=turn + 1)
+                server.says(text, times=turn + 1)
             client.process.kill()
         addresses = len(set(map(id, relay._upstream.values())))
     assert addresses == (3 if kind is UdpRelay else 1)
@@ -306,21 +307,22 @@ def test_client_reboots(setting, kind):
 
 def test_server_restarts(setting):
     # It has forgotten the registration and the session: the client's Update gets no answer.
-    (port,) = free_ports(1)
+    port = free_port()
     server = setting.server(port, {"dev": known("id-1")})
-    client = setting.client("dev", port, psk("id-1"), lifetime=4)
-    client.wait_for("dev REG_REGISTERED")
-    server.wait_for("dev has updated its registration")
+    # No answer within 1.4 to 2.1 s is none (RFC 7252 4.8.2).
+    client = setting.client("dev", port, psk("id-1"), lifetime=4, coap=[200, 150, 2])
+    client.says("dev REG_REGISTERED")
+    server.says("dev has updated its registration")
     server.process.kill()
     server.process.wait()
     server = setting.server(port, {"dev": known("id-1")})
-    server.wait_for("dev has registered")
-    server.wait_for("    Manufacturer: maker of dev")
+    server.says("dev has registered")
+    server.says("    Manufacturer: maker of dev")
 
 
 def test_bootstrap_again(setting):
     # The client begins again, over a new session, while its old one is there.
-    (port,) = free_ports(1)
+    port = free_port()
     account = {"short_id": 1, "uri": "coap://127.0.0.1:1"}
     server = setting.bootstrap_server(port, {"dev": {"servers": [account], **known("id-1")}})
     uri = f"coaps://127.0.0.1:{port}"
@@ -328,8 +330,8 @@ def test_bootstrap_again(setting):
         client = setting.clients(
             {"endpoint": "dev", "bootstrap": {"uri": uri, "security": psk("id-1")}}
         )
-        client.wait_for("dev BS_FINISHED")
-        server.wait_for("dev has its accounts", times=turn + 1)
+        client.says("dev BS_FINISHED")
+        server.says("dev has its accounts", times=turn + 1)
         client.process.kill()
 
 
@@ -368,18 +370,18 @@ def test_accounts_outlast_the_process(setting, tmp_path):
 
     bootstrap, server = servers(KEY)
     client = setting.clients({**stored, "bootstrap": factory})
-    client.wait_for("dev REG_REGISTERED")
+    client.says("dev REG_REGISTERED")
     stop(client)
     assert KEY in files()["0/accounts"] and KEY in files()["1/accounts"]
     client = setting.clients(stored)
-    client.wait_for("dev REG_REGISTERED")
+    client.says("dev REG_REGISTERED")
     assert not any("BS_" in line for line in client.lines)
     stop(client, server, bootstrap)
     bootstrap, server = servers(KEY + b"x")
     client = setting.clients(stored)
-    client.wait_for("dev REG_FAILED")
-    client.wait_for("dev BS_FINISHED")
-    client.wait_for("dev REG_REGISTERED")
+    client.says("dev REG_FAILED")
+    client.says("dev BS_FINISHED")
+    client.says("dev REG_REGISTERED")
     stop(client)
     left = files()
     assert sorted(left) == ["0/accounts", "1/accounts"]
@@ -463,10 +465,8 @@ print("de-register", second.ask(DELETE, location))
 
 
 def test_update_over_a_new_session(setting):
-    (port,) = free_ports(1)
-    done = micropython(
-        "-c", SESSIONS.replace("PORT", str(port)), flavour="mpy", heap="2M", timeout=60
-    )
+    port = free_port()
+    done = micropython("-c", SESSIONS.replace("PORT", str(port)), flavour="mpy", heap="2M")
     assert done.stdout.splitlines() == [
         "registered dev",
         "register 2.01",
@@ -540,15 +540,20 @@ def test_examples_say_what_is_wrong(setting, what):
     else:
         files.pop()
         text = "certificate must be (certificate, key, the clients' CA)"
-    server = setting.start(SERVER, *free_ports(1), "127.0.0.1", "-", *files)
+    server = setting.start(SERVER, free_port(), "127.0.0.1", "-", *files)
     accounts = setting.json("a.json", {"*": {"servers": [{"short_id": 1, "uri": "coap://h"}]}})
-    bootstrap = setting.start(BOOTSTRAP_SERVER, accounts, *free_ports(1), "127.0.0.1", *files)
+    bootstrap = setting.start(BOOTSTRAP_SERVER, accounts, free_port(), "127.0.0.1", *files)
     for process in (server, bootstrap):
-        process.wait_for(text)
-        assert process.process.wait(10) == 1
+        process.says(text)
+        assert process.process.wait(PATIENCE_S) == 1
 
 
 # --- The reference's second program
+
+
+def is_asleep(pid):
+    """Whether a process waits, as a client does for datagrams and times (proc(5))."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def test_second_program(setting):
@@ -565,10 +570,13 @@ def test_second_program(setting):
         table = {"IOWA_Client": {"servers": [account], **known("IOWA_CLIENT", b"0123456789")}}
         bootstrap = setting.bootstrap_server(bs_port, table)
         client = setting.start(SECOND, f"coaps://127.0.0.1:{bs_port}", role="full")
-        bootstrap.wait_for("IOWA_Client has its accounts")
-        server.wait_for("IOWA_Client has registered for 60 s")
-        server.wait_for("Read /3/0: 2.05")
-        relay.wait_for_silence(0.2)  # an interrupt could come while tls sends
+        bootstrap.says("IOWA_Client has its accounts")
+        server.says("IOWA_Client has registered for 60 s")
+        server.says("Read /3/0: 2.05")
+        server.says("Write Europe/Berlin to /3/0/15: 2.04")
+        server.says("Observing /3303/0/5700 has ended: 4.04")
+        # Nothing comes any more; an interrupt while tls sends would spoil the session.
+        eventually(lambda: is_asleep(client.process.pid), "the client's sleep")
         client.process.send_signal(signal.SIGINT)
-        server.wait_for("IOWA_Client has de-registered")
-        assert client.process.wait(10) == 0 and client.lines == []
+        server.says("IOWA_Client has de-registered")
+        assert client.process.wait(PATIENCE_S) == 0 and client.lines == []

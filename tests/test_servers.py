@@ -1,17 +1,14 @@
 """Both servers as processes under the unix port, on real sockets, in a heap like a board's."""
 
 import json
-import os
 import socket
 import struct
-import subprocess
-import threading
-import time
 
 import pytest
-
-from conftest import MICROPYTHON, ROOT, UNIT, lib_dir, micropython
-from managed import free_ports
+from builds.steps import ROOT
+from harness.lines import Process
+from harness.micropython import micropython
+from harness.ports import free_port, free_ports
 
 CLIENTS = 20
 SERVER = ROOT / "lib" / "lwm2m-server" / "examples" / "server.py"
@@ -19,57 +16,6 @@ BOOTSTRAP_SERVER = ROOT / "lib" / "lwm2m-bootstrap-server" / "examples" / "boots
 
 GET, POST = 1, 2
 TLV = 11542
-
-
-class Process:
-    """A MicroPython program whose output is awaited."""
-
-    def __init__(self, script, *args, role, heap):
-        path = [str(lib_dir("mpy", role)), str(UNIT), ".frozen"]
-        command = [MICROPYTHON, "-X", f"heapsize={heap}", UNIT / script, *map(str, args)]
-        self.process = subprocess.Popen(
-            command,
-            env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        self.lines = []
-        self._changed = threading.Condition()
-        self._over = False
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            with self._changed:
-                self.lines.append(line.rstrip("\n"))
-                self._changed.notify_all()
-        with self._changed:
-            self._over = True
-            self._changed.notify_all()
-
-    def wait_for(self, start, seconds=30, times=1):
-        """The first line that starts so; or the one that is that many-th."""
-        end = time.monotonic() + seconds
-        with self._changed:
-            while True:
-                found = [line for line in self.lines if line.startswith(start)]
-                if len(found) >= times:
-                    return found[times - 1]
-                left = end - time.monotonic()
-                if self._over or left <= 0:
-                    pytest.fail(f"no line {start!r} in:\n" + "\n".join(self.lines))
-                self._changed.wait(left)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        self.process.terminate()
-        self.process.wait()
-        self._reader.join()
-        self.process.stdout.close()
 
 
 class Peer:
@@ -158,11 +104,11 @@ def said_safely(process):
 
 
 def test_what_clients_send_to_the_server_is_escaped():
-    (port,) = free_ports(1)
+    port = free_port()
     nasty = NASTY.encode()
     tlv = b"\xc8\x00" + bytes([len(nasty)]) + nasty  # /3/0/0, Manufacturer
     with Process(SERVER, port, "127.0.0.1", role="station", heap="400K") as server:
-        server.wait_for("Listening")
+        server.says("Listening")
         with Peer(port) as peer:
             assert peer.post("rd", "ep=" + NASTY, "lwm2m=1.1", payload=b"</1/0>") == 0x80
             assert peer.post("rd", "ep=dev", f"lwm2m={NASTY}", payload=b"</1/0>") == 0x8C
@@ -175,9 +121,9 @@ def test_what_clients_send_to_the_server_is_escaped():
             peer.answer(request, 0x80, nasty)
             _, path, request = peer.request()
             peer.answer(request, 0x45, nasty, 0)
-        server.wait_for("    Manufacturer: \\x1b[2J")
-        server.wait_for("Write Europe/Berlin")
-        server.wait_for("Temperature: ")
+        server.says("    Manufacturer: \\x1b[2J")
+        server.says("Write Europe/Berlin")
+        server.says("Temperature: ")
         assert "dev has /1/0 /\\x1b[2J" in said_safely(server)
 
 
@@ -209,9 +155,9 @@ ODD_ANSWERS = [
 
 
 def test_the_example_prints_words_whatever_a_client_answers():
-    (port,) = free_ports(1)
+    port = free_port()
     with Process(SERVER, port, "127.0.0.1", role="station", heap="400K") as server:
-        server.wait_for("Listening")
+        server.says("Listening")
         with Peer(port) as peer:
             for i, (code, payload, format) in enumerate(ODD_ANSWERS):
                 name = f"ep=dev-{i}"
@@ -223,41 +169,41 @@ def test_the_example_prints_words_whatever_a_client_answers():
                     if code == 0x86 and method == GET and path.count("/") > 2:  # in TLV, then
                         peer.answer(peer.request()[2], code, payload, format)
         for start in ("Read /3/0: ", "Write Europe/Berlin"):
-            server.wait_for(start, times=len(ODD_ANSWERS))
+            server.says(start, times=len(ODD_ANSWERS))
         said_safely(server)
         assert not [line for line in server.lines if "object at" in line]
 
 
 def test_what_clients_send_to_the_bootstrap_server_is_escaped(tmp_path):
-    (port,) = free_ports(1)
+    port = free_port()
     table = tmp_path / "accounts.json"
     table.write_text(json.dumps({"*": {"servers": [{"short_id": 1, "uri": "coap://127.0.0.1"}]}}))
     with Process(
         BOOTSTRAP_SERVER, table, port, "127.0.0.1", role="station", heap="400K"
     ) as server:
-        server.wait_for("Listening")
+        server.says("Listening")
         with Peer(port) as peer:
             assert peer.post("bs", "ep=" + NASTY) == 0x80
             assert peer.post("bs", "ep=good") == 0x44
             version = f'</>;lwm2m="{NASTY}",</0/0>,</1>'.encode()
             for code, payload in ((0x45, version), (0x44, b""), (0x44, b""), (0x44, b"")):
                 peer.answer(peer.request()[2], code, payload)
-            server.wait_for("good has its accounts (LwM2M \\x1b[2J")
+            server.says("good has its accounts (LwM2M \\x1b[2J")
             assert peer.post("bs", "ep=bad") == 0x44
             peer.answer(peer.request()[2], 0x45, b"</0/0>")
             peer.answer(peer.request()[2], 0x86, NASTY.encode())
-            server.wait_for("bad was not bootstrapped: \\x1b[2J")
+            server.says("bad was not bootstrapped: \\x1b[2J")
         said_safely(server)
 
 
 def test_twenty_clients_at_once():
     bs_port, port = free_ports(2)
     with Process("station.py", bs_port, port, CLIENTS, role="station", heap="192K") as station:
-        station.wait_for("listening")
+        station.says("listening")
         with Process("fleet.py", bs_port, CLIENTS, role="client", heap="1M") as fleet:
-            assert fleet.wait_for("end") == "end 0"
+            assert fleet.says("end") == "end 0"
             assert fleet.lines == ["end 0"]
-        assert station.wait_for("end") == "end 0"
+        assert station.says("end") == "end 0"
     names = [f"dev-{i}" for i in range(CLIENTS)]
     for what in ("bootstrapped", "registered", "read", "gone"):
         got = sorted(line.split()[1] for line in station.lines if line.startswith(what + " "))
@@ -265,7 +211,7 @@ def test_twenty_clients_at_once():
     for i in range(CLIENTS):
         assert f"registered dev-{i} 600" in station.lines
         assert f"read dev-{i} 2.05 maker {i}" in station.lines
-    heap = station.wait_for("heap: ")
+    heap = station.says("heap: ")
     print(heap)
     # They were there at once, not one after another.
     assert int(heap.rsplit(" ", 1)[1]) == CLIENTS, heap
@@ -321,7 +267,7 @@ for again in range(2):
 
 def test_datagrams_in_a_heap_in_pieces():
     # A receive buffer takes 1,280 bytes at least; short datagrams get through without.
-    (port,) = free_ports(1)
+    port = free_port()
     program = SHORT_OF_MEMORY.replace("PORT", str(port))
     done = micropython("-c", program, flavour="mpy", role="station", heap="200K")
     before, after = [set(json.loads(line)) for line in done.stdout.splitlines()]

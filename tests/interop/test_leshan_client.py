@@ -1,7 +1,7 @@
 """Leshan's own client bootstraps from our Bootstrap Server, and is managed by our Server."""
 
 import pytest
-from processes import LeshanClient, Servers
+from harness.processes import LeshanClient, Servers
 
 TEXT, LINK, TLV, SENML_CBOR = 0, 40, 11542, 112  # Content-Formats (LwM2M 1.1 7.4)
 

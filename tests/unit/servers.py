@@ -103,6 +103,11 @@ class World:
                 return False
             self.time += min(wait, end - self.time)
 
+    def step(self, role, seconds):
+        """As Net.step()."""
+        self.run(lambda: role.status, seconds)
+        return role.status
+
     def wait(self, seconds):
         """Let time pass."""
         self.run(lambda: False, seconds)

@@ -5,6 +5,7 @@
 import gc
 
 from ucoap import DELETE, GET, POST, PUT, Message
+import ucoap.block  # noqa: F401  # which is loaded late, and would be taken for a loss of memory
 from lwm2m.consistency import inconsistency
 from lwm2m.model import FLOAT, INT, OPAQUE, STR, E, MULTI, Object, R, W
 import lwm2m

@@ -150,13 +150,14 @@ def test_idle_step_takes_nothing():
     client = world.client()
     client.add_bootstrap_server("coap://bs:5783", lwm2m.SEC_NONE)
     core = client.core
-    # Registered with two servers, one of which observes; a third one has failed for good.
+    # Registered with two servers, one of which observes; a third one has failed for a day.
     assert world.run(5, lambda: provisioner.requests)
     for n, port in ((1, 5683), (2, 5684), (3, 5685)):
         uri = "coap://server:%d" % port
         assert provisioner.write("/0/%d" % n, account(n, uri)).code == 0x44
         assert provisioner.write("/1/%d" % n, server(n, 86400)).code == 0x44
     assert provisioner.write("/1/3/17", encode({17: 1})).code == 0x44
+    assert provisioner.write("/1/3/16", encode({16: False})).code == 0x44
     assert provisioner.finish().code == 0x44
     world.run(100)  # the third's only attempt is over after 93 s at most
     assert registrars[0].location and registrars[1].location

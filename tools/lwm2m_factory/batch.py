@@ -11,10 +11,11 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from . import FactoryError
+from . import FactoryError, identity
 from .board import Board, is_there, ports, wait_for
-from .config import BOARD_VALUES, PSK, Config, endpoint_of, fill, identity, names_in
+from .config import PSK, Config
 from .ledger import FAILED, Ledger
+from .patterns import BOARD_VALUES, fill, names_in
 
 _POLL_S = 0.2  # how often to look for ports that come and go
 _SHOWN = 5  # failures below the table; all of them at the end
@@ -86,9 +87,9 @@ def _provision(
         with ledger.lock:
             values, row = choose(chip, mac)
             values = dict(values, chip_id=chip, mac=mac)
-            endpoint = endpoint_of(config, values)
+            endpoint = identity.endpoint_of(config, values)
             ledger.check(chip, endpoint)
-            made = identity(config, values, ledger.record(endpoint))
+            made = identity.make(config, values, ledger.record(endpoint))
             ledger.assign(chip, made, row, port=port, board=status["board"], mac=status["mac"])
         status = board.provision(made.data, lambda state: step(state, endpoint=endpoint))
         if lock:

@@ -41,10 +41,12 @@ def flash(
                 "--erase is for ESP32: a UF2 leaves the rest of the flash as it is."
             )
         firmware.check_uf2(image, data)
+        firmware.check_map(image, data)
         if about:
             made = files(about.size, about.program)
             data = firmware.with_files(image, data, about, made)
         return copy_uf2(image, data, port, drive)
+    firmware.check_map(image, data)
     return write_esp(image, data, port, erase, about, files)
 
 

@@ -17,7 +17,7 @@ from typing import Dict, Iterator, Optional, Set, Tuple
 from filelock import FileLock, Timeout
 
 from . import FactoryError
-from .config import Identity
+from .identity import Identity
 
 ASSIGNED = "assigned"
 DONE = "done"

@@ -80,20 +80,22 @@ class Bootstrap:
         """Begin to bootstrap. Returns False where there is no bootstrap server account, or where
         its sessions pass and yet no server registers this client.
 
-        usable: the regular servers work, so that one failed attempt leads back to them.
+        usable: regular servers work. They are not served meanwhile, but keep their registrations;
+        one failed attempt leads back to them.
         """
         iid = self.account_iid()
         if iid < 0 or self.vain >= _RETRY_COUNT:
             return False
         core = self.core
-        core.drop_accounts()
+        if not usable:
+            core.drop_accounts()
         core.state = _BOOTSTRAP
         self._usable = usable
         self._format = core.version != "1.0"
         self._attempts = 0
         wait = core.objects[0].get(iid, 11, 0)
         if self.vain > 1:  # or bootstraps would follow each other without a pause
-            wait += _RETRY_TIMER << self.vain - 2
+            wait += core.spread(_RETRY_TIMER << self.vain - 2)
         self._enter(_WAITING, wait)
         core.event(_BS_PENDING, _BOOTSTRAP_ID)
         return True
@@ -202,9 +204,9 @@ class Bootstrap:
         self.state = _EXHAUSTED
         if self._usable:
             self.state = _IDLE
-            core.begin()
+            core.resume()
         elif self._attempts < _RETRY_COUNT:
-            self._enter(_WAITING, _RETRY_TIMER << self._attempts - 1)
+            self._enter(_WAITING, core.spread(_RETRY_TIMER << self._attempts - 1))
         core.event(_BS_FAILED, _BOOTSTRAP_ID, None, code, internal, text)
         if self.state == _WAITING:
             core.event(_BS_PENDING, _BOOTSTRAP_ID)
@@ -241,8 +243,7 @@ class Bootstrap:
 
     def handle(self, account, m, payload, reply):
         """Serve a request of the bootstrap server. Returns the response code; raises Error."""
-        if account is not self.account or not _REQUESTED <= self.state <= _RUNNING:
-            raise Error(_UNAUTHORIZED, "no bootstrap session")
+        self.check(account)
         self._enter(_RUNNING, _EXCHANGE_LIFETIME)
         code = m.code
         if code == POST and m.strings(11) == ["bs"]:
@@ -263,6 +264,11 @@ class Bootstrap:
         if code == PUT:
             return self._write(path, obj, m, payload)
         raise Error(_NOT_ALLOWED)
+
+    def check(self, account):
+        """Raise Error 4.01 where a request is not of a session under way."""
+        if account is not self.account or not _REQUESTED <= self.state <= _RUNNING:
+            raise Error(_UNAUTHORIZED, "no bootstrap session")
 
     def _discover(self, path, obj, reply):
         # LwM2M 1.1 6.1.7.3.

@@ -127,6 +127,7 @@ class Context:
         """Go back to the factory's accounts (/3/0/5)."""
         core = self.core
         core.close(core.net.now())
+        core.begin()
         try:
             self._store.factory_reset()
         except Exception as e:

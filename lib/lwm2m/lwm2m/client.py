@@ -74,7 +74,10 @@ class Client:
         if self._later:
             later = self._later
             self._later = None
-            later()
+            try:
+                later()
+            except Exception as e:
+                self.core.engine.on_exception(e)
         return status
 
     def next_ms(self):
@@ -103,10 +106,18 @@ class Client:
                 return True
         return False
 
-    def close(self):
-        """De-register from every server and close the connections."""
-        self.core.close(self.net.now())
-        self.net.remove(self.core)
+    def close(self, seconds=5):
+        """De-register from every server and close the connections, when that is answered or after
+        that many seconds. Not for a callback to call."""
+        core = self.core
+        core.close(self.net.now())
+        while core.leaving and seconds > 0:
+            seconds -= 1
+            self.net.step(core, 1)
+        while core.leaving:
+            core.disconnect(core.leaving.pop())
+        core.restart()
+        self.net.remove(core)
 
     # --- Accounts
 

@@ -36,6 +36,7 @@ _DISCOVER = const(32)
 _OPAQUE = const(6)
 _TYPE = const(15)
 _R = const(0x10)
+_W = const(0x20)
 _E = const(0x40)
 _MULTI = const(0x80)
 
@@ -52,16 +53,9 @@ def handle(core, account, m, payload, reply):
     on_request(account, event, path), which is told what was done.
     """
     path = path_of(m)
-    n = len(path)
     code = m.code
     accept = m.uint(ACCEPT)
-    operation = _WRITE
-    if code == GET:
-        operation = _DISCOVER if accept == LINK else _READ
-    elif code == DELETE:
-        operation = _DELETE
-    elif code == POST and n != 2:  # there it is a partial update, on a single resource Execute
-        operation = _CREATE if n == 1 else _EXECUTE
+    operation = _operation(code, len(path), accept)
     flags = resolve(core.objects, path, operation, core.may, account)
     obj = core.objects[path[0]]
     if code == GET:
@@ -86,6 +80,23 @@ def handle(core, account, m, payload, reply):
         return _CHANGED
     core.on_request(account, done, path)
     return code
+
+
+def begin(core, account, m):
+    """The first of several blocks of a body: Error where the whole would be refused for its path."""
+    path = path_of(m)
+    resolve(core.objects, path, _operation(m.code, len(path), None), core.may, account)
+
+
+def _operation(code, n, accept):
+    # What a method asks for at a path of n ids (LwM2M 1.1 6.3).
+    if code == GET:
+        return _DISCOVER if accept == LINK else _READ
+    if code == DELETE:
+        return _DELETE
+    if code == POST and n != 2:  # there it is a partial update, on a single resource Execute
+        return _CREATE if n == 1 else _EXECUTE
+    return _WRITE
 
 
 # --- Out
@@ -192,6 +203,8 @@ def decode(objects, m, payload, path, lenient=False):
     """What a request writes to a path, as model's decode() has it. Raises Error 4.00, 4.05, 4.15."""
     format = m.uint(CONTENT_FORMAT)
     n = len(path)
+    if format is None and n < 3 and m.find(CONTENT_FORMAT) < 0:
+        raise Error(_BAD_REQUEST, "no Content-Format")
     if format != TLV and format != _OLD_TLV:
         if n < 3 or (n == 3 and objects[path[0]].flags(path[2]) & _MULTI):
             raise Error(_UNSUPPORTED, "more than one value wants TLV")
@@ -216,29 +229,37 @@ def _write(core, path, flags, m, payload):
 
 
 def _create(core, obj, path, m, payload, reply):
-    # LwM2M 1.1 6.3.6. Returns the path of what was made.
-    found = decode(core.objects, m, payload, path).get(obj.id) if payload else None
+    # LwM2M 1.1 6.3.6. Returns the path of what was made: of an instance, or of several the object.
+    found = None
+    if payload or m.find(CONTENT_FORMAT) >= 0:
+        found = decode(core.objects, m, payload, path).get(obj.id)
     found = found or {-1: {}}
-    if len(found) != 1:
-        raise Error(_BAD_REQUEST, "one instance at a time")
-    for iid in found:
-        values = found[iid]
-    text = model.missing(obj, values)
-    if text:
-        raise Error(_BAD_REQUEST, text)
-    if iid < 0:
+    if -1 in found:  # nothing says which
+        if len(found) > 1:
+            raise Error(_BAD_REQUEST, "an instance without its id")
         iid = 0
         while iid in obj.instances:
             iid += 1
-    elif iid in obj.instances:
-        raise Error(_BAD_REQUEST, "the instance exists")
-    if obj.on_check:
-        obj.on_check(iid, values)
-    reply.location = (str(obj.id), str(iid))
-    path = obj.id, iid
-    obj.add(iid, values)
-    if obj.on_write:
-        obj.on_write(iid, values)
+        found = {iid: found[-1]}
+    for iid in found:
+        if iid in obj.instances:
+            raise Error(_BAD_REQUEST, "the instance exists")
+        values = found[iid]
+        for rid in list(values):
+            if not obj.flags(rid) & _W:  # the application's to set
+                values.pop(rid)
+        if obj.on_check:
+            obj.on_check(iid, values)
+        text = model.missing(obj, values)
+        if text:
+            raise Error(_BAD_REQUEST, text)
+    if len(found) == 1:
+        path = obj.id, iid
+        reply.location = (str(obj.id), str(iid))
+    for iid in found:
+        obj.add(iid, found[iid])
+        if obj.on_write:
+            obj.on_write(iid, found[iid])
     return path
 
 

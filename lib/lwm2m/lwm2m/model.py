@@ -64,7 +64,7 @@ class Object:
         self.multiple = multiple
         self.bootstrap = bootstrap
         # f(instance id, {resource id: value}): what a server is about to write; may raise Error,
-        # and then nothing is written.
+        # and then nothing is written. To an instance that is to be created it may add values.
         self.on_check = None
         # f(instance id, {resource id: value}): what a server has written, when all of it is.
         self.on_write = None
@@ -288,6 +288,7 @@ def encode(sink, obj, path, mask=R, may=None, account=None):
             value = instance[rid]
             if callable(value):
                 value = value()
+                obj.check(rid, value)
             if not flags & MULTI:
                 sink.value(oid, iid, rid, -1, flags, value)
             elif n > 3:
@@ -382,9 +383,13 @@ def _changed(obj, iid, values, replace, merge):
     old = obj.instances[iid]
     new = dict(old)
     if replace:
+        r = obj.resources
+        for i in range(0, len(r), 2):
+            if r[i + 1] & (W | M) == W | M and r[i] not in values:
+                raise Error(_BAD_REQUEST, "resource %d is missing" % r[i])
         for rid in old:
             flags = obj.flags(rid)
-            if flags & W and not flags & M and rid not in values and not callable(old[rid]):
+            if flags & W and rid not in values and not callable(old[rid]):
                 new.pop(rid)
     for rid in values:
         flags = obj.flags(rid)
