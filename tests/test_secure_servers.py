@@ -458,7 +458,7 @@ one.read(client, "/3/0/0", lambda client, code, format, payload: print("read", c
 second = Session(b"dev")
 old = client.peer
 print("update", second.ask(POST, location))
-print(client.peer is not old, old.tls is None, len(one._port._socket._live))
+print(client.peer is not old, old.tls is None, len(one._socket._live))
 net.step(one, 0)
 print("de-register", second.ask(DELETE, location))
 """
