@@ -171,9 +171,7 @@ def test_remains_of_other_firmware_are_no_lock_and_no_file():
 def test_store_reads_its_factory_copy_there():
     # The file that a factory would send: the same bytes as a store's own factory copy.
     fresh()
-    body = (ENDPOINT, FACTORY)
-    data = store._header(0, *store._sum(body)) + b"".join(store._encode(body))
-    area.write(data)
+    area.write(store.pack(ENDPOINT, FACTORY))
     there = Store("/nowhere/that/is", factory=area.open)
     assert there.load(ENDPOINT) == (stored(FACTORY), None)
     area.erase()

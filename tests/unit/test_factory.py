@@ -12,7 +12,7 @@ import vfs
 from binascii import hexlify
 from accounts import AGAIN, ENDPOINT, FACTORY, KEYS, stored
 from flash import GARBAGE, HALF, NOTHING, Flash, Lfs2, fill, unfill
-from lwm2m.store import _encode, _header, _sum
+from lwm2m.store import pack
 import device.factory as factory
 import device.settings as settings
 
@@ -93,8 +93,7 @@ def provisioning_file(endpoint, state, values=VALUES):
     state = dict(state)
     if values is not None:
         state[65535] = {1: {0: json.dumps(values)}}
-    body = endpoint, state
-    return _header(0, *_sum(body)) + b"".join(list(_encode(body)))
+    return bytes(pack(endpoint, state))
 
 
 def sha256(data):

@@ -9,7 +9,7 @@ import struct
 from binascii import crc32, unhexlify
 from accounts import AGAIN, BOOTSTRAPPED, ENDPOINT, FACTORY, KEYS, PURGED, stored
 from flash import KINDS, Fat, Lfs2, fill, mounted, unfill
-from lwm2m.store import Store
+from lwm2m.store import Store, pack
 
 FOLDER = "/flash/lwm2m"
 FILES = [FOLDER + name for name in ("/0/accounts", "/1/accounts", "/factory/accounts")]
@@ -91,6 +91,25 @@ BODIES = (
     FFFF 0000 0000 0000 00 0000
     FFFF 0000 0000 0000 12 0008 0000010000000000 # 2^40""",
     {65535: {0: {0: 1 << 40}}, 1: {2: {}}},
+    """026570
+    0007 0000 0000 0000 00 0000 # /7/0
+    0007 0000 0001 0000 12 0008 7FFFFFFFFFFFFFFF # 2^63 - 1
+    0007 0000 0002 0000 40 0008 8000000000000000 # 2^63, which wants no sign
+    0007 0000 0003 0000 40 0008 FFFFFFFFFFFFFFFF
+    0007 0000 0004 0000 12 0008 8000000000000000 # -2^63
+    0007 0000 0005 0000 10 0000
+    0007 0000 0005 0009 80 0008 8000000000000001""",
+    {
+        7: {
+            0: {
+                1: (1 << 63) - 1,
+                2: 1 << 63,
+                3: (1 << 64) - 1,
+                4: -1 << 63,
+                5: {9: (1 << 63) + 1},
+            }
+        }
+    },
 )
 
 
@@ -145,6 +164,8 @@ def test_values():
         12: (0, 65535),
         13: {},
         14: {3: "x", 1: b"y", 2: (1, 2)},
+        15: 1 << 63,
+        16: (1 << 64) - 1,
         65535: float("inf"),
     }
     with with_flash():
@@ -156,14 +177,17 @@ def test_values():
         # The order in which they were put in does not matter.
         turned = {rid: values[rid] for rid in sorted(values, reverse=True)}
         assert not Store(FOLDER).commit("\u00e9", {7: {9: turned}})
+        # What only a resource of type FLOAT can have, which takes an int too.
+        Store(FOLDER).commit("\u00e9", {7: {9: {0: 1 << 64, 1: -(1 << 63) - 1, 2: 10**40}}})
+        assert load("\u00e9")[0] == {7: {9: {0: 2.0**64, 1: -(2.0**63), 2: 1e40}}}
 
 
 def test_what_cannot_be_stored_is_refused():
     with with_flash(LFS2, FACTORY):
         store = Store(FOLDER)
-        for value in (None, [1], bytearray(KEYS[1]), {1: None}, len, 1 << 63, -1 << 70):
+        for value in (None, [1], bytearray(KEYS[1]), {1: None}, {1: {2: 3}}, len):
             text = refused(ValueError, store.commit, ENDPOINT, {0: {0: {5: value}}})
-            assert "first" not in text
+            assert "cannot be stored" in text and "first" not in text
             assert store.load(ENDPOINT) == (stored(FACTORY), None)
         # Longer than the two bytes of the length can say: error 27, EFBIG.
         long = {0: {0: {5: b"k" * 40000, 3: b"k" * 40000}}}
@@ -381,20 +405,19 @@ def test_newer_version():
     with with_flash(LFS2, FACTORY, BOOTSTRAPPED):
         good = get(FILES[0])
         newer = envelope(b"a body that nobody here knows", 9, 2)
-        # One slot: what a commit of a newer firmware leaves that was cut in between.
-        damage(
-            1,
-            newer,
-            stored(BOOTSTRAPPED),
-            "slot 1 is of another version; slot 0 is used",
-        )
-        put(FILES[0], newer)
+        # One slot: what a commit of a newer firmware leaves that was cut in between. It is left for
+        # that, until there is something to store.
         put(FILES[1], newer)
+        text = "slot 1 is of another version; slot 0 is used"
+        assert load() == (stored(BOOTSTRAPPED), text)
+        assert not Store(FOLDER).commit(ENDPOINT, BOOTSTRAPPED)
+        assert load() == (stored(BOOTSTRAPPED), text) and get(FILES[1]) == newer
+        # Two of them.
+        put(FILES[0], newer)
         text = (
             "slot 0 is of another version; slot 1 is of another version; the factory copy is used"
         )
         assert load() == (stored(FACTORY), text)
-        # They are left for the newer firmware, until there is something to store.
         assert get(FILES[0]) == newer and get(FILES[1]) == newer
         assert Store(FOLDER).commit(ENDPOINT, AGAIN)
         assert load() == (stored(AGAIN), None)
@@ -421,7 +444,163 @@ def test_other_endpoint():
         put(FILES[0], other)
         put(FILES[1], good)
         assert load() == (stored(BOOTSTRAPPED), "slot 0 is of endpoint other; slot 1 is used")
-        assert load() == (stored(BOOTSTRAPPED), None)
+        # It is whole, and left until there is something to store.
+        assert get(FILES[0]) == other
+        assert Store(FOLDER).commit(ENDPOINT, AGAIN)
+        assert load() == (stored(AGAIN), None)
+
+
+# --- What is whole, and of no use
+
+
+def record(oid, iid, rid, riid, t, value=b""):
+    """A record as the head of store.py describes it."""
+    return struct.pack(">4HBH", oid, iid, rid, riid, t, len(value)) + value
+
+
+def body_of(path):
+    """The body of a file, without the zeros behind it."""
+    data = get(path)
+    return data[HEAD : HEAD + struct.unpack(">H", data[6:8])[0]]
+
+
+def lifetime_missing(state):
+    """A check as the owner of a store has one."""
+    return None if 1 in state.get(1, {}).get(0, {}) else "/1/0/1 is missing"
+
+
+def checked():
+    return Store(FOLDER).load("ep", lifetime_missing)
+
+
+def test_state_that_is_of_no_use():
+    good, bad = {1: {0: {1: 300}}}, {1: {0: {}}}
+    fault = "slot %d is of no use: /1/0/1 is missing"
+    with mounted(LFS2, LFS2.format()):
+        Store(FOLDER).provision("ep", good)
+        assert checked() == (good, None)
+        for slot, seq in ((0, 7), (1, 8), (0, 0xFFFF)):
+            newest = pack("ep", bad, seq + 1)
+            put(FILES[slot], newest)
+            put(FILES[1 - slot], pack("ep", good, seq))
+            # The older one is used; the other may be right for another firmware ...
+            text = fault % slot + "; slot %d is used" % (1 - slot)
+            for _ in range(2):
+                assert checked() == (good, text)
+            store = Store(FOLDER)
+            store.load("ep", lifetime_missing)
+            assert not store.commit("ep", good)
+            assert get(FILES[slot]) == newest
+            # ... and goes when there is something to store.
+            assert store.commit("ep", {1: {0: {1: seq}}})
+            assert checked() == ({1: {0: {1: seq}}}, None)
+            assert get(FILES[slot])[4:6] == struct.pack(">H", seq + 2 & 0xFFFF)
+
+
+def test_both_slots_are_of_no_use():
+    good, bad = {1: {0: {1: 300}}}, {1: {0: {}}}
+    faults = "".join(["slot %d is of no use: /1/0/1 is missing; " % slot for slot in (0, 1)])
+    with mounted(LFS2, LFS2.format()):
+        Store(FOLDER).provision("ep", good)
+        Store(FOLDER).commit("ep", bad)
+        # Slot 1 is as new as slot 0, which is looked into first then.
+        assert checked() == (good, faults + "the factory copy is used")
+        fault = "the factory copy is of no use: /1/0/1 is missing"
+        put(FILES[2], pack("ep", bad))
+        assert checked() == (None, faults + fault + "; there are no accounts")
+        # A factory reset to that is refused, and changes nothing.
+        store = Store(FOLDER)
+        store.commit("ep", good)
+        assert refused(ValueError, store.factory_reset, lifetime_missing) == fault
+        assert checked() == (good, None)
+        put(FILES[2], pack("ep", {1: {0: {1: 600}}}))
+        store.factory_reset(lifetime_missing)
+        assert checked() == ({1: {0: {1: 600}}}, None)
+
+
+def test_slot_that_cannot_be_read_stays():
+    # It may be the newest one.
+    newest = pack(ENDPOINT, AGAIN, 99)
+    with with_flash(LFS2, FACTORY, BOOTSTRAPPED):
+        put(FILES[1], newest)
+        for e in (OSError(5), MemoryError()):
+
+            def fails():
+                raise e
+
+            store = Store(FOLDER)
+            store._files[1] = fails
+            text = "slot 1 cannot be read: %r; slot 0 is used" % e
+            assert store.load(ENDPOINT) == (stored(BOOTSTRAPPED), text)
+            assert get(FILES[1]) == newest
+        assert load() == (stored(AGAIN), None)
+
+
+def test_records_of_a_newer_release():
+    # Each kind and type that there is not, wherever it stands: it is skipped, and carried along as
+    # it is until a factory reset.
+    known = [0x00] + list(range(0x10, 0x19)) + list(range(0x21, 0x29)) + [0x40, 0x80]
+    records = [
+        record(1, 0, 0, 0, 0x00),
+        record(1, 0, 1, 0, 0x12, b"\x07"),
+        record(1, 0, 2, 0, 0x10),
+        record(1, 0, 2, 3, 0x22, b"\x08"),
+    ]
+    state = {1: {0: {1: 7, 2: {3: 8}}}}
+    with mounted(LFS2, LFS2.format()):
+        Store(FOLDER).commit("ep", {})
+        for t in range(256):
+            if t in known:
+                continue
+            place = t % 5
+            new = record(65535, t, 1, place, t, bytes(range(t))) + record(1, 0, 1, 0, t)
+            body = b"\x02ep" + b"".join(records[:place] + [new] + records[place:])
+            put(FILES[0], envelope(body, 5))
+            put(FILES[1], b"")
+            store = Store(FOLDER)
+            assert store.load("ep") == (state, None), (t, place)
+            assert get(FILES[1]) == get(FILES[0]) + bytes(4096 - HEAD - len(body))  # mended
+            if t % 16:
+                continue
+            for n in (1, 2):
+                assert store.commit("ep", {1: {0: {1: n}}})
+                for path in FILES[:2]:
+                    assert (
+                        body_of(path)
+                        == b"\x02ep" + records[0] + records[1][:-1] + bytes((n,)) + new
+                    )
+                store = Store(FOLDER)
+                assert store.load("ep") == ({1: {0: {1: n}}}, None)
+            assert not store.commit("ep", {1: {0: {1: n}}})
+            store.factory_reset()
+            assert store.commit("ep", state)
+            for path in FILES[:2]:
+                assert body_of(path) == b"\x02ep" + b"".join(records)
+
+
+def test_order_and_repetition():
+    # A record that comes before what it is in, and two for the same.
+    instance = record(1, 0, 0, 0, 0x00)
+    multiple = record(1, 0, 2, 0, 0x10)
+    part = record(1, 0, 2, 3, 0x22, b"\x08")
+    for records, state in (
+        ([record(1, 0, 1, 0, 0x12, b"\x07"), instance], {1: {0: {1: 7}}}),
+        ([record(1, 0, 1, 0, 0x12, b"\x07")], {1: {0: {1: 7}}}),
+        ([instance, multiple, part, instance], {1: {0: {2: {3: 8}}}}),
+        ([instance, multiple, part, multiple], {1: {0: {2: {}}}}),
+        ([record(1, 0, 1, 0, 0x12, b"\x07"), record(1, 0, 1, 0, 0x11, b"x")], {1: {0: {1: "x"}}}),
+        ([multiple, part, record(1, 0, 2, 3, 0x22, b"\x09")], {1: {0: {2: {3: 9}}}}),
+        ([part], None),
+        ([part, multiple], None),
+        ([record(1, 0, 2, 0, 0x12, b"\x07"), part], None),
+    ):
+        with mounted(LFS2, LFS2.format()):
+            Store(FOLDER).commit("ep", {})
+            put(FILES[0], envelope(b"\x02ep" + b"".join(records), 5))
+            text = None
+            if state is None:
+                state, text = {}, "slot 0 is damaged; slot 1 is used"
+            assert load("ep") == (state, text), (records, load("ep"))
 
 
 def test_hostile_bodies():

@@ -4,9 +4,10 @@
 # After each the device starts with the old accounts or the new ones, whole.
 
 import io
+import struct
 from accounts import AGAIN, BOOTSTRAPPED, ENDPOINT, FACTORY, PURGED, stored
 from flash import GARBAGE, HALF, KINDS, NOTHING, mounted
-from lwm2m.store import Store
+from lwm2m.store import Store, pack
 
 TEARS = (NOTHING, HALF, GARBAGE)
 FOLDER = "/flash/lwm2m"
@@ -195,6 +196,28 @@ def test_sequence_number_wraps():
 
     old, new = stored(BOOTSTRAPPED), stored(AGAIN)
     sweep("number wraps", prepared, commit(AGAIN), old, new, KINDS[1:])
+
+
+def test_records_of_a_newer_release():
+    # They are carried along: whichever state is there after a cut, they are too.
+    record = struct.pack(">4HBH", 65535, 0, 0, 0, 0xC0, 7) + b"to come"
+
+    def prepared(kind):
+        flash = prepare(kind, FACTORY)
+        with mounted(kind, flash):
+            for slot in ("/0", "/1"):
+                with open(FOLDER + slot + "/accounts", "r+b") as f:
+                    f.write(pack(ENDPOINT, BOOTSTRAPPED, 7, record))
+        flash.power_on()
+        return flash
+
+    def action(store):
+        store.load(ENDPOINT)
+        assert store._rest == record
+        store.commit(ENDPOINT, AGAIN)
+
+    old, new = stored(BOOTSTRAPPED), stored(AGAIN)
+    sweep("records of a newer release", prepared, action, old, new, KINDS[1:3])
 
 
 def test_first_commit_with_the_factory_copy_elsewhere():

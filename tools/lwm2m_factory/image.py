@@ -85,8 +85,7 @@ def pack(endpoint: str, state: State, settings: dict) -> bytes:
         raise FactoryError(f"The accounts are inconsistent: {text}.")
     whole = dict(state)
     whole[oid] = {iid: {rid: json.dumps(settings, ensure_ascii=False, separators=(",", ":"))}}
-    body = endpoint, whole
-    data = store._header(0, *store._sum(body)) + b"".join(store._encode(body))
+    data = bytes(store.pack(endpoint, whole))
     if len(data) > SLOT:
         raise FactoryError(
             f"The configuration takes {len(data)} bytes, a board has {SLOT} for it: give it fewer "

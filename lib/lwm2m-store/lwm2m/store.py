@@ -7,8 +7,21 @@
 # What stands before the body is the same in every version. The body: length (1) and name of the
 # endpoint; then for each instance, its resources and their instances one record: ids of object,
 # instance, resource and resource instance (2 each), kind and type (1), length (2), value.
-# Types and values are those of module tlv; a record tells its type, as who reads it need not have
-# the object's definition (yet). It is flat: there is no depth that could be too much.
+# Types and values are those of module tlv, 0 that of what has none; a record tells its type, as who
+# reads it need not have the object's definition (yet). It is flat: there is no depth that could be
+# too much. Of two records for the same the later one counts. A whole number from 2^63 on has kinds
+# of its own and type 0: the first release has none of that size, and fails where it reads one.
+#
+# Releases: each reads what the one before it has written, and what the next one writes, so that
+# neither an update nor a roll-back loses accounts. Therefore
+# - the version stays 1 as long as what is new can be skipped. A record of an unknown kind or type
+#   is, and is carried along as it stands, behind the others, until a factory reset. So its maker
+#   must expect that the accounts have changed meanwhile. It has object 65535 and type 0: the first
+#   release takes it for an instance of nothing then, and does not carry it along;
+# - what a known resource may be is widened in one release, and written by the next one;
+# - a version 2 is read by one release, and written by the next one. A slot of a version that is
+#   unknown stays as it is until there is something to store.
+# tests/data/store has what each release has written.
 #
 # A commit goes to one slot, is read back, and then goes to the other slot too, so that one of the
 # two is whole at any moment. Two copies of the new state outlast a byte that goes bad, where a
@@ -28,16 +41,25 @@ import lwm2m.tlv as tlv
 _MAGIC = b"LwA"
 _VERSION = const(1)
 _HEAD = const(12)
-_ZEROS = b"\0" * 64
+_RECORD = const(11)  # bytes before its value
+_PIECE = const(64)  # bytes that are compared, or filled with zeros, at once
 
 # Kinds of records.
 _INSTANCE = const(0)
 _RESOURCE = const(0x10)
 _RESOURCE_INSTANCE = const(0x20)
+_WIDE = const(0x40)  # the resource of a number from 2^63 on
+_WIDE_INSTANCE = const(0x80)
 
-_INT = const(2)  # of tlv's data types
+# Some of tlv's data types.
+_INT = const(2)
+_UINT = const(3)
+_FLOAT = const(4)
+_OBJLNK = const(8)
+_TYPE = const(15)
 
 _FACTORY = const(2)  # the third of the files
+_NAMES = ("slot 0", "slot 1", "the factory copy")
 
 _ENOENT = const(2)
 _EIO = const(5)
@@ -65,44 +87,59 @@ class Store:
         self._size = size
         self._endpoint = None  # of the last load()
         self._newest = -1  # the slot that holds what was committed last, or -1
-        self._seq = 0  # the newest sequence number
+        self._used = 0  # its sequence number
+        self._seq = -1  # the newest one of all
+        self._rest = b""  # the records of that slot that are carried along
         self.single = False  # whether mirror() has something to do
 
     # --- What the owner calls
 
-    def load(self, endpoint):
+    def load(self, endpoint, check=None):
         """Returns (state, text).
 
         The state is None where there is none. The text is None where nothing is wrong, or a
-        sentence that says what is wrong and what is used instead. The slot that is wrong is
-        mended if it can be.
+        sentence that says what is wrong and what is used instead. check(state): what is wrong
+        with a state, in words, or None: then the older slot, or the factory copy, is used. A slot
+        that is damaged is mended if it can be. One that is whole, but of no use to this firmware,
+        may be so to another, and stays until there is something to store.
         """
         faults = []
-        seqs = (self._read(0, faults), self._read(1, faults))
-        newer = seqs[0] < 0 or (seqs[1] >= 0 and 0 < seqs[1] - seqs[0] & 0xFFFF < 0x8000)
+        found = self._read(0, faults), self._read(1, faults)
+        newer = int(not found[0])
+        if found[0] and found[1]:  # the numbers wrap
+            newer = int(0 < _seq(found[1]) - _seq(found[0]) & 0xFFFF < 0x8000)
+        mend = None not in found
         self._endpoint = endpoint
-        self._seq = seqs[newer]
         self._newest = -1
+        self._seq = _seq(found[newer]) if found[newer] else -1
+        self._rest = b""
         state = None
-        used = ""
-        for slot in (int(newer), int(not newer)):
-            body = seqs[slot] >= 0 and self._read(slot, faults, endpoint)
-            if body:
-                self._newest = slot
-                used = "slot %d is used" % slot
-                if body[0]:
-                    state = body[1]
-                try:
-                    self._commit(body, False, faults)
-                except (OSError, MemoryError):
-                    pass  # faults has why the other slot is not used; it stays as it is
-                break
-        if state is None:
-            body = self._read(_FACTORY, faults, endpoint)
-            used = "there are no accounts"
-            if body:
-                used = "the factory copy is used"
+        for slot in (newer, 1 - newer):
+            data = found[slot]
+            body = data and self._parse(slot, data, faults, endpoint, check)
+            if not body:
+                mend = mend and not data
+                continue
+            self._newest = slot
+            self._used = _seq(data)
+            used = "slot %d is used" % slot
+            if body[0]:
                 state = body[1]
+                self._rest = body[2]
+            if mend:
+                try:
+                    self._put(1 - slot, data)
+                except (
+                    OSError,
+                    MemoryError,
+                ) as e:  # it stays as it is; the next load() tries again
+                    if faults:
+                        faults.append("slot %d cannot be written: %r" % (1 - slot, e))
+            break
+        if state is None:
+            body = self._copy(faults, endpoint, check)
+            used = "the factory copy is used" if body else "there are no accounts"
+            state = body and body[1]
         return state, "; ".join(faults + [used]) if faults else None
 
     def factory(self):
@@ -111,10 +148,10 @@ class Store:
         Raises ValueError, in words, where it is damaged.
         """
         faults = []
-        body = self._read(_FACTORY, faults, "", True)
+        body = self._copy(faults)
         if faults:
             raise ValueError(faults[0])
-        return body
+        return body and body[:2]
 
     def commit(self, endpoint, state, later=False):
         """Replace what is stored. Returns whether anything else was.
@@ -123,82 +160,136 @@ class Store:
         it cannot be written, ValueError where it has a value that cannot be stored, MemoryError;
         then what was stored still is.
         """
-        if endpoint != self._endpoint:
+        # No endpoint's: what factory_reset() leaves.
+        if endpoint and endpoint != self._endpoint:
             self.load(endpoint)
-        return self._commit((endpoint, state), later)
+        data = pack(endpoint, state, self._used, self._rest if endpoint else b"")
+        slot = self._newest
+        changed = slot < 0 or not self._holds(slot, data)
+        if changed:
+            slot = int(slot == 0)
+            seq = self._seq + 1 & 0xFFFF
+            _seal(data, seq)
+            try:
+                self._put(slot, data)
+            except (OSError, MemoryError) as e:
+                try:  # it may be whole, and must not be found as the newest then
+                    self._put(slot, bytes(_HEAD))
+                except (OSError, MemoryError):
+                    pass
+                raise e
+            self._newest = slot
+            self._used = self._seq = seq
+            self.single = True
+        if not later:
+            self.mirror(data)
+        return changed
 
-    def mirror(self):
+    def mirror(self, data=None):
         """Make the second copy, where commit() has left that for later. Raises nothing: it is
         stored, if only once; the next load() tries again."""
         if self.single:
             self.single = False
             try:
-                with open(self._files[self._newest], "rb") as f:
-                    head = f.read(_HEAD)
-                    # At once, as FAT has one buffer for reading and writing.
-                    body = f.read(struct.unpack(">H", head[6:8])[0])
-                self._put(1 - self._newest, head, _both(head, body))
+                self._put(1 - self._newest, data or self._read(self._newest, []) or b"")
             except (OSError, MemoryError):
                 pass
 
-    def factory_reset(self):
-        """Let load() give the factory copy, from now until the next commit.
+    def factory_reset(self, check=None):
+        """Let load() give the factory copy, from now until the next commit. check: as load().
 
-        Raises ValueError where that is damaged, or OSError; then nothing has changed.
+        Raises ValueError where that is damaged or of no use, or OSError; then nothing has changed.
         """
         faults = []
-        self._read(_FACTORY, faults, self._endpoint)
+        self._copy(faults, self._endpoint, check)
         if faults:
             raise ValueError(faults[0])
-        self._commit(("", {}))  # no endpoint's: what factory_reset() leaves
+        self.commit("", {})
+        self._rest = b""
 
     def provision(self, endpoint, state):
         """Write the factory copy, and the same as the state. Raises as commit() does."""
         if not isinstance(self._files[_FACTORY], str):
             raise ValueError("the factory copy is read by a function: write it where that looks")
         self.commit(endpoint, state)
-        body = endpoint, state
-        head = _header(0, *_sum(body))
-        self._put(_FACTORY, head, _pieces(head, body))
+        self._put(_FACTORY, pack(endpoint, state))
 
     # --- Files
 
-    def _read(self, slot, faults, endpoint=None, any_endpoint=False):
-        # Without an endpoint: the sequence number of a slot that is whole, or -1. With one: what
-        # the slot holds, (endpoint, state), or None. What is wrong with it is added to faults;
-        # that there is nothing is not wrong.
-        nothing = -1 if endpoint is None else None
-        fault = "is damaged"
+    def _read(self, slot, faults):
+        # What a file has, head and body: b"" where that is nothing, or is not whole, None where it
+        # cannot be told. What is wrong is added to faults; that there is nothing is not wrong.
         try:
             file = self._files[slot]
             with open(file, "rb") if isinstance(file, str) else file() as f:
                 head = f.read(_HEAD)
                 if not any(head):
-                    return nothing
-                if head[:3] != _MAGIC or not _is_whole(f, head):
-                    raise ValueError
-                seq, n = struct.unpack(">HH", head[4:8])
-                if endpoint is None:
-                    return seq
-                if head[3] != _VERSION:
-                    fault = "is of another version"
-                    raise ValueError
-                f.seek(_HEAD)
-                body = _decode(f, n)
-                if body[0] not in ("", endpoint) and not any_endpoint:
-                    fault = "is of endpoint " + body[0]
-                    raise ValueError
-                return body
-        except OSError as e:
-            if e.errno == _ENOENT:
-                return nothing
-            fault = "cannot be read: %r" % e
-        except Exception:  # of all that can be wrong with bytes, or no memory for it
+                    return b""
+                n = _HEAD + (head[6] << 8 | head[7])
+                if f.seek(0, 2) >= n:  # nothing is allocated for a length that is not there
+                    f.seek(0)
+                    data = f.read(n)
+                    if data[:3] == _MAGIC and data[8:_HEAD] == _crc(data):
+                        return data
+        except (OSError, MemoryError) as e:
+            if isinstance(e, OSError) and e.errno == _ENOENT:
+                return b""
+            faults.append(_NAMES[slot] + " cannot be read: %r" % e)
+            return None
+        except Exception:  # it ends in its head
             pass
-        faults.append(("slot 0 ", "slot 1 ", "the factory copy ")[slot] + fault)
-        return nothing
+        faults.append(_NAMES[slot] + " is damaged")
+        return b""
 
-    def _write(self, slot, pieces):
+    def _parse(self, slot, data, faults, endpoint=None, check=None):
+        # What a whole file has for an endpoint, or for any one: (endpoint, state, records that are
+        # carried along), or None. What is wrong is added to faults.
+        fault = "is damaged"
+        try:
+            if data[3] == _VERSION:
+                r = Cursor(data)
+                state = {}
+                while r.next():
+                    values = state.setdefault(r.oid, {}).setdefault(r.iid, {})
+                    if r.rid >= 0:
+                        value = r.value(r.flags) if r.leaf else {}
+                        if r.riid < 0:
+                            values[r.rid] = value
+                        else:
+                            values[r.rid][r.riid] = value
+                if endpoint is None or r.endpoint in ("", endpoint):
+                    text = check and r.endpoint and check(state)
+                    if not text:
+                        return r.endpoint, state, r.rest
+                    fault = "is of no use: " + text
+                else:
+                    fault = "is of endpoint " + r.endpoint
+            else:
+                fault = "is of another version"
+        except Exception:  # of all that can be wrong with bytes, or no memory for them
+            pass
+        faults.append("%s %s" % (_NAMES[slot], fault))
+
+    def _copy(self, faults, endpoint=None, check=None):
+        data = self._read(_FACTORY, faults)
+        return self._parse(_FACTORY, data, faults, endpoint, check) if data else None
+
+    def _holds(self, slot, data):
+        # Whether a file begins with that.
+        try:
+            with open(self._files[slot], "rb") as f:
+                for i in range(0, len(data), _PIECE):
+                    part = data[i : i + _PIECE]
+                    if f.read(len(part)) != part:
+                        return False
+            return True
+        except OSError:
+            return False
+
+    def _put(self, slot, data):
+        # Let a file begin with that, if it does not, and have zeros behind it. Raises OSError.
+        if self._holds(slot, data):
+            return
         file = self._files[slot]
         try:
             f = open(file, "r+b")
@@ -213,154 +304,141 @@ class Store:
                         pass
             f = open(file, "wb")
         with f:
-            left = max(f.seek(0, 2), self._size)
+            left = max(f.seek(0, 2), self._size) - len(data)
             f.seek(0)
-            for data in pieces:
-                left -= f.write(data)
+            f.write(data)
+            zeros = bytes(_PIECE)
             while left > 0:  # no key of before stays behind the body
-                left -= f.write(_ZEROS if left > 64 else _ZEROS[:left])
+                left -= f.write(zeros if left > _PIECE else zeros[:left])
             f.flush()
-
-    def _holds(self, slot, body):
-        # Whether a file has that body, which has the same length and CRC.
-        with open(self._files[slot], "rb") as f:
-            f.seek(_HEAD)
-            for data in _encode(body):
-                if f.read(len(data)) != data:
-                    return False
-        return True
-
-    def _has(self, slot, head):
-        # Whether a file is whole, and has that head.
-        try:
-            with open(self._files[slot], "rb") as f:
-                return f.read(_HEAD) == head and _is_whole(f, head)
-        except OSError:
-            return False
-
-    def _put(self, slot, head, pieces):
-        # Let a file be what has that head, if it is not. Raises OSError.
-        if not self._has(slot, head):
-            self._write(slot, pieces)
-            if not self._has(slot, head):
-                raise OSError(_EIO)
-
-    def _commit(self, body, later=False, faults=None):
-        n, crc = _sum(body)
-        slot = self._newest
-        head = _header(self._seq, n, crc)
-        changed = slot < 0 or not self._has(slot, head) or not self._holds(slot, body)
-        if changed:
-            slot = int(slot == 0)
-            seq = self._seq + 1 & 0xFFFF
-            head = _header(seq, n, crc)
-            try:
-                self._put(slot, head, _pieces(head, body))
-            except (OSError, MemoryError) as e:
-                try:  # it may be whole, and must not be found as the newest then
-                    self._write(slot, (bytes(_HEAD),))
-                except (OSError, MemoryError):
-                    pass
-                raise e
-            self._newest = slot
-            self._seq = seq
-        self.single = later
-        if later:
-            return changed
-        try:
-            self._put(1 - slot, head, _pieces(head, body))
-        except (OSError, MemoryError) as e:
-            # It is stored, if only once; the next load() tries again.
-            if faults is not None:
-                faults.append("slot %d cannot be written: %r" % (1 - slot, e))
-        return changed
+        if not self._holds(slot, data):
+            raise OSError(_EIO)
 
 
-def _sum(body):
-    # Length and CRC of a body.
-    n = crc = 0
-    for data in _encode(body):
-        n += len(data)
-        crc = crc32(data, crc)
-    if n > 0xFFFF:
-        raise OSError(_EFBIG)
-    return n, crc
+def _seq(data):
+    return data[4] << 8 | data[5]
 
 
-def _header(seq, n, crc):
-    head = _MAGIC + struct.pack(">BHH", _VERSION, seq, n)
-    return head + struct.pack(">I", crc32(head, crc))
+# --- The form of a file
 
 
-def _is_whole(f, head):
-    # Whether what comes in a file behind its head has the head's length and CRC.
-    left, crc = struct.unpack(">HI", head[6:])
-    check = 0
-    while left:
-        data = f.read(min(left, 64))
-        if not data:
-            return False
-        left -= len(data)
-        check = crc32(data, check)
-    return crc32(head[:8], check) == crc
+def pack(endpoint, state, seq=0, rest=b""):
+    """A file's head and body, a bytearray. rest: records as they stand, behind the others.
 
-
-def _pieces(head, body):
-    yield head
-    yield from _encode(body)
-
-
-def _both(head, body):
-    yield head
-    yield body
-
-
-# --- The body, piece by piece, so that there is no copy of it in RAM
-
-
-def _encode(body):
-    # Sorted, so that the same is the same.
-    endpoint, state = body
-    data = endpoint.encode()
-    yield bytes((len(data),)) + data
-    for oid in sorted(state):
+    Raises ValueError where a value cannot be stored, OSError where it is too long.
+    """
+    data = bytearray(_HEAD)
+    name = endpoint.encode()
+    data.append(len(name))
+    data.extend(name)
+    sink = Sink(data)
+    for oid in sorted(state):  # sorted, so that the same is the same
         for iid in sorted(state[oid]):
             values = state[oid][iid]
-            yield _record(_INSTANCE, oid, iid, 0, 0, {})
+            sink.open(oid, iid, -1)
             for rid in sorted(values):
                 value = values[rid]
-                yield _record(_RESOURCE, oid, iid, rid, 0, value)
-                if isinstance(value, dict):
-                    for riid in sorted(value):
-                        yield _record(_RESOURCE_INSTANCE, oid, iid, rid, riid, value[riid])
+                if not isinstance(value, dict):
+                    sink.value(oid, iid, rid, -1, _type(value), value)
+                    continue
+                sink.open(oid, iid, rid)
+                for riid in sorted(value):
+                    sink.value(oid, iid, rid, riid, _type(value[riid]), value[riid])
+    data.extend(rest)
+    if len(data) - _HEAD > 0xFFFF:
+        raise OSError(_EFBIG)
+    _seal(data, seq)
+    return data
 
 
-def _record(kind, oid, iid, rid, riid, value):
-    # As the numbers of tlv's types; 0 is a multiple resource. ValueError for any other type.
-    t = (dict, str, int, 0, float, bool, bytes, 0, tuple).index(type(value))
-    data = bytearray()
-    if t:
-        tlv.encode(data, t, value)
-    if t == _INT and tlv.decode(t, data) != value:
-        raise ValueError("an int of more than 64 bits cannot be stored")
-    return struct.pack(">4HBH", oid, iid, rid, riid, kind | t, len(data)) + data
+def _seal(data, seq):
+    # Write the head of a file with that body.
+    struct.pack_into(">3sBHH", data, 0, _MAGIC, _VERSION, seq & 0xFFFF, len(data) - _HEAD)
+    data[8:_HEAD] = _crc(data)
 
 
-def _decode(f, left):
-    n = f.read(1)[0]
-    endpoint = str(f.read(n), "utf-8")
-    left -= 1 + n
-    state = {}
-    while left:
-        oid, iid, rid, riid, t, n = struct.unpack(">4HBH", f.read(11))
-        left -= 11 + n
-        if left < 0:  # nothing is allocated for a length that is not there
+def _crc(data):
+    view = memoryview(data)
+    return struct.pack(">I", crc32(view[:8], crc32(view[_HEAD:])))
+
+
+def _type(value):
+    # The data type of a value, by Python's: who stores it need not have the object's definition.
+    try:
+        t = (0, str, int, 0, float, bool, bytes, 0, tuple).index(type(value))
+    except ValueError:
+        raise ValueError("a value of type %s cannot be stored" % type(value).__name__)
+    if t == _INT and not -1 <= value >> 63 <= 0:
+        # Beyond 64 bits it can only be a number of type FLOAT.
+        t = _UINT if value >> 63 == 1 else _FLOAT
+    return t
+
+
+class Sink:
+    """Appends records to a bytearray, as tlv.Sink does with the entries of a TLV."""
+
+    def __init__(self, out):
+        self._out = out
+
+    def open(self, oid, iid, rid):
+        """An instance begins, or with a rid of 0 or more a multiple resource."""
+        kind = _INSTANCE if rid < 0 else _RESOURCE
+        self._out.extend(struct.pack(">4HBH", oid, iid, max(rid, 0), 0, kind, 0))
+
+    def value(self, oid, iid, rid, riid, flags, value):
+        """A value of a resource; with a riid of 0 or more, of a resource instance."""
+        out = self._out
+        t = (_RESOURCE if riid < 0 else _RESOURCE_INSTANCE) | flags & _TYPE
+        if flags & _TYPE == _UINT:
+            t = _WIDE if riid < 0 else _WIDE_INSTANCE
+        out.extend(struct.pack(">4HBH", oid, iid, rid, max(riid, 0), t, 0))
+        at = len(out)
+        tlv.encode(out, flags, value)
+        struct.pack_into(">H", out, at - 2, len(out) - at & 0xFFFF)
+
+
+class Cursor:
+    """The records of a file that is whole, one after the other, as tlv.Cursor has those of a TLV.
+
+    After each next() that returns True, oid, iid, rid and riid are where it is, -1 for what is not
+    said; leaf tells whether there is a value(), and flags of which type. Both raise what
+    struct and tlv do. endpoint: str. rest: bytes, the records before that are skipped.
+    """
+
+    def __init__(self, data):
+        self._body = memoryview(data)[_HEAD:]
+        self._next = 1 + self._body[0]
+        if self._next > len(self._body):
             raise ValueError
-        data = f.read(n)
-        value = tlv.decode(t, data) if t & 15 else {}
-        values = state.setdefault(oid, {}).setdefault(iid, {})
-        if t & _RESOURCE:
-            values[rid] = value
-        elif t & _RESOURCE_INSTANCE:
-            values[rid][riid] = value
-    return endpoint, state
+        self.endpoint = str(self._body[1 : self._next], "utf-8")
+        self.rest = b""
+        self._start = 0  # of the value
+
+    def next(self):
+        body = self._body
+        while self._next < len(body):
+            at = self._next
+            self.oid, self.iid, self.rid, self.riid, t, n = struct.unpack_from(">4HBH", body, at)
+            self._start = at + _RECORD
+            self._next = self._start + n
+            if self._next > len(body):
+                raise ValueError
+            if t == _WIDE or t == _WIDE_INSTANCE:
+                t = t >> 2 | _UINT  # the kind that it would have
+            self.flags = t & _TYPE
+            self.leaf = self.flags > 0
+            if t < _RESOURCE_INSTANCE:
+                self.riid = -1
+            if t == _INSTANCE:
+                self.rid = -1
+                return True
+            if _RESOURCE <= t <= _RESOURCE | _OBJLNK or (
+                _RESOURCE_INSTANCE < t <= _RESOURCE_INSTANCE | _OBJLNK
+            ):
+                return True
+            self.rest += bytes(body[at : self._next])
+        return False
+
+    def value(self, flags):
+        """What stands there, as a value of the type in flags."""
+        return tlv.decode(flags, self._body[self._start : self._next])
