@@ -3,9 +3,11 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
-from .consistency import inconsistency
+from .consistency import amiss, inconsistency
+from .model import Object
 
 _FACTORY = const(65535)  # no object's id: what the factory has put there is no account
+_PEER = const(65535)  # no resource's id: module keys has a name there
 
 _PASSES = const(2)  # of the loop in one step: before and after what comes
 
@@ -38,21 +40,15 @@ class Context:
         core = self.core
         state = text = None
         if self._store:
-            state, text = self._store.load(core.endpoint)
-        fault = self._take(state or {})
-        if fault:
-            fault = "the accounts in flash: %s; the factory copy is used" % fault
-            try:
-                copy = self._store.factory()
-            except ValueError:
-                copy = None
-            if self._take(copy[1] if copy else {}):
-                self._take({})
-                fault += ", and is no better: there are no accounts"
-            text = text + "; " + fault if text else fault
+            state, text = self._store.load(core.endpoint, self._fault)
+        self._rest = dict(state or {})
+        self._rest.pop(_FACTORY, None)
+        for oid in core.objects:
+            if core.objects[oid].bootstrap:
+                core.objects[oid].instances = self._rest.pop(oid, {})
         if self.keys:
             # A fault may pass, and its keys are wanted again.
-            self.keys.load(core.objects[0].instances, not fault)
+            self.keys.load(core.objects[0].instances, not text)
         if core.bootstrap:
             for values in core.objects[1].instances.values():
                 if 12 in values:  # Last Bootstrapped: the time-out began then
@@ -60,20 +56,31 @@ class Context:
         if text:
             self._tell(text)
 
-    def _take(self, state):
-        # Put a state into the objects, unless its accounts do not fit together: what is wrong.
+    def _fault(self, state):
+        # What is wrong with a state, in words, or None.
         core = self.core
-        self._rest = dict(state)
-        self._rest.pop(_FACTORY, None)
+        found = {}
         for oid in core.objects:
-            if core.objects[oid].bootstrap:
-                core.objects[oid].instances = self._rest.pop(oid, {})
-        return inconsistency(core.objects, core.net.modes, self, False)
+            obj = core.objects[oid]
+            if obj.bootstrap:
+                found[oid] = obj = Object(oid, obj.resources, state.get(oid))
+                text = oid > 1 and amiss(obj)
+                if text:
+                    return text
+        for values in found[0].instances.values():
+            if not isinstance(values.get(_PEER, ""), str):
+                return "/0/x/65535 must be a str"
+        return inconsistency(found, core.net.modes, self, False)
 
     def adopt(self, obj):
         """The application has added an object: what is stored of it."""
         if obj.bootstrap and obj.id in self._rest:
-            obj.instances = self._rest.pop(obj.id)
+            found = Object(obj.id, obj.resources, self._rest.pop(obj.id))
+            text = amiss(found)
+            if text:
+                self._tell("what is stored is not used: " + text)
+            else:
+                obj.instances = found.instances
 
     def commit(self, changes=None):
         """Store the objects, with other instances of some: {object id: {instance id: values}},
@@ -128,7 +135,7 @@ class Context:
         core = self.core
         core.close(core.net.now())
         try:
-            self._store.factory_reset()
+            self._store.factory_reset(self._fault)
         except Exception as e:
             return self._tell("no factory reset: %s" % e)
         self.load()
