@@ -1,15 +1,94 @@
 # heapsize: 4M
 #
-# What a client makes of slots that are whole and wrong.
+# What a client makes of slots that are whole and wrong, and which values a store takes.
 
 import struct
 from binascii import crc32
 
-from boards import BS_KEY, BS_URI, FOLDER, KEY, Board, add_bootstrap_server, psk
+import lwm2m.tlv as tlv
+from boards import BS_KEY, BS_URI, FOLDER, KEY, Board, add_bootstrap_server, board, psk
 from lwm2m.credentials import Credentials
-from lwm2m.model import INT, M, MULTI, R, STR, Object
+from lwm2m.model import FLOAT, INT, M, MULTI, OBJLNK, OPAQUE, R, STR, TIME, UINT, Object
 from lwm2m.store import Store, pack
 from world import Random, server
+
+
+# --- Values that a store takes
+
+
+def test_finish_takes_what_a_write_takes():
+    # The largest and the least of each type; once 2^63 made every later Finish fail with 5.00.
+    wide = (0, INT | R, 1, UINT | R, 2, FLOAT | R, 3, STR | R, 4, OPAQUE | R, 5, OBJLNK | R)
+    wide += (6, TIME | R, 7, UINT | R | MULTI)
+    b = board()
+    b.client.add_object(Object(70, wide, bootstrap=True))
+    b.bootstrap()
+    for rid, t, values in (
+        (0, INT, ((1 << 63) - 1, -1 << 63, 0)),
+        (1, UINT, ((1 << 63) - 1, 1 << 63, (1 << 64) - 1, 0)),
+        (2, FLOAT, (float("inf"), -float("inf"), 1e300, 5e-324, -0.0, 1.5)),
+        (3, STR, ("", "\u00e9" * 400, "\0")),
+        (4, OPAQUE, (b"", bytes(900))),
+        (5, OBJLNK, ((0, 0), (65535, 65535))),
+        (6, TIME, ((1 << 63) - 1, -1 << 63)),
+    ):
+        for value in values:
+            data = bytearray()
+            at = tlv.begin(data, 3, rid)
+            tlv.encode(data, t, value)
+            tlv.end(data, at)
+            assert b.provisioner.ask(3, "/70/0/%d" % rid, bytes(data), 11542).code == 0x44, value
+            assert b.provisioner.finish().code == 0x44, value
+            obj = Object(70, wide, bootstrap=True)
+            b.power_on(obj)
+            assert obj.instances[0][rid] == value and not b.texts()
+            b.registered()
+            assert b.registrar.execute("/1/1/9").code == 0x44
+            b.request()
+    # A number that a resource of type FLOAT has from the application.
+    obj.instances[0][2] = 1 << 100
+    assert b.provisioner.finish().code == 0x44
+    obj = Object(70, wide, bootstrap=True)
+    b.power_on(obj)
+    assert obj.instances[0][2] == 2.0**100
+
+
+def test_finish_at_any_time():
+    # /3/0/13 goes into /1/x/12, Last Bootstrapped; accounts must not be lost to a wrong clock.
+    def fails():
+        raise OSError(5)
+
+    for time, stored in (
+        (0, 0),
+        (0xFFFFFFFF, 0xFFFFFFFF),
+        (1 << 32, 0),
+        ((1 << 63) - 1, 0),
+        (-1, 0),
+        ("now", 0),
+        (1.5, 0),
+        (None, 0),
+        (fails, 0),
+    ):
+        b = board(device={13: time if callable(time) else lambda: time})
+        b.bootstrap()
+        b.finish()
+        b.power_on()
+        assert not b.texts() and sorted(b.client.servers()) == [1, 65535]
+        assert b.client.core.objects[1].get(1, 12) == stored
+    # As a server sets it.
+    b = board()
+    b.bootstrap()
+    b.finish()
+    for time, code in ((1 << 32, 0x80), ((1 << 63) - 1, 0x80), (0xFFFFFFFF, 0x44), (0, 0x44)):
+        assert b.registrar.ask(3, "/3/0/13", b"%d" % time, 0).code == code
+        assert b.registrar.execute("/1/1/9").code == 0x44
+        b.provisioner.requests.clear()
+        b.bootstrap()
+        b.client.core.objects[3].get(0, 13)
+        b.finish()
+        b.power_on()
+        assert not b.texts() and sorted(b.client.servers()) == [1, 65535]
+        b.registered()
 
 
 # --- Slots that are whole, and wrong
