@@ -86,6 +86,8 @@ class Bootstrap:
         if iid < 0 or self.vain >= _RETRY_COUNT:
             return False
         core = self.core
+        if core.context:
+            core.context.flush(False)
         core.drop_accounts()
         core.state = _BOOTSTRAP
         self._usable = usable
@@ -370,7 +372,7 @@ class Bootstrap:
             values[12] = time
         self._put(((server, instances),))
         if core.context:  # from here on a power cut finds the new accounts
-            text = core.context.save()
+            text = core.context.commit()
             if text:
                 raise Error(_INTERNAL, text)
         self.start_timeout()

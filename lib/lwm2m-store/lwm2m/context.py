@@ -3,6 +3,7 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
+from .account import Part
 from .consistency import amiss, inconsistency
 from .model import Object
 
@@ -11,11 +12,20 @@ _PEER = const(65535)  # no resource's id: module keys has a name there
 
 _PASSES = const(2)  # of the loop in one step: before and after what comes
 
+# How long what a server writes may wait until it is stored, in s: for more of it, as it comes in
+# groups, and for the flash. A block of an RP2040's takes 100,000 erases, and a commit erases each
+# block that it needs once: on FAT always the same ones, on littlefs two of those that are free. One
+# an hour is 87,600 in ten years. A day's tuning by a fleet's server, a dozen of changes, goes ahead
+# of that. A bootstrap, the application's calls and a factory reset wait for nothing.
+_SETTLE = const(10)
+_EACH = const(3600)
+_AHEAD = const(11 * 3600)
+
 # Event.type: something is wrong with what is stored; text says what, and what is used instead.
 EVENT_STORE = const(19)
 
 
-class Context:
+class Context(Part):
     """The accounts of a Core in a Store, and their keys in credentials; one of the two may be None.
 
     core calls what has no underscore.
@@ -23,15 +33,18 @@ class Context:
 
     def __init__(self, core, store, credentials):
         self.core = core
-        self.dirty = False  # whether something has changed that is yet to be stored
         self._store = store
         self.keys = None  # a Keys, where there are credentials
         if credentials:
             from .keys import Keys
 
             self.keys = Keys(core, credentials)
-        self.mirror = 0  # passes until the store makes its second copy
         self._rest = {}  # what is stored of objects that are not there, or not yet
+        self._passes = 0  # until the store makes its second copy
+        self._dirty = False  # whether something has changed that is yet to be stored
+        self._due = -1  # s, when it will be
+        self._paid = 0  # s, until when commits have been made, at one each hour
+        core.parts.append(self)
 
     # --- The store
 
@@ -46,6 +59,8 @@ class Context:
         for oid in core.objects:
             if core.objects[oid].bootstrap:
                 core.objects[oid].instances = self._rest.pop(oid, {})
+        self._dirty = False
+        self._due = -1
         if self.keys:
             # A fault may pass, and its keys are wanted again.
             self.keys.load(core.objects[0].instances, not text)
@@ -86,54 +101,52 @@ class Context:
         """Store the objects, with other instances of some: {object id: {instance id: values}},
         which are then put there.
 
-        Raises OSError, ValueError, MemoryError, or Error 5.00; then nothing has changed.
+        Raises OSError, ValueError, MemoryError, or Error 5.00; then nothing has changed. Without
+        changes, what is wrong is an event instead, and returned in words.
         """
         core = self.core
-        state = dict(self._rest)
-        for oid in core.objects:
-            if core.objects[oid].bootstrap:
-                state[oid] = core.objects[oid].instances
-        state.update(changes or {})
         keys = self.keys
         try:
+            state = dict(self._rest)
+            for oid in core.objects:
+                if core.objects[oid].bootstrap:
+                    state[oid] = core.objects[oid].instances
+            state.update(changes or {})
             if keys:
                 state[0] = keys.stow(state[0])
-            if self._store:
-                if self._store.commit(core.endpoint, state, changes is None):
-                    self.mirror = 0 if changes else _PASSES
-        except Exception:
+            if self._store and self._store.commit(core.endpoint, state, changes is None):
+                self._passes = 0 if changes else _PASSES
+        except Exception as e:
             if keys:
                 keys.undo()
-            raise
-        for oid in core.objects:
-            if core.objects[oid].bootstrap:
-                core.objects[oid].instances = state[oid]
-        self.dirty = False
-        if keys:
-            keys.settle()
-
-    def poll(self):
-        """Make the second copy of what save() has stored, in a later step than the first, as each
-        takes its time."""
-        self.mirror -= 1
-        if not self.mirror:
-            self._store.mirror()
-
-    def save(self):
-        """As commit(), but what is wrong is an event. Returns it in words, or None."""
-        self.dirty = False
-        try:
-            self.commit()
-            return None
-        except Exception as e:
+            if changes:
+                raise e
             text = "the accounts cannot be stored: %s" % (getattr(e, "text", None) or repr(e))
             self._tell(text)
             return text
+        for oid in core.objects:
+            if core.objects[oid].bootstrap:
+                core.objects[oid].instances = state[oid]
+        self._dirty = False
+        self._due = -1
+        if keys:
+            keys.settle()
+
+    def flush(self, free=True):
+        """Store what is yet to be stored; not free: only where that need not wait for the flash."""
+        core = self.core
+        if self._dirty and (free or self._paid - _AHEAD <= core.seconds):
+            text = self.commit()
+            if text:
+                self._due = core.after(_EACH)
+            if text or self._passes:
+                self._paid = max(self._paid, core.seconds) + _EACH
 
     def factory_reset(self):
         """Go back to the factory's accounts (/3/0/5)."""
         core = self.core
         core.close(core.net.now())
+        self.flush()
         try:
             self._store.factory_reset(self._fault)
         except Exception as e:
@@ -142,3 +155,28 @@ class Context:
 
     def _tell(self, text):
         self.core.event(EVENT_STORE, 0, text=text)
+
+    # --- Part
+
+    def poll(self, now):
+        core = self.core
+        if self._passes:
+            # The second copy, in a later step than the first, as each takes its time.
+            self._passes -= 1
+            if not self._passes:
+                self._store.mirror()
+        if self._dirty:
+            if self._due < 0:
+                self._due = max(core.after(_SETTLE), self._paid - _AHEAD)
+            if self._due <= core.seconds:
+                self.flush()
+
+    def next_ms(self, now, least):
+        if self._passes or (self._dirty and self._due < 0):
+            return 0
+        return self.core.until(self._due, least) if self._dirty else least
+
+    def changed(self, oid, iid, rid):
+        objects = self.core.objects
+        if oid in objects and objects[oid].bootstrap:
+            self._dirty = True

@@ -74,6 +74,8 @@ class Client:
         if self._later:
             later = self._later
             self._later = None
+            if self.core.context:
+                self.core.context.flush()
             later()
         return status
 
@@ -89,6 +91,8 @@ class Client:
         """The network has gone: drop the connections, without a word. Until online(), step() runs
         only what else is on the net."""
         self.core.restart()
+        if self.core.context:
+            self.core.context.flush()
         self.net.remove(self.core)
 
     def online(self):
@@ -106,7 +110,7 @@ class Client:
     def close(self):
         """De-register from every server and close the connections."""
         self.core.close(self.net.now())
-        self.net.remove(self.core)
+        self.offline()
 
     # --- Accounts
 
