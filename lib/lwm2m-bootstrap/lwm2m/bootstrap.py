@@ -87,6 +87,8 @@ class Bootstrap:
         if iid < 0 or self.vain >= _RETRY_COUNT:
             return False
         core = self.core
+        if core.context:
+            core.context.flush(False)
         if not usable:
             core.drop_accounts()
         core.state = _BOOTSTRAP
@@ -365,14 +367,18 @@ class Bootstrap:
         if text:
             raise Error(_NOT_ACCEPTABLE, text)
         server = core.objects[1]
-        time = core.objects[3].get(0, 13)
+        try:
+            time = core.objects[3].get(0, 13)
+            server.check(12, time)
+        except Exception:  # the accounts are not to be wrong because the clock is
+            time = 0
         instances = {}
         for iid in server.instances:
             instances[iid] = values = dict(server.instances[iid])
             values[12] = time
         self._put(((server, instances),))
         if core.context:  # from here on a power cut finds the new accounts
-            text = core.context.save()
+            text = core.context.commit()
             if text:
                 raise Error(_INTERNAL, text)
         self.start_timeout()

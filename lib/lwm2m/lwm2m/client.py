@@ -80,6 +80,8 @@ class Client:
         if self._later:
             later = self._later
             self._later = None
+            if self.core.context:
+                self.core.context.flush()
             try:
                 later()
             except Exception as e:
@@ -98,6 +100,8 @@ class Client:
         """The network has gone: drop the connections, without a word. Until online(), step() runs
         only what else is on the net."""
         self.core.restart()
+        if self.core.context:
+            self.core.context.flush()
         self.net.remove(self.core)
 
     def online(self):
@@ -122,8 +126,7 @@ class Client:
             self.net.step(core, 1)
         while core.leaving:
             core.disconnect(core.leaving.pop())
-        core.restart()
-        self.net.remove(core)
+        self.offline()
 
     # --- Accounts
 

@@ -185,13 +185,9 @@ class Core:
             return self._give_up()
         if self._fresh:
             self._begin()
-        if self.context and self.context.mirror:
-            self.context.poll()
         if self.state != _MANAGEMENT:
             return _NO_ERROR
         if self._stale:
-            if self.context and self.context.dirty:
-                self.context.save()
             self._find_stale()
         failed = 0
         fallback = None
@@ -235,7 +231,7 @@ class Core:
         """Milliseconds until poll() has something to do; at most a day."""
         self.tick(now)
         least = self.engine.next_ms(now)
-        if self._fresh or (self.context and self.context.mirror):
+        if self._fresh:
             return 0
         if self.bootstrap:
             least = self.bootstrap.next_ms(least)
@@ -722,8 +718,6 @@ class Core:
         """A value has changed, or with rid -1 the object's instances have."""
         for part in self.parts:
             part.changed(oid, iid, rid)
-        if self.context and oid in self.objects and self.objects[oid].bootstrap:
-            self.context.dirty = self._stale = True
         if rid < 0:
             self._stale = True
         elif oid == 1 and self.state == _MANAGEMENT:

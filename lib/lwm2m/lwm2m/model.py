@@ -232,7 +232,7 @@ def fault(oid, rid, flags, value):
 
 # What the values of a data type are in Python.
 _TYPES = (None, str, int, int, float, bool, bytes, int, tuple)
-_WORDS = ("", "a str", "", "", "a number", "a bool", "bytes", "", "an object link")
+_WORDS = ("left out", "a str", "", "", "a number", "a bool", "bytes", "", "an object link")
 
 
 def _bounds(oid, rid, t):
