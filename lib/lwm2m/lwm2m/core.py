@@ -32,6 +32,11 @@ _MAX_TRANSMIT_WAIT = const(93)  # s, RFC 7252 4.8.2
 _DAY = const(86400)  # s
 _VAIN = const(300)  # s, doubled with each bootstrap for a server that still fails, until the next
 
+_MAX_REST = const(
+    900
+)  # s, when all have failed, until it begins again: at first 1 s, then 2, 4, …
+_REPETITIONS = const(2)  # MAX_RETRANSMIT of the only attempt that is made then
+
 _AGAIN = const(8)  # s, until it registers anew over a new connection; spread, as others do so too
 
 _NO_ERROR = const(0)
@@ -114,6 +119,7 @@ class Core:
         self._ms = 0  # and the rest of it
         self.now = None  # ms, of the last call
         self.vain = {}  # {short id: bootstraps for a server that could not be registered with}
+        self.weary = 0  # times that all have failed since a server was there
         self._rest = 0  # s, when it may begin again, having failed
         self.leaving = []  # accounts that are gone, but for the answer to their de-registration
         self._fresh = True  # whether to look for accounts
@@ -174,7 +180,8 @@ class Core:
 
     def poll(self, now):
         """Do what is due. Returns NO_ERROR, 5.03 when no server can be reached any more, or 5.00
-        when the clock went backwards. After an error the next call starts afresh."""
+        when the clock went backwards. After an error it starts afresh; after 5.03s in a row with one
+        attempt each, and waits in between that grow to 15 minutes."""
         self.tick(now)
         if self._lost:
             self._lost = False
@@ -183,7 +190,7 @@ class Core:
         self.engine.poll(now)
         if self.bootstrap and self.bootstrap.poll(now):
             return self._give_up()
-        if self._fresh:
+        if self._fresh and self._rest <= self.seconds:
             self._begin()
         if self.context and self.context.mirror:
             self.context.poll()
@@ -227,7 +234,8 @@ class Core:
                     return
 
     def _give_up(self):
-        self._rest = self.after(1)
+        self._rest = self.after(self.spread(min(1 << self.weary, _MAX_REST)))
+        self.weary = min(self.weary + 1, 10)
         self.restart()
         return _UNAVAILABLE
 
@@ -235,8 +243,10 @@ class Core:
         """Milliseconds until poll() has something to do; at most a day."""
         self.tick(now)
         least = self.engine.next_ms(now)
-        if self._fresh or (self.context and self.context.mirror):
+        if self.context and self.context.mirror:
             return 0
+        if self._fresh:
+            least = self.until(self._rest, least)
         if self.bootstrap:
             least = self.bootstrap.next_ms(least)
         if self.state == _MANAGEMENT:
@@ -397,6 +407,7 @@ class Core:
         """The application has added a /1 instance or set resources of it, or with None has added
         the bootstrap server account."""
         self._stale = True
+        self.weary = self._rest = 0
         if self.state == _INITIAL:
             self._fresh = True
         elif self.state == _MANAGEMENT and server_iid is not None:
@@ -444,7 +455,7 @@ class Core:
         account.state = state
         account.due = self.after(seconds)
         if seconds >= 0 and state <= _CONNECTED:  # whatever it is told, it registers once a second
-            account.due = max(account.due, account.rest, self._rest)
+            account.due = max(account.due, account.rest)
         for part in self.parts:
             part.moved(account)
 
@@ -469,6 +480,14 @@ class Core:
             return True
         except Exception:  # OSError, MemoryError
             return False
+
+    def coap_of(self, account):
+        """CoAP's settings of a request to an account: what has failed for long is repeated less, or
+        repetitions of a whole fleet would be what meets a server that comes back."""
+        if not self.weary:
+            return account.settings
+        ms, percent, n = account.settings or self.engine.settings
+        return ms, percent, min(n, _REPETITIONS)
 
     def keys(self, account):
         """(mode, public, server's public, secret) of an account: /0/x/2 to 5, for net."""
@@ -538,7 +557,13 @@ class Core:
     def _request(self, account, code, options, payload, now):
         try:
             self.engine.request(
-                now, account, code, options, payload.encode(), self._answered, account.settings
+                now,
+                account,
+                code,
+                options,
+                payload.encode(),
+                self._answered,
+                self.coap_of(account),
             )
         except Error:
             self._refused(account, _INTERNAL, True, "the request does not fit")
@@ -580,7 +605,7 @@ class Core:
             self._failed(account, code, internal, text)
 
     def _registered(self, account):
-        account.attempts = account.sequences = account.code = 0
+        account.attempts = account.sequences = account.code = self.weary = 0
         self.vain.pop(account.short_id, 0)
         if self.bootstrap:
             self.bootstrap.vain = 0
@@ -606,7 +631,9 @@ class Core:
         account.code = code
         account.attempts += 1
         wait = -1
-        if internal or code >> 5 != 4 or not self._may_bootstrap(account):
+        if self.weary:  # it has had all of its attempts before
+            pass
+        elif internal or code >> 5 != 4 or not self._may_bootstrap(account):
             if account.attempts < self._setting(account, 17, 5):
                 wait = max(self._setting(account, 18, 60), 1) << min(account.attempts - 1, 20)
             else:
