@@ -35,7 +35,7 @@ _VAIN = const(300)  # s, doubled with each bootstrap for a server that still fai
 _MAX_REST = const(
     900
 )  # s, when all have failed, until it begins again: at first 1 s, then 2, 4, …
-_REPETITIONS = const(2)  # MAX_RETRANSMIT of the only attempt that is made then
+_REPETITIONS = const(1)  # MAX_RETRANSMIT of what is tried again without an answer
 
 _AGAIN = const(8)  # s, until it registers anew over a new connection; spread, as others do so too
 
@@ -482,9 +482,9 @@ class Core:
             return False
 
     def coap_of(self, account):
-        """CoAP's settings of a request to an account: what has failed for long is repeated less, or
-        repetitions of a whole fleet would be what meets a server that comes back."""
-        if not self.weary:
+        """CoAP's settings of a request to an account: what has failed is repeated less when it is
+        tried again, or repetitions of a whole fleet would meet a server that comes back."""
+        if not (self.weary or account.code):
             return account.settings
         ms, percent, n = account.settings or self.engine.settings
         return ms, percent, min(n, _REPETITIONS)
@@ -596,6 +596,7 @@ class Core:
         elif account.state == _UPDATING:
             self.event(_REG_UPDATE_FAILED, account.short_id, account, code, internal, text)
             if internal:
+                account.code = code
                 return self.disconnect(account, self.spread(_AGAIN))
             # The server is there, and has the session, but not the registration any more.
             self._enter(account, _DISCONNECTED)
