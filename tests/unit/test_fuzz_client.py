@@ -119,6 +119,7 @@ class _Case:
         self.provisioner.heard.clear()
         self.world.statuses.clear()
         self.world.connections.clear()
+        self.provisioner.connection = None  # and its account: not to be counted, once there is one
         assert self.world.run(5, lambda: self.registrar.location and self.registrar.requests)
         self.world.run(1000)
         self.registrar.requests.clear()

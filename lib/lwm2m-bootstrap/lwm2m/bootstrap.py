@@ -115,6 +115,7 @@ class Bootstrap:
         if state == _FINISHED:
             self.state = _IDLE
             self._close_due = core.after(_EXCHANGE_LIFETIME)
+            core.weary = 0
             core.event(_BS_FINISHED, _BOOTSTRAP_ID)
             core.begin()
         elif state == _WAITING and self._due <= core.seconds:
@@ -180,7 +181,7 @@ class Bootstrap:
                 queries.append("pct=%d" % TLV)
             options = uri_options(self.account.uri, "bs", queries)
             core.engine.request(
-                now, self.account, POST, options, b"", self._answered, self.account.settings
+                now, self.account, POST, options, b"", self._answered, core.coap_of(self.account)
             )
         except Exception:  # Error, MemoryError; a tuple of them would need memory itself
             self._fail(_INTERNAL, True, "the request does not fit")
@@ -207,7 +208,7 @@ class Bootstrap:
         if self._usable:
             self.state = _IDLE
             core.resume()
-        elif self._attempts < _RETRY_COUNT:
+        elif self._attempts < _RETRY_COUNT and not core.weary:
             self._enter(_WAITING, core.spread(_RETRY_TIMER << self._attempts - 1))
         core.event(_BS_FAILED, _BOOTSTRAP_ID, None, code, internal, text)
         if self.state == _WAITING:

@@ -74,7 +74,8 @@ class Client:
         """Run for that many seconds; one pass where 0, for ever where negative.
 
         Returns NO_ERROR, or SERVICE_UNAVAILABLE as soon as every server has failed and no
-        bootstrap server can take over; called again it starts afresh.
+        bootstrap server can take over; called again it starts afresh, after a wait that grows from
+        1 s to 15 minutes.
         """
         status = self.net.step(self.core, seconds)
         if self._later:

@@ -255,9 +255,11 @@ def _bounds(oid, rid, t):
 
 def _binding_fault(value):
     # LwM2M 1.1 6.2.1.2: each transport once; Q, as 1.0 has it, is of one of them.
-    for c in value:
-        if c not in "UTSNQ" or value.count(c) > 1:
-            return "has an unknown binding"
+    n = 0
+    for c in "UTSNQ":  # not of value: a character that is taken out of a str is kept for good
+        n += c in value
+    if n < len(value):
+        return "has an unknown binding"
     return None if value and value != "Q" else "must name a transport"
 
 
