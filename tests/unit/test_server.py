@@ -675,6 +675,26 @@ def test_values():
         (DEVICE, "/3/0/9", 11542, b"\xc1\x09\x64", {9: 100}),
         (DEVICE, "/3/0/9", 0, b"100", {9: 100}),
         (DEVICE, "/3/0/9", None, b"100", {9: 100}),
+        (DEVICE, "/3/0/9", 60, b"\x18\x64", {9: 100}),
+        (DEVICE, "/3/0/9", 110, b'[{"bn":"/3/0/9","v":100}]', {9: 100}),
+        (DEVICE, "/3/0/9", 110, b"[]", {}),
+        (DEVICE, "/3/0/9", 112, b"\x81\xa2\x21\x66/3/0/9\2\x18\x64", {9: 100}),
+        (DEVICE, "/3/0/9", 11544, b"\xa1\x83\3\0\x09\x18\x64", {9: 100}),
+        (DEVICE, "/3/0/6/1", 11544, b"\xa1\x84\3\0\6\1\5", {6: {1: 5}}),
+        (
+            DEVICE,
+            "/3/0/6",
+            110,
+            b'[{"n":"/3/0/6/0","v":1},{"n":"/3/0/6/1","v":5}]',
+            {6: {0: 1, 1: 5}},
+        ),
+        (
+            DEVICE,
+            "/3",
+            110,
+            b'[{"bn":"/3/0/","n":"9","v":100},{"n":"0","vs":"x"}]',
+            {0: {9: 100, 0: "x"}},
+        ),
         (DEVICE, "/3/0/6", 11542, b"\x86\x06\x41\x00\x01\x41\x01\x05", {6: {0: 1, 1: 5}}),
         (DEVICE, "/3/0/6/1", 11542, b"\x83\x06\x41\x01\x05", {6: {1: 5}}),
         (DEVICE, "/3/0/6/1", 11542, b"\x41\x01\x05", {6: {1: 5}}),
@@ -692,7 +712,9 @@ def test_values():
         (DEVICE, "/3/0", 11542, b"\x08"),
         (DEVICE, "/3/0/9", 0, b"many"),
         (DEVICE, "/3/0", 0, b"x"),
-        (DEVICE, "/3/0/9", 110, b"[]"),
+        (DEVICE, "/3/0/9", 11543, b"{}"),
+        (DEVICE, "/3/0/9", 110, b'[{"n":"/3/0/10","v":1}]'),
+        (DEVICE, "/3/0", 60, b"\1"),
         (DEVICE, "/3/0/99", 0, b"x"),
         (DEVICE, "3/0", 0, b"x"),
         (OTHER, "/9/0/0", 0, b"AP8"),
@@ -744,7 +766,7 @@ def test_with_the_client():
     client.add_server(1, "coap://10.0.0.2:%d" % PORT, lwm2m.SEC_NONE, lifetime=3600)
     assert world.run(lambda: "dev" in s.clients, 10)
     c = s.clients["dev"]
-    assert [path for path, _ in c.links] == ["/1/0", "/3/0", "/3303/0"] and c.formats == ()
+    assert [path for path, _ in c.links] == ["/1/0", "/3/0", "/3303/0"] and c.formats == (112,)
 
     def ask(call, *args, **more):
         n = len(log.answers)

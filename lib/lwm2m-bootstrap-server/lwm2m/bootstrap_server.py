@@ -46,7 +46,6 @@ _BAD_REQUEST = const(0x80)
 _NOT_FOUND = const(0x84)
 _NOT_ALLOWED = const(0x85)
 _NOT_ACCEPTABLE = const(0x86)
-_UNSUPPORTED = const(0x8F)
 _INTERNAL = const(0xA0)
 _UNAVAILABLE = const(0xA3)
 
@@ -486,12 +485,10 @@ class BootstrapServer:
             raise Error(_NOT_ALLOWED)
         found = queries(m)
         endpoint = self._port.endpoint(found, peer, _BAD_REQUEST)
-        format = found.get("pct", str(TLV))
-        if not format.isdigit():
+        # What the client likes best (LwM2M 1.1 6.1.7.1). To refuse that would cost each client an
+        # exchange: it is written TLV, which those that have SenML read too.
+        if not found.get("pct", "0").isdigit():
             raise Error(_BAD_REQUEST, "pct must be a number")
-        if int(format) != TLV:
-            # LwM2M 1.1 6.1.7.1: the client may ask again without.
-            raise Error(_UNSUPPORTED, "%d, TLV, is what is written here" % TLV)
         old = self.sessions.get(endpoint)
         if old is None:
             if len(self.sessions) >= self._max_sessions:
