@@ -318,6 +318,13 @@ def test_requests():
         (lambda: s.write(c, "/3/0/13", True), PUT, path3 + [(12, b"")], b"1"),
         (lambda: s.write(c, "/3/0/13", "a b"), PUT, path3 + [(12, b"")], b"a b"),
         (lambda: s.write(c, "/3/0/13", b"\x00\x01"), PUT, path3 + [(12, b"\x2a")], b"\x00\x01"),
+        (lambda: s.write(c, "/3/0/13", 42, None, 60), PUT, path3 + [(12, b"\x3c")], b"\x18\x2a"),
+        (
+            lambda: s.write(c, "/3/0/13", True, None, 110),
+            PUT,
+            path3 + [(12, b"\x6e")],
+            b'[{"bn":"/3/0/","n":"13","vb":true}]',
+        ),
         (
             lambda: s.write(c, "/3/0", b"\xc1\x01a", replace=False),
             POST,
@@ -369,6 +376,8 @@ def test_wrong_arguments():
         lambda: s.write(c, "/3", b""),
         lambda: s.write(c, "/3/0/1", "x", format=42),
         lambda: s.write(c, "/3/0", {0: 1}),
+        lambda: s.write(c, "/3/0", 1, format=110),
+        lambda: s.write(c, "/3/0/1", 1, format=11543),
         lambda: s.write(c, "/3/0/1", None),
         lambda: s.execute(c, "/3/0"),
         lambda: s.create(c, "/3/0", b""),
@@ -737,6 +746,13 @@ def test_encode():
     assert server.encode(DEVICE, {9: 100, 0: "MP", 6: {1: 5}}) == (
         b"\xc2\x00MP\x83\x06\x41\x01\x05\xc1\x09\x64"
     )
+    values = {9: 100, 6: {1: 5}}
+    assert server.encode(DEVICE, values, "/3/0", 110) == (
+        b'[{"bn":"/3/0/","n":"6/1","v":5},{"n":"9","v":100}]'
+    )
+    assert server.encode(DEVICE, values, "/3/7", 11544) == (
+        b"\xbf\x82\3\7\xbf\6\xbf\1\5\xff\x09\x18\x64\xff\xff"
+    )
     try:
         server.encode(DEVICE, {99: 1})
         raise AssertionError
@@ -780,6 +796,12 @@ def test_with_the_client():
     assert ask(s.write, "/3303/0/5701", "F") == (0x44, None, b"")
     assert sensor.get(0, 5701) == "F"
     assert ask(s.write, "/3303/0/5700", 1.0)[0] == 0x85
+    for format in (110, 112, 11544, 11542):
+        assert ask(s.write, "/3303/0/5701", "K%d" % format, format=format) == (0x44, None, b"")
+        code, got, data = ask(s.read, "/3303/0", accept=format)
+        assert (code, got) == (0x45, format)
+        values = server.values(sensor.resources, "/3303/0", format, data)
+        assert values == {5700: 20.5, 5701: "K%d" % format}
     code, format, data = ask(s.discover, "/3303/0")
     assert [path for path, _ in links(data)] == ["/3303/0", "/3303/0/5700", "/3303/0/5701"]
     value = server.encode(sensor.resources, {5700: 1.5, 5701: "K"})

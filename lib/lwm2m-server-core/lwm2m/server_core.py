@@ -6,7 +6,7 @@ from micropython import const
 from ucoap import URI_QUERY, Error
 from ucoap.engine import Engine, diff
 import lwm2m.model as model
-import lwm2m.tlv as tlv
+from .management import TLV, format_module
 
 _MAX_SLEEP_MS = const(86400000)  # far below the six days that a difference of times can tell
 _MAX_SECONDS = const(0x0FFFFFFF)  # eight years, which leaves room in a small int
@@ -281,14 +281,18 @@ def links(data):
             i += 1
 
 
-def encode(resources, values):
-    """The TLV of an instance. resources: as Object has them. values: {resource id: value}."""
-    obj = model.Object(0, resources, {0: values})
+def encode(resources, values, path="/0/0", format=TLV):
+    """The bytes of an instance. resources: as Object has them. values: {resource id: value}.
+
+    path: where it is to be, which all formats but TLV say.
+    """
+    oid, iid = check_path(path, 2, 2)
+    obj = model.Object(oid, resources, {iid: values})
     for rid in values:
         if not obj.flags(rid):
             raise ValueError("the object has no resource %d" % rid)
     out = bytearray()
-    model.encode(tlv.Sink(out), obj, (0, 0), 0x0F)
+    model.encode(format_module(format).Sink(out, format), obj, (oid, iid), 0x0F)
     return out
 
 

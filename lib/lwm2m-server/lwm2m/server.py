@@ -32,6 +32,7 @@ _LIFETIME = const(86400)  # s, where a client does not say (LwM2M 1.1 6.2.1)
 _SPARE = const(16)
 
 _RESOURCE_INSTANCE = const(1)  # of tlv
+_DATA_TYPES = {str: model.STR, bool: model.BOOL, int: model.INT, float: model.FLOAT}
 
 _CREATED = const(0x41)
 _DELETED = const(0x42)
@@ -371,7 +372,8 @@ class Server:
         """Write /o/i, /o/i/r or /o/i/r/ri.
 
         value: bytes in that Content-Format, by default TLV for an instance (encode() makes it)
-        and opaque for a resource; or a str, int, float or bool, which is written as text.
+        and opaque for a resource; or a str, int, float or bool, which is written as text where
+        there is no format.
         replace: False lets what an instance or a multiple resource has, and value has not, be.
         """
         value, format = _payload(path, value, format)
@@ -517,11 +519,20 @@ def _payload(path, value, format):
         if format is None:
             format = TLV if path.count("/") < 3 else OCTETS
         return value, format
-    if isinstance(value, bool):
-        value = int(value)
-    if format not in (None, TEXT) or not isinstance(value, (str, int, float)):
+    if not isinstance(value, (bool, str, int, float)):
         raise ValueError("to write anything but text, give bytes and their format")
-    return str(value).encode(), TEXT
+    if format in (None, TEXT):
+        return str(int(value) if isinstance(value, bool) else value).encode(), TEXT
+    # The type of what is there is not known: that of the value is.
+    ids = check_path(path, 3, 4) + [-1]
+    out = bytearray()
+    try:
+        sink = format_module(format).Sink(out, format)
+        sink.value(ids[0], ids[1], ids[2], ids[3], _DATA_TYPES[type(value)], value)
+        sink.end()
+    except Error as e:
+        raise ValueError("%s: %s" % (path, e.text))
+    return bytes(out), format
 
 
 def _object_list(payload):
