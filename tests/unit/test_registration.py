@@ -13,7 +13,8 @@ REGISTERING = lwm2m.EVENT_REG_REGISTERING
 UPDATE_FAILED = lwm2m.EVENT_REG_UPDATE_FAILED
 
 # ct lists the formats of this build; /0 is never listed (LwM2M 1.1 6.2.1).
-LINKS = b'</>;rt="oma.lwm2m",</1/0>,</3/0>'
+# Of an image that has SenML CBOR; of LwM2M 1.0, which has not, without ct.
+LINKS = b'</>;rt="oma.lwm2m";ct=112,</1/0>,</3/0>'
 
 
 def _registered(lifetime=300, **kwargs):

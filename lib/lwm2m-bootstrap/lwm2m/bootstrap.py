@@ -10,7 +10,7 @@ from ucoap import ACCEPT, DELETE, GET, POST, PUT, Error
 import lwm2m.management as management
 from .account import Account, failure, uri_options
 from .consistency import inconsistency
-from .management import LINK, TLV
+from .management import LINK
 from .model import missing, path_of
 from .objects import server_id
 
@@ -178,7 +178,7 @@ class Bootstrap:
         try:
             queries = ["ep=" + core.endpoint]
             if self._format:
-                queries.append("pct=%d" % TLV)
+                queries.append("pct=%d" % core.format)
             options = uri_options(self.account.uri, "bs", queries)
             core.engine.request(
                 now, self.account, POST, options, b"", self._answered, core.coap_of(self.account)

@@ -7,7 +7,7 @@ from micropython import const
 from ucoap import ACK, CON, Error, Message, Writer
 from ucoap.engine import Engine, diff
 import lwm2m.model as model
-import lwm2m.tlv as tlv
+from .management import TLV, format_module
 from .peers import gives_way, host
 from .texts import endpoint_of, print_exception
 
@@ -404,14 +404,18 @@ def _names(identities):
     return found
 
 
-def encode(resources, values):
-    """The TLV of an instance. resources: as Object has them. values: {resource id: value}."""
-    obj = model.Object(0, resources, {0: values})
+def encode(resources, values, path="/0/0", format=TLV):
+    """The bytes of an instance. resources: as Object has them. values: {resource id: value}.
+
+    path: where it is to be, which all formats but TLV say.
+    """
+    oid, iid = check_path(path, 2, 2)
+    obj = model.Object(oid, resources, {iid: values})
     for rid in values:
         if not obj.flags(rid):
             raise ValueError("the object has no resource %d" % rid)
     out = bytearray()
-    model.encode(tlv.Sink(out), obj, (0, 0), 0x0F)
+    model.encode(format_module(format).Sink(out, format), obj, (oid, iid), 0x0F)
     return out
 
 

@@ -104,6 +104,8 @@ class Core:
     def __init__(self, endpoint, net, on_event, rng, device=None, version="1.1"):
         self.endpoint = endpoint
         self.version = version
+        # The Content-Format that servers are told to use.
+        self.format = management.TLV if version == "1.0" else management.best_format()
         self.net = net
         self.on_event = on_event
         self._rng = rng
@@ -499,8 +501,9 @@ class Core:
 
     def links(self):
         """The object list of a registration."""
-        # No ct: TLV is what every server may take for granted; Wakaama's refuses its number.
-        return '</>;rt="oma.lwm2m",' + management.object_links(self.objects)
+        # TLV is what every server may take for granted; Wakaama's refuses its number, and lists.
+        ct = "" if self.format == management.TLV else ";ct=%d" % self.format
+        return '</>;rt="oma.lwm2m"%s,' % ct + management.object_links(self.objects)
 
     def _poll(self, account, now):
         if account.action and account.state != _REGISTERING:

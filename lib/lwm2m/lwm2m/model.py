@@ -350,11 +350,13 @@ def decode(objects, path, cursor, lenient=False):
             text = fault(oid, rid, flags & ~MULTI, value)
             if text:
                 raise Error(_BAD_REQUEST, "/%d/x/%d %s" % (oid, rid, text))
-            if riid < 0:
-                values[rid] = value
-            else:
-                values.setdefault(rid, {})[riid] = value
-        elif flags & MULTI:
+            if riid >= 0:
+                values = values.setdefault(rid, {})
+                rid = riid
+            if rid in values:
+                raise Error(_BAD_REQUEST, "a value twice")
+            values[rid] = value
+        elif flags & MULTI and rid not in values:
             values[rid] = {}
         else:
             raise Error(_BAD_REQUEST, "/%d/x/%d: single or multiple?" % (oid, rid))
