@@ -32,9 +32,7 @@ _MAX_TRANSMIT_WAIT = const(93)  # s, RFC 7252 4.8.2
 _DAY = const(86400)  # s
 _VAIN = const(300)  # s, doubled with each bootstrap for a server that still fails, until the next
 
-_MAX_REST = const(
-    900
-)  # s, when all have failed, until it begins again: at first 1 s, then 2, 4, …
+_MAX_REST = const(600)  # s, until it begins again when all have failed: at first 1 s, 2, 4, …
 _REPETITIONS = const(1)  # MAX_RETRANSMIT of what is tried again without an answer
 
 _AGAIN = const(8)  # s, until it registers anew over a new connection; spread, as others do so too
@@ -183,7 +181,7 @@ class Core:
     def poll(self, now):
         """Do what is due. Returns NO_ERROR, 5.03 when no server can be reached any more, or 5.00
         when the clock went backwards. After an error it starts afresh; after 5.03s in a row with one
-        attempt each, and waits in between that grow to 15 minutes."""
+        attempt each, and waits in between that grow to 10 minutes."""
         self.tick(now)
         if self._lost:
             self._lost = False
