@@ -196,6 +196,16 @@ def test_what_clients_send_to_the_bootstrap_server_is_escaped(tmp_path):
         said_safely(server)
 
 
+def test_growth():
+    # What a client costs where it is one of 300, by what it costs alone; and its heap, in words of
+    # 64 bits, of which a board has halves.
+    program = ROOT / "tools" / "measure" / "programs" / "growth.py"
+    found = json.loads(micropython(program, flavour="mpy", heap="16M").stdout)
+    for name, most in (("bootstrap", 2000), ("registration", 1400)):
+        assert found[name]["many"] <= 1.3 * found[name]["alone"], found
+        assert found[name]["bytes"] <= most, found
+
+
 def test_twenty_clients_at_once():
     bs_port, port = free_ports(2)
     with Process("station.py", bs_port, port, CLIENTS, role="station", heap="192K") as station:

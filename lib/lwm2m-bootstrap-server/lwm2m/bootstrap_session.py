@@ -54,6 +54,8 @@ class Session:
     what the table's field of that name makes of it; what is not text may be given as bytes.
     """
 
+    # Attributes that come later would let their table grow, and leave a hole among those of other
+    # sessions: MicroPython then looks for room from there on, past all of them, again and again.
     def __init__(self, server, endpoint, peer, mid):
         self.endpoint = endpoint
         self.peer = peer  # its address, as net has them, or its DTLS session
@@ -67,14 +69,14 @@ class Session:
         self.queue = []  # (generator, callback) of each operation, the first one under way
         self.exchange = None  # its request
         self.live = True
-        self.started = False  # its request has been answered
-        self.finished = False  # and so has its Finish
+        self.finished = False  # its Finish has been answered
         # What the client has: {instance id: Short Server ID, 0 for the bootstrap account} of
-        # object 0 and of 1. None where it is yet to be discovered.
+        # object 0 and of 1. None where it is yet to be discovered; False where it is not known,
+        # but all of it except the bootstrap account was deleted.
         self.ids = None
-        self.cleared = False  # all of it but the bootstrap account was deleted
         self._server = server
-        self._busy = False  # an operation, or its callback, is under way
+        # Whether an operation or its callback is under way, or the request is to be answered first.
+        self._busy = True
         self._request = None  # as operations make them; the one under way
 
     # --- High-level operations
@@ -156,12 +158,11 @@ class Session:
         if not self.live:
             raise ValueError("the session with %s has ended" % self.endpoint)
         self.queue.append((operation, callback))
-        if self.started and not self._busy:
+        if not self._busy:
             self._advance(None)
 
     def start(self):
         """The request has been answered: operations may begin."""
-        self.started = True
         self._advance(None)
 
     def answered(self, x, code, m, payload):

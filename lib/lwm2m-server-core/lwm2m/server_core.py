@@ -5,9 +5,10 @@ import gc
 import sys
 from micropython import const
 from ucoap import ACK, CON, Error, Message, Writer
-from ucoap.engine import Engine, diff
+from ucoap.engine import diff
 import lwm2m.model as model
 import lwm2m.tlv as tlv
+from .crowd import Crowd, table
 from .peers import gives_way, host
 from .texts import endpoint_of, print_exception
 
@@ -26,6 +27,10 @@ _UNHEARD_AT_ONCE = const(4)
 # s for which one that has not answered yet keeps its place where there is none left: RFC 7252
 # 4.8's ACK_TIMEOUT, after which it would be asked again.
 _PATIENCE = const(2)
+
+# So many of them are looked at: who has most of all has most of these, and no table of a thousand
+# has to be made while memory is short.
+_SAMPLE = const(64)
 
 _PSK = const(0)  # a Security Mode
 
@@ -58,8 +63,8 @@ class Role:
     Who does not answer at a port without DTLS gives its place up where there is none left.
     """
 
-    # A subclass has _handle(), as Engine's handler, _expire(entry, text), and _lost(entry) for one
-    # whose DTLS session has ended.
+    # A subclass has _handle() and _begin(), as Engine has them, _expire(entry, text), and _lost(entry)
+    # for one whose DTLS session has ended.
     #
     # entries: {endpoint: what there is of that client}, each with these attributes: endpoint; peer,
     # its address or DTLS session; heard, whether an answer has come from there; last, the time in
@@ -97,8 +102,14 @@ class Role:
 
             net = Net()
         self.net = net
-        self.engine = Engine(
-            self._send, self._handle, net.rng, size=size, body=body, seen=places, bodies=4
+        self.engine = Crowd(
+            self._send,
+            self._handle,
+            net.rng,
+            size,
+            body,
+            places,
+            begin=self._begin,
         )
         self.engine.on_exception = print_exception
         self.status = 0  # net's own
@@ -299,8 +310,14 @@ class Role:
         if len(self.entries) < self._places:
             return
         if self._names is None:
+            unheard = []
+            for entry in self.entries.values():
+                if not entry.heard:
+                    unheard.append(entry)
+                    if len(unheard) == _SAMPLE:
+                        break
             entry = gives_way(
-                [entry for entry in self.entries.values() if not entry.heard],
+                unheard,
                 lambda entry: host(entry.peer),
                 lambda entry: self.seconds - entry.last,
                 host(peer),
@@ -367,18 +384,6 @@ class Role:
         # Forget a DTLS session and what was exchanged over it.
         self._socket.drop(session)
         self.engine.drop(session)
-
-
-def table(n):
-    """An empty dict with room for n keys: in a heap in pieces it could not grow when they come."""
-    made = {}
-    n += n // 3
-    for i in range(n):
-        made[i] = None
-    while n:
-        n -= 1  # the last one first, so that no trace of them stays
-        made.pop(n)
-    return made
 
 
 def _look_for_heap(places, each):
