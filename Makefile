@@ -19,7 +19,7 @@ module = $(tools) $(PYTHON) -m
 venv = $(tools) build/venv/bin/python -m
 build = $(module) builds.build_unix --for "$(job)"
 
-.PHONY: help build run shell test check interop firmware bundle flash test-board bench size clean distclean
+.PHONY: help build run shell test soak check interop firmware bundle flash test-board bench size clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -39,7 +39,11 @@ shell: ## MicroPython's REPL here, with all packages in its path: import lwm2m
 
 test: ## all tests but those with other projects' servers; PYTEST_ARGS= for pytest
 	@$(build) --venv
-	@$(venv) pytest tests --ignore=tests/interop --ignore=tests/board -n auto --dist loadfile $(PYTEST_ARGS)
+	@$(venv) pytest tests --ignore=tests/interop --ignore=tests/board --ignore=tests/soak -n auto --dist loadfile $(PYTEST_ARGS)
+
+soak: ## long runs, for hours: 10,000 clients after outages (HERD= of them); PYTEST_ARGS= for pytest
+	@$(build) --venv
+	@$(venv) pytest tests/soak -s $(PYTEST_ARGS)
 
 check: ## lint, formatting and spelling
 	@$(module) builds.testenv --for "$(job)"

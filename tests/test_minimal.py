@@ -20,6 +20,8 @@ client = world.client()
 client.add_server(1, "coap://server", lwm2m.SEC_NONE, 300)
 world.run(400)
 print(world.story())
+print(registrar.requests[0].payload)  # TLV only, of which servers are told nothing
+print(hex(registrar.read("/3/0", 112).code), registrar.read("/3/0", 112).text)
 print(registrar.paths())
 print(registrar.read("/3/0/0").text)
 print(registrar.ask(1, "/1/0/1", more=((6, 0),)).observe)  # Observe is a plain read here
@@ -73,6 +75,8 @@ def run(script, lib):
 def test_factory_accounts(minimal, flavour):
     assert run(FACTORY, minimal[flavour]) == [
         "['REG_REGISTERING 1', 'REG_REGISTERED 1', 'REG_UPDATING 1', 'REG_REGISTERED 1']",
+        """b'</>;rt="oma.lwm2m",</1/0>,</3/0>'""",
+        "0x86 no Content-Format 112",
         "['POST /rd?ep=dev&lt=300&lwm2m=1.1&b=U', 'POST /rd/1']",
         "MicroPython",
         "None",

@@ -92,8 +92,8 @@ def status():
         answer["fault"] = str(e)
         return answer
     if copy:
-        state, answer["fault"] = settings.store().load(copy.endpoint)
-        accounts = (state or copy.state).get(0, {})
+        state, answer["fault"] = settings.store().load(copy.endpoint, _amiss)
+        accounts = (state or {}).get(0, {})
         answer["endpoint"] = copy.endpoint
         answer["sha256"] = _digest(_open)
         for iid in sorted(accounts):
@@ -140,7 +140,7 @@ def reset():
         raise ValueError("the factory has given this board nothing yet")
     store = settings.store()
     store.load(copy.endpoint)
-    store.factory_reset()
+    store.factory_reset(_amiss)
     return {"endpoint": copy.endpoint}
 
 
@@ -180,19 +180,24 @@ def _fault(copy):
     kind = copy.values["network"]["type"]
     if kind != "none":
         find_driver(kind)
-    objects = base_objects(None)
-    for oid in (0, 1):
-        objects[oid].instances = copy.state.get(oid, {})
-    if not objects[0].instances:
+    if not copy.state.get(0):
         return "no account"
-    if not objects[1].instances:
+    if not copy.state.get(1):
         try:
             import lwm2m.bootstrap  # noqa: F401
         except ImportError:
             return "there is a bootstrap server account only, and no package lwm2m-bootstrap here"
     from lwm2m.net import Net  # which a port without sockets does not have
 
-    return inconsistency(objects, Net.modes, None, False)
+    return _amiss(copy.state, Net.modes)
+
+
+def _amiss(state, modes=(0, 1, 2, 3)):
+    # What is wrong with the accounts of a state, or None. modes: Security Modes (/0/x/2).
+    objects = base_objects(None)
+    for oid in (0, 1):
+        objects[oid].instances = state.get(oid, {})
+    return inconsistency(objects, modes, None, False)
 
 
 def _open():

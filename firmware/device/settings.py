@@ -59,6 +59,8 @@ def parse(copy):
     if not copy:
         return None
     endpoint, state = copy
+    if not endpoint:
+        raise ValueError("the factory copy has no endpoint name")
     try:
         values = json.loads(state.pop(65535)[1][0])
         values["network"]["type"]

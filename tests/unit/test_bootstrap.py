@@ -79,7 +79,7 @@ def test_story():
     session.client.step(1)
     request = provisioner.requests[0]
     assert (request.code, request.type, request.path) == (POST, CON, "/bs")
-    assert request.query == ["ep=dev", "pct=11542"]
+    assert request.query == ["ep=dev", "pct=112"]
     assert request.format is None and not request.payload
     assert provisioner.delete("/").code == 0x42
     assert provisioner.write("/0/0", account(None, "coap://bs:5783")).code == 0x44
@@ -191,7 +191,7 @@ def test_uri_with_path_and_query():
     session = _Session(uri="coap://bs:5783/tenant/4?a=b&c")
     request = session.provisioner.requests[0]
     assert request.path == "/tenant/4/bs"
-    assert request.query == ["a=b", "c", "ep=dev", "pct=11542"]
+    assert request.query == ["a=b", "c", "ep=dev", "pct=112"]
     session.accounts()
     session.registered()  # Finish is POST /bs all the same
 
@@ -224,7 +224,7 @@ def test_preferred_format_refused():
         session.provisioner.answer = lambda request, reply: answers.pop(0)
         session.world.run(1)
         queries = [r.query for r in session.provisioner.requests]
-        assert queries == [["ep=dev", "pct=11542"], ["ep=dev"]]
+        assert queries == [["ep=dev", "pct=112"], ["ep=dev"]]
         assert session.world.story() == ["BS_PENDING"]
         session.accounts()
         session.registered()
@@ -641,7 +641,9 @@ def test_read():
         ("/1", TLV, 0x45, b"\x08\x00\x0d" + one),
         ("/1/0", TLV, 0x45, one),
         ("/1/0", 0, 0x86, None),
-        ("/1", 110, 0x86, None),
+        ("/1", 11543, 0x86, None),
+        ("/1", 322, 0x86, None),
+        ("/1/0", 60, 0x86, None),
         ("/1/1", None, 0x84, None),
         ("/1/0/1", None, 0x80, None),
         ("/2", None, 0x84, None),  # Access Control is not there
@@ -671,9 +673,11 @@ _REFUSED = (
     (PUT, "/0/2", None, encode(account(2)), 0x80),  # no Content-Format
     (PUT, "/0/2", TEXT, encode(account(2)), 0x8F),
     (PUT, "/0/2", 60, encode(account(2)), 0x8F),
-    (PUT, "/0/2", 110, b"[]", 0x8F),
-    (PUT, "/0", 112, b"\x80", 0x8F),
-    (PUT, "/0/2/0", 60, b"\x61x", 0x8F),
+    (PUT, "/0/2", 110, b"[]", 0x80),
+    (PUT, "/0", 112, b"\x80", 0x80),
+    (PUT, "/0/2/0", 60, b"\5", 0x80),
+    (PUT, "/0/2/0", 322, b"\x81\xa2\0\x66/0/2/0\3\x61x", 0x8F),
+    (PUT, "/0/2", 11543, b"{}", 0x8F),
     (PUT, "/0/2/0", 42, b"x", 0x8F),
     (PUT, "/0/2/99", TEXT, b"x", 0x80),
     (PUT, "/0/2/7", TEXT, b"x", 0x80),  # SMS is not there
@@ -736,6 +740,30 @@ _REFUSED = (
     (5, "/1/0", TLV, b"", 0x85),  # FETCH
     (7, "/1/0", TLV, b"", 0x85),  # iPATCH
 )
+
+
+def test_in_each_format():
+    # Server accounts as other servers write them: all of /1, an instance, a resource.
+    session = _Session()
+    session.accounts()
+    p = session.provisioner
+    one = b'[{"bn":"/1/1/","n":"0","v":2},{"n":"1","v":60},{"n":"6","vb":true},{"n":"7","vs":"U"}]'
+    assert p.ask(PUT, "/1", one, 110).code == 0x44
+    assert servers_of(session.client)[1] == server(2, 60)
+    one = (
+        b"\x84\xa3\x21\x65/1/1/\0\x610\2\3\xa2\0\x611\2\x18\x3d\xa2\0\x616\4\xf5\xa2\0\x617\3\x61U"
+    )
+    assert p.ask(PUT, "/1/1", one, 112).code == 0x44
+    assert servers_of(session.client)[1] == server(3, 61)
+    assert p.ask(PUT, "/1", b"\xa1\x82\1\1\xa4\0\4\1\x18\x3e\6\xf5\7\x61U", 11544).code == 0x44
+    assert servers_of(session.client)[1] == server(4, 62)
+    assert p.ask(PUT, "/1/1/0", b"\2", 60).code == 0x44
+    assert servers_of(session.client)[1] == server(2, 62)
+    read = p.read("/1/1", 110)
+    assert read.payload == (
+        b'[{"bn":"/1/1/","n":"0","v":2},{"n":"1","v":62},{"n":"6","vb":true},{"n":"7","vs":"U"}]'
+    )
+    assert p.read("/1/1", 112).payload[:8] == b"\x84\xa3\x21\x65/1/1"
 
 
 def test_refusals():

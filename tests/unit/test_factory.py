@@ -282,6 +282,45 @@ def test_damaged_copy_is_told_and_replaced():
         assert given() == OLD_GIVEN
 
 
+def test_copy_without_a_name_or_settings():
+    with board(KINDS[0]):
+        install(provisioning_file(ENDPOINT, FACTORY))
+        before = given()
+        for endpoint, values, text in (
+            ("", VALUES, "no endpoint name"),
+            (ENDPOINT, None, "no settings"),
+            (ENDPOINT, [1], "no settings"),
+            (ENDPOINT, {"network": "wifi"}, "no settings"),
+        ):
+            answer = install(provisioning_file(endpoint, FACTORY, values))
+            assert answer == {"ok": False, "error": "the file has " + text}
+            assert given() == before
+
+
+def test_accounts_of_wrong_types():
+    # Slots whose CRC is right are told of, and not used; nor does a reset lead to such a copy.
+    with board(KINDS[0]):
+        install(provisioning_file(ENDPOINT, FACTORY))
+        bad = {0: {0: dict(FACTORY[0][0])}}
+        bad[0][0][0] = b"no str"
+        settings.store().commit(ENDPOINT, bad)
+        status = call(factory.status)
+        assert "/0/0/0 must be a str" in status["fault"]
+        assert status["fault"].endswith("the factory copy is used")
+        assert [each["uri"] for each in status["accounts"]] == [FACTORY[0][0][0]]
+        settings.store().commit(ENDPOINT, AGAIN)
+        with open(FOLDER + "/factory/accounts", "wb") as f:
+            f.write(provisioning_file(ENDPOINT, bad))
+        answer = call(factory.reset)
+        assert answer["error"] == "the factory copy is of no use: /0/0/0 must be a str"
+        ids = [each["short_id"] for each in call(factory.status)["accounts"]]
+        assert ids == [None, 7]
+        for slot in (0, 1):
+            os.remove(FOLDER + "/%d/accounts" % slot)
+        status = call(factory.status)
+        assert status["accounts"] == [] and status["fault"].endswith("there are no accounts")
+
+
 def test_full_file_system():
     for ours in (False, True):
         with board(KINDS[0], None, ours):

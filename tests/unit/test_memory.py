@@ -1,6 +1,7 @@
 # heapsize: 400K
 # What happens when memory runs out, and what an idle step takes of it.
 
+import gc
 import micropython
 
 from starving import starve  # first, while there is memory in one piece
@@ -9,6 +10,7 @@ from lwm2m.model import INT, OPAQUE, STR, Object, R, W, M, MULTI
 import lwm2m
 import lwm2m.text  # as frozen modules take next to no memory to load
 import lwm2m.tlv
+from lwm2m.objects import split_uri
 from world import (
     Provisioner,
     Registrar,
@@ -252,3 +254,31 @@ def test_a_client_that_starved_recovers():
             one.heard.clear()
         world.connections.clear()
         world.statuses.clear()
+
+
+def test_text_of_peers_is_not_kept():
+    # MicroPython makes a name of each character that is taken out of a str, and keeps it for good:
+    # with a million characters to choose from a peer could fill the heap.
+    world = World()
+    registrar = Registrar(world)
+    client = world.client()
+    client.core.on_event = None
+    client.add_server(1, "coap://server", lwm2m.SEC_NONE, 300)
+    assert world.run(5, lambda: registrar.location)
+    heap = 0
+    for n in range(600):
+        c = bytes((0xE4 + n % 5, 0x80 + n % 50, 0x80 + n % 64))  # of UTF-8
+        text = b"coap://" + c + b":" + c
+        for path, payload in (("/1/0/7", c), ("/1/0/7", b"U" + c), ("/1/0/1", b"1" + c)):
+            answer = registrar.ask(PUT, path, payload, TEXT)
+            assert answer.code == 0x80, (path, payload)
+        assert split_uri(str(text, "utf-8")) is None
+        assert split_uri(str(b"coap://[::1]" + c, "utf-8")) is None
+        if n % 100 == 99:
+            world.run(400)
+            registrar.requests.clear()
+            registrar.heard.clear()
+            gc.collect()
+            heap = heap or gc.mem_alloc()
+            # Such a name takes 18 bytes, and there were 100.
+            assert gc.mem_alloc() < heap + 500, (n, gc.mem_alloc() - heap)

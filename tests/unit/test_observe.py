@@ -276,7 +276,7 @@ def test_a3_what_tells_observations_apart_is_the_token():
     case.world.run(1)
     stranger = case.server.ask(GET, "/3303/0/5700", more=((_OBSERVE, 1),))
     assert (stranger.code, stranger.observe) == (0x45, None)
-    refused = case.server.ask(GET, "/3303/0/5700", accept=60, more=((_OBSERVE, 0),))
+    refused = case.server.ask(GET, "/3303/0/5700", accept=11543, more=((_OBSERVE, 0),))
     assert refused.code == 0x86
     case.sensor.set(0, 5700, 2.0)
     case.world.run(1)

@@ -321,6 +321,13 @@ def test_requests():
         (lambda: s.write(c, "/3/0/13", True), PUT, path3 + [(12, b"")], b"1"),
         (lambda: s.write(c, "/3/0/13", "a b"), PUT, path3 + [(12, b"")], b"a b"),
         (lambda: s.write(c, "/3/0/13", b"\x00\x01"), PUT, path3 + [(12, b"\x2a")], b"\x00\x01"),
+        (lambda: s.write(c, "/3/0/13", 42, None, 60), PUT, path3 + [(12, b"\x3c")], b"\x18\x2a"),
+        (
+            lambda: s.write(c, "/3/0/13", True, None, 110),
+            PUT,
+            path3 + [(12, b"\x6e")],
+            b'[{"bn":"/3/0/","n":"13","vb":true}]',
+        ),
         (
             lambda: s.write(c, "/3/0", b"\xc1\x01a", replace=False),
             POST,
@@ -378,6 +385,8 @@ def test_wrong_arguments():
         lambda: s.write(c, "/3", b""),
         lambda: s.write(c, "/3/0/1", "x", format=42),
         lambda: s.write(c, "/3/0", {0: 1}),
+        lambda: s.write(c, "/3/0", 1, format=110),
+        lambda: s.write(c, "/3/0/1", 1, format=11543),
         lambda: s.write(c, "/3/0/1", None),
         lambda: s.execute(c, "/3/0"),
         lambda: s.create(c, "/3/0", b""),
@@ -754,6 +763,26 @@ def test_values():
         (DEVICE, "/3/0/9", 11542, b"\xc1\x09\x64", {9: 100}),
         (DEVICE, "/3/0/9", 0, b"100", {9: 100}),
         (DEVICE, "/3/0/9", None, b"100", {9: 100}),
+        (DEVICE, "/3/0/9", 60, b"\x18\x64", {9: 100}),
+        (DEVICE, "/3/0/9", 110, b'[{"bn":"/3/0/9","v":100}]', {9: 100}),
+        (DEVICE, "/3/0/9", 110, b"[]", {}),
+        (DEVICE, "/3/0/9", 112, b"\x81\xa2\x21\x66/3/0/9\2\x18\x64", {9: 100}),
+        (DEVICE, "/3/0/9", 11544, b"\xa1\x83\3\0\x09\x18\x64", {9: 100}),
+        (DEVICE, "/3/0/6/1", 11544, b"\xa1\x84\3\0\6\1\5", {6: {1: 5}}),
+        (
+            DEVICE,
+            "/3/0/6",
+            110,
+            b'[{"n":"/3/0/6/0","v":1},{"n":"/3/0/6/1","v":5}]',
+            {6: {0: 1, 1: 5}},
+        ),
+        (
+            DEVICE,
+            "/3",
+            110,
+            b'[{"bn":"/3/0/","n":"9","v":100},{"n":"0","vs":"x"}]',
+            {0: {9: 100, 0: "x"}},
+        ),
         (DEVICE, "/3/0/6", 11542, b"\x86\x06\x41\x00\x01\x41\x01\x05", {6: {0: 1, 1: 5}}),
         (DEVICE, "/3/0/6/1", 11542, b"\x83\x06\x41\x01\x05", {6: {1: 5}}),
         (DEVICE, "/3/0/6/1", 11542, b"\x41\x01\x05", {6: {1: 5}}),
@@ -771,7 +800,9 @@ def test_values():
         (DEVICE, "/3/0", 11542, b"\x08"),
         (DEVICE, "/3/0/9", 0, b"many"),
         (DEVICE, "/3/0", 0, b"x"),
-        (DEVICE, "/3/0/9", 110, b"[]"),
+        (DEVICE, "/3/0/9", 11543, b"{}"),
+        (DEVICE, "/3/0/9", 110, b'[{"n":"/3/0/10","v":1}]'),
+        (DEVICE, "/3/0", 60, b"\1"),
         (DEVICE, "/3/0/99", 0, b"x"),
         (DEVICE, "3/0", 0, b"x"),
         (OTHER, "/9/0/0", 0, b"AP8"),
@@ -793,6 +824,13 @@ def test_values():
 def test_encode():
     assert server.encode(DEVICE, {9: 100, 0: "MP", 6: {1: 5}}) == (
         b"\xc2\x00MP\x83\x06\x41\x01\x05\xc1\x09\x64"
+    )
+    values = {9: 100, 6: {1: 5}}
+    assert server.encode(DEVICE, values, "/3/0", 110) == (
+        b'[{"bn":"/3/0/","n":"6/1","v":5},{"n":"9","v":100}]'
+    )
+    assert server.encode(DEVICE, values, "/3/7", 11544) == (
+        b"\xbf\x82\3\7\xbf\6\xbf\1\5\xff\x09\x18\x64\xff\xff"
     )
     try:
         server.encode(DEVICE, {99: 1})
@@ -848,7 +886,7 @@ def test_with_the_client():
     client.add_server(1, "coap://10.0.0.2:%d" % PORT, lwm2m.SEC_NONE, lifetime=3600)
     assert world.run(lambda: "dev" in s.clients, 10)
     c = s.clients["dev"]
-    assert [path for path, _ in c.links] == ["/1/0", "/3/0", "/3303/0"] and c.formats == ()
+    assert [path for path, _ in c.links] == ["/1/0", "/3/0", "/3303/0"] and c.formats == (112,)
 
     def ask(call, *args, **more):
         n = len(log.answers)
@@ -862,6 +900,12 @@ def test_with_the_client():
     assert ask(s.write, "/3303/0/5701", "F") == (0x44, None, b"")
     assert sensor.get(0, 5701) == "F"
     assert ask(s.write, "/3303/0/5700", 1.0)[0] == 0x85
+    for format in (110, 112, 11544, 11542):
+        assert ask(s.write, "/3303/0/5701", "K%d" % format, format=format) == (0x44, None, b"")
+        code, got, data = ask(s.read, "/3303/0", accept=format)
+        assert (code, got) == (0x45, format)
+        values = server.values(sensor.resources, "/3303/0", format, data)
+        assert values == {5700: 20.5, 5701: "K%d" % format}
     code, format, data = ask(s.discover, "/3303/0")
     assert [path for path, _ in links(data)] == ["/3303/0", "/3303/0/5700", "/3303/0/5701"]
     value = server.encode(sensor.resources, {5700: 1.5, 5701: "K"})

@@ -7,8 +7,8 @@ import lwm2m.bootstrap_server as bs
 import lwm2m.server as server
 from lwm2m.credentials import Credentials
 from lwm2m.peers import gives_way, host
-from servers import Peer, Session, World, payload, request
-from ucoap import ACK, CON, DELETE, GET, NON, POST, URI_QUERY, Writer, path_options
+from servers import Peer, Session, World
+from ucoap import ACK, CON, DELETE, GET, POST, URI_QUERY, Writer, path_options
 
 PORT = 5683
 BS_PORT = 5783
@@ -380,43 +380,6 @@ def test_operations_of_a_client_are_bounded():
         s.observe(client, "/3/0/%d" % (100 + i), case.answered)
         peer.answer(peer.got()[-1], 0x45, b"1", 0, observe=1)
     assert case.answers[-50:] == [("dev", 0x45)] * 50
-
-
-# --- Datagrams over 1,280 bytes
-
-
-def test_datagrams_that_are_too_long():
-    # net gives a role one byte more than the bound, so that what is longer is known as that.
-    case = Case()
-    for role, path, query in (
-        (case.server, "rd", "ep=dev&lwm2m=1.1"),
-        (case.bootstrap, "bs", "ep=dev"),
-    ):
-        assert role.datagram == 1281
-        peer = case.peer(PORT if role is case.server else BS_PORT)
-        links = b",".join([b"</3303/%d>" % i for i in range(185)])
-        good = request(POST, path, query, b"", 40, mid=1)
-        body = b"\xff" + links[: 1280 - len(good) - 1]
-        assert len(good + body) == 1280
-        peer.raw(good + body + b"x")
-        m = peer.got()[0]
-        assert (m.type, m.code, m.mid) == (ACK, 0x8D, 1) and b"1280 bytes" in payload(m)
-        assert role.oversized == 1 and not role.entries
-        for data in (
-            request(POST, path, query, b"x" * 1300, 40, NON, 2),
-            b"\x60" + good[1:] + body + b"xx",  # an answer to nothing
-            b"\xff" * 1281,
-            b"\x40\x02\0\7" + b"\xf0" * 1277,  # malformed
-        ):
-            peer.raw(data[:1281])
-        assert not peer.got() and role.oversized == 5
-    # One that is as long as it may be.
-    good = request(POST, "rd", "ep=dev&lwm2m=1.1", b"", 40, mid=7)
-    links = b",".join([b"</3303/%d>" % i for i in range(185)])[: 1280 - len(good) - 1]
-    links = links[: links.rindex(b">") + 1]
-    peer = case.peer(PORT)
-    peer.raw(good + b"\xff" + links)
-    assert peer.got()[0].code == 0x41 and case.server.clients["dev"].list == links
 
 
 # --- The clock

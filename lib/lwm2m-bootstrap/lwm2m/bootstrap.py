@@ -10,7 +10,7 @@ from ucoap import ACCEPT, DELETE, GET, POST, PUT, Error
 import lwm2m.management as management
 from .account import Account, failure, uri_options
 from .consistency import inconsistency
-from .management import LINK, TLV
+from .management import LINK
 from .model import missing, path_of
 from .objects import server_id
 
@@ -87,6 +87,8 @@ class Bootstrap:
         if iid < 0 or self.vain >= _RETRY_COUNT:
             return False
         core = self.core
+        if core.context:
+            core.context.flush(False)
         if not usable:
             core.drop_accounts()
         core.state = _BOOTSTRAP
@@ -113,6 +115,7 @@ class Bootstrap:
         if state == _FINISHED:
             self.state = _IDLE
             self._close_due = core.after(_EXCHANGE_LIFETIME)
+            core.weary = 0
             core.event(_BS_FINISHED, _BOOTSTRAP_ID)
             core.begin()
         elif state == _WAITING and self._due <= core.seconds:
@@ -175,10 +178,10 @@ class Bootstrap:
         try:
             queries = ["ep=" + core.endpoint]
             if self._format:
-                queries.append("pct=%d" % TLV)
+                queries.append("pct=%d" % core.format)
             options = uri_options(self.account.uri, "bs", queries)
             core.engine.request(
-                now, self.account, POST, options, b"", self._answered, self.account.settings
+                now, self.account, POST, options, b"", self._answered, core.coap_of(self.account)
             )
         except Exception:  # Error, MemoryError; a tuple of them would need memory itself
             self._fail(_INTERNAL, True, "the request does not fit")
@@ -205,7 +208,7 @@ class Bootstrap:
         if self._usable:
             self.state = _IDLE
             core.resume()
-        elif self._attempts < _RETRY_COUNT:
+        elif self._attempts < _RETRY_COUNT and not core.weary:
             self._enter(_WAITING, core.spread(_RETRY_TIMER << self._attempts - 1))
         core.event(_BS_FAILED, _BOOTSTRAP_ID, None, code, internal, text)
         if self.state == _WAITING:
@@ -365,14 +368,18 @@ class Bootstrap:
         if text:
             raise Error(_NOT_ACCEPTABLE, text)
         server = core.objects[1]
-        time = core.objects[3].get(0, 13)
+        try:
+            time = core.objects[3].get(0, 13)
+            server.check(12, time)
+        except Exception:  # the accounts are not to be wrong because the clock is
+            time = 0
         instances = {}
         for iid in server.instances:
             instances[iid] = values = dict(server.instances[iid])
             values[12] = time
         self._put(((server, instances),))
         if core.context:  # from here on a power cut finds the new accounts
-            text = core.context.save()
+            text = core.context.commit()
             if text:
                 raise Error(_INTERNAL, text)
         self.start_timeout()

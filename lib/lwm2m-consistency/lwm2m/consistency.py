@@ -6,7 +6,7 @@ from micropython import const
 from .model import fault, missing
 from .objects import security_fault
 
-_BOOTSTRAP_ID = const(65535)
+_MAX_ID = const(65535)  # of nothing (LwM2M 1.1 7.1), and the bootstrap server's short id
 
 
 def inconsistency(objects, modes, context=None, enough=True):
@@ -17,14 +17,14 @@ def inconsistency(objects, modes, context=None, enough=True):
     Finish; the factory may leave that to a bootstrap server.
     """
     security, server = objects[0], objects[1]
+    text = amiss(security) or amiss(server)
+    if text:
+        return text
     keys = context and context.keys
     bootstrap = 0
     ids = {}
     for iid in sorted(security.instances):
         values = security.instances[iid]
-        text = _amiss(security, iid)
-        if text:
-            return text
         text = security_fault(keys.resolve(values) if keys else values, modes)
         if text:
             return "/%d/%d: %s" % (0, iid, text)
@@ -32,7 +32,7 @@ def inconsistency(objects, modes, context=None, enough=True):
             bootstrap += 1
             continue
         short_id = values.get(10)
-        if short_id is None or not 0 < short_id < _BOOTSTRAP_ID:
+        if short_id is None or not 0 < short_id < _MAX_ID:
             return "/0/%d/10 must be from 1 to 65534" % iid
         if short_id in ids:
             return "/%d/%d: short server id %d is there twice" % (0, iid, short_id)
@@ -43,9 +43,6 @@ def inconsistency(objects, modes, context=None, enough=True):
         return "only a bootstrap server account" if bootstrap else "no server account"
     for iid in sorted(server.instances):
         values = server.instances[iid]
-        text = _amiss(server, iid)
-        if text:
-            return text
         short_id = values[0]
         if short_id not in ids:
             return "/%d/%d: short server id %d has no pair" % (1, iid, short_id)
@@ -59,14 +56,15 @@ def inconsistency(objects, modes, context=None, enough=True):
             return "/%d/%d: short server id %d has no pair" % (0, ids[short_id], short_id)
 
 
-def _amiss(obj, iid):
-    # What an instance lacks, or has and cannot have, by itself.
-    values = obj.instances[iid]
-    text = missing(obj, values)
-    if text:
-        return "/%d/%d: %s" % (obj.id, iid, text)
-    for rid in values:
-        flags = obj.flags(rid)
-        text = flags and fault(obj.id, rid, flags, values[rid])
+def amiss(obj):
+    """What an Object's instances lack, or have and cannot have, each by itself: a str, or None."""
+    for iid in sorted(obj.instances):
+        values = obj.instances[iid]
+        text = "no such id" if iid == _MAX_ID else missing(obj, values)
         if text:
-            return "/%d/%d/%d %s" % (obj.id, iid, rid, text)
+            return "/%d/%d: %s" % (obj.id, iid, text)
+        for rid in values:
+            flags = obj.flags(rid)
+            text = flags and fault(obj.id, rid, flags, values[rid])
+            if text:
+                return "/%d/%d/%d %s" % (obj.id, iid, rid, text)

@@ -4,19 +4,17 @@
 import gc
 import sys
 from micropython import const
-from ucoap import ACK, CON, Error, Message, Writer
+from ucoap import Error
 from ucoap.engine import diff
 import lwm2m.model as model
-import lwm2m.tlv as tlv
 from .crowd import Crowd, table
+from .management import TLV, format_module
 from .peers import gives_way, host
 from .texts import endpoint_of, print_exception
 
 _MASK = const(0x3FFFFFFF)
 _MAX_SLEEP_MS = const(86400000)  # far below the six days that a difference of times can tell
 _MAX_SECONDS = const(0x0FFFFFFF)  # eight years, which leaves room in a small int
-
-_MAX_DATAGRAM = const(1280)  # bytes taken, which is more than RFC 7252 4.6 lets a message have
 
 # Anybody can send in the name of an address. All those together from which no answer has come yet
 # are sent so many bytes a second, and that of four seconds at once (RFC 7252 11.3): far more than
@@ -34,7 +32,6 @@ _SAMPLE = const(64)
 
 _PSK = const(0)  # a Security Mode
 
-_TOO_LARGE = const(0x8D)
 _UNAVAILABLE = const(0xA3)
 
 
@@ -56,8 +53,7 @@ class Role:
 
     engine.settings are CoAP's times, engine.on_exception gets what the application's functions
     raise; it prints it by default. withheld is how many datagrams were not sent, as too much went
-    to addresses that have not answered yet, oversized how many came that were over 1,280 bytes:
-    requests among these are answered 4.13.
+    to addresses that have not answered yet; net.dropped how many came that were over 1,280 bytes.
 
     All places are known at the start: ValueError says what heap they need where it is not there.
     Who does not answer at a port without DTLS gives its place up where there is none left.
@@ -113,11 +109,8 @@ class Role:
         )
         self.engine.on_exception = print_exception
         self.status = 0  # net's own
-        # net gives a byte more than what is taken: so it is known what was cut.
-        self.datagram = _MAX_DATAGRAM + 1
         self.entries = table(places)
         self.withheld = 0
-        self.oversized = 0
         self.seconds = 0  # since the start
         self._places = places
         self._at = table(places)  # {peer: a tuple of the entries that are there}
@@ -168,11 +161,7 @@ class Role:
 
     def receive(self, peer, data, now):
         """Take a datagram."""
-        now = self._tick(now)
-        if len(data) > _MAX_DATAGRAM:
-            self._refuse(peer, data)
-        else:
-            self.engine.receive(peer, data, now)
+        self.engine.receive(peer, data, self._tick(now))
         self._tell()
 
     def poll(self, now):
@@ -235,16 +224,6 @@ class Role:
             return False
         self._left -= size
         return True
-
-    def _refuse(self, peer, data):
-        # A datagram of which the end is missing. A client that learns so can send it in blocks.
-        self.oversized += 1
-        m = Message()
-        if m.parse(data) and m.type == CON and 0 < m.code < 32:
-            w = Writer(64)
-            w.start(ACK, _TOO_LARGE, m.mid, m.token)
-            w.payload(b"over %d bytes" % _MAX_DATAGRAM)
-            self._send(peer, w.message())
 
     def _tell(self):
         while self._calls:
@@ -409,14 +388,18 @@ def _names(identities):
     return found
 
 
-def encode(resources, values):
-    """The TLV of an instance. resources: as Object has them. values: {resource id: value}."""
-    obj = model.Object(0, resources, {0: values})
+def encode(resources, values, path="/0/0", format=TLV):
+    """The bytes of an instance. resources: as Object has them. values: {resource id: value}.
+
+    path: where it is to be, which all formats but TLV say.
+    """
+    oid, iid = check_path(path, 2, 2)
+    obj = model.Object(oid, resources, {iid: values})
     for rid in values:
         if not obj.flags(rid):
             raise ValueError("the object has no resource %d" % rid)
     out = bytearray()
-    model.encode(tlv.Sink(out), obj, (0, 0), 0x0F)
+    model.encode(format_module(format).Sink(out, format), obj, (oid, iid), 0x0F)
     return out
 
 

@@ -8,6 +8,7 @@ from .management import OCTETS, TEXT, TLV, format_module
 from .server_core import check_path
 
 _RESOURCE_INSTANCE = const(1)  # of tlv
+_DATA_TYPES = {str: model.STR, bool: model.BOOL, int: model.INT, float: model.FLOAT}
 
 _CREATED = const(0x41)
 _NOT_ACCEPTABLE = const(0x86)
@@ -83,8 +84,17 @@ def payload_of(path, value, format):
         if format is None:
             format = TLV if path.count("/") < 3 else OCTETS
         return value, format
-    if isinstance(value, bool):
-        value = int(value)
-    if format not in (None, TEXT) or not isinstance(value, (str, int, float)):
+    if not isinstance(value, (bool, str, int, float)):
         raise ValueError("to write anything but text, give bytes and their format")
-    return str(value).encode(), TEXT
+    if format in (None, TEXT):
+        return str(int(value) if isinstance(value, bool) else value).encode(), TEXT
+    # The type of what is there is not known: that of the value is.
+    ids = check_path(path, 3, 4) + [-1]
+    out = bytearray()
+    try:
+        sink = format_module(format).Sink(out, format)
+        sink.value(ids[0], ids[1], ids[2], ids[3], _DATA_TYPES[type(value)], value)
+        sink.end()
+    except Error as e:
+        raise ValueError("%s: %s" % (path, e.text))
+    return bytes(out), format

@@ -3,11 +3,22 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
-from .consistency import inconsistency
+from .consistency import amiss, inconsistency
+from .model import Object
 
 _FACTORY = const(65535)  # no object's id: what the factory has put there is no account
+_PEER = const(65535)  # no resource's id: module keys has a name there
 
 _PASSES = const(2)  # of the loop in one step: before and after what comes
+
+# How long what a server writes may wait until it is stored, in s: for more of it, as it comes in
+# groups, and for the flash. A block of an RP2040's takes 100,000 erases, and a commit erases each
+# block that it needs once: on FAT always the same ones, on littlefs two of those that are free. One
+# an hour is 87,600 in ten years. A day's tuning by a fleet's server, a dozen of changes, goes ahead
+# of that. A bootstrap, the application's calls and a factory reset wait for nothing.
+_SETTLE = const(10)
+_EACH = const(3600)
+_AHEAD = const(11 * 3600)
 
 # Event.type: something is wrong with what is stored; text says what, and what is used instead.
 EVENT_STORE = const(19)
@@ -16,20 +27,25 @@ EVENT_STORE = const(19)
 class Context:
     """The accounts of a Core in a Store, and their keys in credentials; one of the two may be None.
 
+    It is commanded, and a part too, for what it does later.
+
     core calls what has no underscore.
     """
 
     def __init__(self, core, store, credentials):
         self.core = core
-        self.dirty = False  # whether something has changed that is yet to be stored
         self._store = store
         self.keys = None  # a Keys, where there are credentials
         if credentials:
             from .keys import Keys
 
             self.keys = Keys(core, credentials)
-        self.mirror = 0  # passes until the store makes its second copy
         self._rest = {}  # what is stored of objects that are not there, or not yet
+        self._passes = 0  # until the store makes its second copy
+        self._dirty = False  # whether something has changed that is yet to be stored
+        self._due = -1  # s, when it will be
+        self._paid = 0  # s, until when commits have been made, at one each hour
+        core.parts.append(self)
 
     # --- The store
 
@@ -38,21 +54,17 @@ class Context:
         core = self.core
         state = text = None
         if self._store:
-            state, text = self._store.load(core.endpoint)
-        fault = self._take(state or {})
-        if fault:
-            fault = "the accounts in flash: %s; the factory copy is used" % fault
-            try:
-                copy = self._store.factory()
-            except ValueError:
-                copy = None
-            if self._take(copy[1] if copy else {}):
-                self._take({})
-                fault += ", and is no better: there are no accounts"
-            text = text + "; " + fault if text else fault
+            state, text = self._store.load(core.endpoint, self._fault)
+        self._rest = dict(state or {})
+        self._rest.pop(_FACTORY, None)
+        for oid in core.objects:
+            if core.objects[oid].bootstrap:
+                core.objects[oid].instances = self._rest.pop(oid, {})
+        self._dirty = False
+        self._due = -1
         if self.keys:
             # A fault may pass, and its keys are wanted again.
-            self.keys.load(core.objects[0].instances, not fault)
+            self.keys.load(core.objects[0].instances, not text)
         if core.bootstrap:
             for values in core.objects[1].instances.values():
                 if 12 in values:  # Last Bootstrapped: the time-out began then
@@ -60,79 +72,119 @@ class Context:
         if text:
             self._tell(text)
 
-    def _take(self, state):
-        # Put a state into the objects, unless its accounts do not fit together: what is wrong.
+    def _fault(self, state):
+        # What is wrong with a state, in words, or None.
         core = self.core
-        self._rest = dict(state)
-        self._rest.pop(_FACTORY, None)
+        found = {}
         for oid in core.objects:
-            if core.objects[oid].bootstrap:
-                core.objects[oid].instances = self._rest.pop(oid, {})
-        return inconsistency(core.objects, core.net.modes, self, False)
+            obj = core.objects[oid]
+            if obj.bootstrap:
+                found[oid] = obj = Object(oid, obj.resources, state.get(oid))
+                text = oid > 1 and amiss(obj)
+                if text:
+                    return text
+        for values in found[0].instances.values():
+            if not isinstance(values.get(_PEER, ""), str):
+                return "/0/x/65535 must be a str"
+        return inconsistency(found, core.net.modes, self, False)
 
     def adopt(self, obj):
         """The application has added an object: what is stored of it."""
         if obj.bootstrap and obj.id in self._rest:
-            obj.instances = self._rest.pop(obj.id)
+            found = Object(obj.id, obj.resources, self._rest.pop(obj.id))
+            text = amiss(found)
+            if text:
+                self._tell("what is stored is not used: " + text)
+            else:
+                obj.instances = found.instances
 
     def commit(self, changes=None):
         """Store the objects, with other instances of some: {object id: {instance id: values}},
         which are then put there.
 
-        Raises OSError, ValueError, MemoryError, or Error 5.00; then nothing has changed.
+        Raises OSError, ValueError, MemoryError, or Error 5.00; then nothing has changed. Without
+        changes, what is wrong is an event instead, and returned in words.
         """
         core = self.core
-        state = dict(self._rest)
-        for oid in core.objects:
-            if core.objects[oid].bootstrap:
-                state[oid] = core.objects[oid].instances
-        state.update(changes or {})
         keys = self.keys
         try:
+            state = dict(self._rest)
+            for oid in core.objects:
+                if core.objects[oid].bootstrap:
+                    state[oid] = core.objects[oid].instances
+            state.update(changes or {})
             if keys:
                 state[0] = keys.stow(state[0])
-            if self._store:
-                if self._store.commit(core.endpoint, state, changes is None):
-                    self.mirror = 0 if changes else _PASSES
-        except Exception:
+            if self._store and self._store.commit(core.endpoint, state, changes is None):
+                self._passes = 0 if changes else _PASSES
+        except Exception as e:
             if keys:
                 keys.undo()
-            raise
-        for oid in core.objects:
-            if core.objects[oid].bootstrap:
-                core.objects[oid].instances = state[oid]
-        self.dirty = False
-        if keys:
-            keys.settle()
-
-    def poll(self):
-        """Make the second copy of what save() has stored, in a later step than the first, as each
-        takes its time."""
-        self.mirror -= 1
-        if not self.mirror:
-            self._store.mirror()
-
-    def save(self):
-        """As commit(), but what is wrong is an event. Returns it in words, or None."""
-        self.dirty = False
-        try:
-            self.commit()
-            return None
-        except Exception as e:
+            if changes:
+                raise e
             text = "the accounts cannot be stored: %s" % (getattr(e, "text", None) or repr(e))
             self._tell(text)
             return text
+        for oid in core.objects:
+            if core.objects[oid].bootstrap:
+                core.objects[oid].instances = state[oid]
+        self._dirty = False
+        self._due = -1
+        if keys:
+            keys.settle()
+
+    def flush(self, free=True):
+        """Store what is yet to be stored; not free: only where that need not wait for the flash."""
+        core = self.core
+        if self._dirty and (free or self._paid - _AHEAD <= core.seconds):
+            text = self.commit()
+            if text:
+                self._due = core.after(_EACH)
+            if text or self._passes:
+                self._paid = max(self._paid, core.seconds) + _EACH
 
     def factory_reset(self):
         """Go back to the factory's accounts (/3/0/5)."""
         core = self.core
         core.close(core.net.now())
         core.begin()
+        self.flush()
         try:
-            self._store.factory_reset()
+            self._store.factory_reset(self._fault)
         except Exception as e:
             return self._tell("no factory reset: %s" % e)
         self.load()
 
     def _tell(self, text):
         self.core.event(EVENT_STORE, 0, text=text)
+
+    # --- What a part has, as module account says
+
+    def handle(self, account, m, payload, reply, now):
+        return 0
+
+    def moved(self, account):
+        pass
+
+    def poll(self, now):
+        core = self.core
+        if self._passes:
+            # The second copy, in a later step than the first, as each takes its time.
+            self._passes -= 1
+            if not self._passes:
+                self._store.mirror()
+        if self._dirty:
+            if self._due < 0:
+                self._due = max(core.after(_SETTLE), self._paid - _AHEAD)
+            if self._due <= core.seconds:
+                self.flush()
+
+    def next_ms(self, now, least):
+        if self._passes or (self._dirty and self._due < 0):
+            return 0
+        return self.core.until(self._due, least) if self._dirty else least
+
+    def changed(self, oid, iid, rid):
+        objects = self.core.objects
+        if oid in objects and objects[oid].bootstrap:
+            self._dirty = True

@@ -74,12 +74,15 @@ class Client:
         """Run for that many seconds; one pass where 0, for ever where negative.
 
         Returns NO_ERROR, or SERVICE_UNAVAILABLE as soon as every server has failed and no
-        bootstrap server can take over; called again it starts afresh.
+        bootstrap server can take over; called again it starts afresh, after a wait that grows from
+        1 s to 10 minutes.
         """
         status = self.net.step(self.core, seconds)
         if self._later:
             later = self._later
             self._later = None
+            if self.core.context:
+                self.core.context.flush()
             try:
                 later()
             except Exception as e:
@@ -98,6 +101,8 @@ class Client:
         """The network has gone: drop the connections, without a word. Until online(), step() runs
         only what else is on the net."""
         self.core.restart()
+        if self.core.context:
+            self.core.context.flush()
         self.net.remove(self.core)
 
     def online(self):
@@ -122,8 +127,7 @@ class Client:
             self.net.step(core, 1)
         while core.leaving:
             core.disconnect(core.leaving.pop())
-        core.restart()
-        self.net.remove(core)
+        self.offline()
 
     # --- Accounts
 
@@ -163,7 +167,8 @@ class Client:
             3: "%d.%d.%d" % implementation.version[:3],
             10: lambda: gc.mem_free() // 1024,
             12: lambda argument: self.core.objects[3].set(0, 11, {0: 0}),
-            13: lambda: int(time.time()) + _EPOCH + self._clock,
+            # A server may set the last second that can be told, and clocks go on.
+            13: lambda: max(min(int(time.time()) + _EPOCH + self._clock, 0xFFFFFFFF), 0),
             17: sys.platform,
             21: (gc.mem_free() + gc.mem_alloc()) // 1024,
         }

@@ -32,6 +32,9 @@ _MAX_TRANSMIT_WAIT = const(93)  # s, RFC 7252 4.8.2
 _DAY = const(86400)  # s
 _VAIN = const(300)  # s, doubled with each bootstrap for a server that still fails, until the next
 
+_MAX_REST = const(600)  # s, until it begins again when all have failed: at first 1 s, 2, 4, …
+_REPETITIONS = const(1)  # MAX_RETRANSMIT of what is tried again without an answer
+
 _AGAIN = const(8)  # s, until it registers anew over a new connection; spread, as others do so too
 
 _NO_ERROR = const(0)
@@ -99,6 +102,8 @@ class Core:
     def __init__(self, endpoint, net, on_event, rng, device=None, version="1.1"):
         self.endpoint = endpoint
         self.version = version
+        # The Content-Format that servers are told to use.
+        self.format = management.TLV if version == "1.0" else management.best_format()
         self.net = net
         self.on_event = on_event
         self._rng = rng
@@ -114,6 +119,7 @@ class Core:
         self._ms = 0  # and the rest of it
         self.now = None  # ms, of the last call
         self.vain = {}  # {short id: bootstraps for a server that could not be registered with}
+        self.weary = 0  # times that all have failed since a server was there
         self._rest = 0  # s, when it may begin again, having failed
         self.leaving = []  # accounts that are gone, but for the answer to their de-registration
         self._fresh = True  # whether to look for accounts
@@ -174,7 +180,8 @@ class Core:
 
     def poll(self, now):
         """Do what is due. Returns NO_ERROR, 5.03 when no server can be reached any more, or 5.00
-        when the clock went backwards. After an error the next call starts afresh."""
+        when the clock went backwards. After an error it starts afresh; after 5.03s in a row with one
+        attempt each, and waits in between that grow to 10 minutes."""
         self.tick(now)
         if self._lost:
             self._lost = False
@@ -183,15 +190,11 @@ class Core:
         self.engine.poll(now)
         if self.bootstrap and self.bootstrap.poll(now):
             return self._give_up()
-        if self._fresh:
+        if self._fresh and self._rest <= self.seconds:
             self._begin()
-        if self.context and self.context.mirror:
-            self.context.poll()
         if self.state != _MANAGEMENT:
             return _NO_ERROR
         if self._stale:
-            if self.context and self.context.dirty:
-                self.context.save()
             self._find_stale()
         failed = 0
         fallback = None
@@ -227,7 +230,8 @@ class Core:
                     return
 
     def _give_up(self):
-        self._rest = self.after(1)
+        self._rest = self.after(self.spread(min(1 << self.weary, _MAX_REST)))
+        self.weary = min(self.weary + 1, 10)
         self.restart()
         return _UNAVAILABLE
 
@@ -235,8 +239,8 @@ class Core:
         """Milliseconds until poll() has something to do; at most a day."""
         self.tick(now)
         least = self.engine.next_ms(now)
-        if self._fresh or (self.context and self.context.mirror):
-            return 0
+        if self._fresh:
+            least = self.until(self._rest, least)
         if self.bootstrap:
             least = self.bootstrap.next_ms(least)
         if self.state == _MANAGEMENT:
@@ -397,6 +401,7 @@ class Core:
         """The application has added a /1 instance or set resources of it, or with None has added
         the bootstrap server account."""
         self._stale = True
+        self.weary = self._rest = 0
         if self.state == _INITIAL:
             self._fresh = True
         elif self.state == _MANAGEMENT and server_iid is not None:
@@ -444,7 +449,7 @@ class Core:
         account.state = state
         account.due = self.after(seconds)
         if seconds >= 0 and state <= _CONNECTED:  # whatever it is told, it registers once a second
-            account.due = max(account.due, account.rest, self._rest)
+            account.due = max(account.due, account.rest)
         for part in self.parts:
             part.moved(account)
 
@@ -470,6 +475,14 @@ class Core:
         except Exception:  # OSError, MemoryError
             return False
 
+    def coap_of(self, account):
+        """CoAP's settings of a request to an account: what has failed is repeated less when it is
+        tried again, or repetitions of a whole fleet would meet a server that comes back."""
+        if not (self.weary or account.code):
+            return account.settings
+        ms, percent, n = account.settings or self.engine.settings
+        return ms, percent, min(n, _REPETITIONS)
+
     def keys(self, account):
         """(mode, public, server's public, secret) of an account: /0/x/2 to 5, for net."""
         security = account.security
@@ -486,8 +499,9 @@ class Core:
 
     def links(self):
         """The object list of a registration."""
-        # No ct: TLV is what every server may take for granted; Wakaama's refuses its number.
-        return '</>;rt="oma.lwm2m",' + management.object_links(self.objects)
+        # TLV is what every server may take for granted; Wakaama's refuses its number, and lists.
+        ct = "" if self.format == management.TLV else ";ct=%d" % self.format
+        return '</>;rt="oma.lwm2m"%s,' % ct + management.object_links(self.objects)
 
     def _poll(self, account, now):
         if account.action and account.state != _REGISTERING:
@@ -538,7 +552,13 @@ class Core:
     def _request(self, account, code, options, payload, now):
         try:
             self.engine.request(
-                now, account, code, options, payload.encode(), self._answered, account.settings
+                now,
+                account,
+                code,
+                options,
+                payload.encode(),
+                self._answered,
+                self.coap_of(account),
             )
         except Error:
             self._refused(account, _INTERNAL, True, "the request does not fit")
@@ -571,6 +591,7 @@ class Core:
         elif account.state == _UPDATING:
             self.event(_REG_UPDATE_FAILED, account.short_id, account, code, internal, text)
             if internal:
+                account.code = code
                 return self.disconnect(account, self.spread(_AGAIN))
             # The server is there, and has the session, but not the registration any more.
             self._enter(account, _DISCONNECTED)
@@ -580,7 +601,7 @@ class Core:
             self._failed(account, code, internal, text)
 
     def _registered(self, account):
-        account.attempts = account.sequences = account.code = 0
+        account.attempts = account.sequences = account.code = self.weary = 0
         self.vain.pop(account.short_id, 0)
         if self.bootstrap:
             self.bootstrap.vain = 0
@@ -606,7 +627,9 @@ class Core:
         account.code = code
         account.attempts += 1
         wait = -1
-        if internal or code >> 5 != 4 or not self._may_bootstrap(account):
+        if self.weary:  # it has had all of its attempts before
+            pass
+        elif internal or code >> 5 != 4 or not self._may_bootstrap(account):
             if account.attempts < self._setting(account, 17, 5):
                 wait = max(self._setting(account, 18, 60), 1) << min(account.attempts - 1, 20)
             else:
@@ -722,8 +745,6 @@ class Core:
         """A value has changed, or with rid -1 the object's instances have."""
         for part in self.parts:
             part.changed(oid, iid, rid)
-        if self.context and oid in self.objects and self.objects[oid].bootstrap:
-            self.context.dirty = self._stale = True
         if rid < 0:
             self._stale = True
         elif oid == 1 and self.state == _MANAGEMENT:

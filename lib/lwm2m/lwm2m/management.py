@@ -12,8 +12,19 @@ from .model import path_of, resolve
 TEXT = const(0)
 LINK = const(40)
 OCTETS = const(42)
+CBOR = const(60)
+SENML_CBOR = const(112)
 TLV = const(11542)
-_OLD_TLV = const(1542)  # seen from servers older than the registration of the number
+
+# The module of each; 1542 is seen from servers older than the registration of TLV's number.
+# fmt: off
+_FORMATS = (
+    0, "text", 42, "text", 60, "cbor_value", 110, "senml_json", 112, "senml_cbor",
+    320, "senml_json", 322, "senml_cbor", 11544, "lwm2m_cbor", 11542, "tlv", 1542, "tlv",
+)
+# fmt: on
+_ONE = (None, TEXT, OCTETS, CBOR)  # carry one value
+_ETCH = (320, 322)  # are for composite operations (RFC 8790)
 
 _CREATED = const(0x41)
 _DELETED = const(0x42)
@@ -102,6 +113,11 @@ def _operation(code, n, accept):
 # --- Out
 
 
+def best_format():
+    """The Content-Format that this image likes best for more than one value."""
+    return SENML_CBOR if optional("senml_cbor") else TLV
+
+
 def format_of(flags, path, accept):
     """The Content-Format of what is read: of one value text or octets, of more of it TLV.
 
@@ -112,8 +128,8 @@ def format_of(flags, path, accept):
         if not one or not optional("text"):
             return TLV
         return OCTETS if flags & _TYPE == _OPAQUE else TEXT
-    if not one and (accept == TEXT or accept == OCTETS):
-        raise Error(_NOT_ACCEPTABLE, "more than one value wants TLV")
+    if accept in _ETCH or (not one and accept in _ONE):
+        raise Error(_NOT_ACCEPTABLE, "%d cannot carry that" % accept)
     return accept
 
 
@@ -123,12 +139,13 @@ def format_module(format, code=_UNSUPPORTED):
     Raises Error of that code where the image has none.
     """
     module = None
-    if format == TLV or format == _OLD_TLV:
-        import lwm2m.tlv as module
-    elif format is None or format == TEXT or format == OCTETS:
-        module = optional("text")
+    if format is None:
+        format = TEXT
+    for i in range(0, len(_FORMATS), 2):
+        if _FORMATS[i] == format:
+            module = optional(_FORMATS[i + 1])
     if not module:
-        raise Error(code, "no Content-Format %s" % format)
+        raise Error(code, "no Content-Format %d" % format)
     return module
 
 
@@ -205,9 +222,10 @@ def decode(objects, m, payload, path, lenient=False):
     n = len(path)
     if format is None and n < 3 and m.find(CONTENT_FORMAT) < 0:
         raise Error(_BAD_REQUEST, "no Content-Format")
-    if format != TLV and format != _OLD_TLV:
-        if n < 3 or (n == 3 and objects[path[0]].flags(path[2]) & _MULTI):
-            raise Error(_UNSUPPORTED, "more than one value wants TLV")
+    if format in _ETCH or (
+        format in _ONE and (n < 3 or (n == 3 and objects[path[0]].flags(path[2]) & _MULTI))
+    ):
+        raise Error(_UNSUPPORTED, "%s cannot carry that" % format)
     return model.decode(
         objects, path, format_module(format).Cursor(payload, path, format), lenient
     )

@@ -232,7 +232,7 @@ def fault(oid, rid, flags, value):
 
 # What the values of a data type are in Python.
 _TYPES = (None, str, int, int, float, bool, bytes, int, tuple)
-_WORDS = ("", "a str", "", "", "a number", "a bool", "bytes", "", "an object link")
+_WORDS = ("left out", "a str", "", "", "a number", "a bool", "bytes", "", "an object link")
 
 
 def _bounds(oid, rid, t):
@@ -255,9 +255,11 @@ def _bounds(oid, rid, t):
 
 def _binding_fault(value):
     # LwM2M 1.1 6.2.1.2: each transport once; Q, as 1.0 has it, is of one of them.
-    for c in value:
-        if c not in "UTSNQ" or value.count(c) > 1:
-            return "has an unknown binding"
+    n = 0
+    for c in "UTSNQ":  # not of value: a character that is taken out of a str is kept for good
+        n += c in value
+    if n < len(value):
+        return "has an unknown binding"
     return None if value and value != "Q" else "must name a transport"
 
 
@@ -348,11 +350,13 @@ def decode(objects, path, cursor, lenient=False):
             text = fault(oid, rid, flags & ~MULTI, value)
             if text:
                 raise Error(_BAD_REQUEST, "/%d/x/%d %s" % (oid, rid, text))
-            if riid < 0:
-                values[rid] = value
-            else:
-                values.setdefault(rid, {})[riid] = value
-        elif flags & MULTI:
+            if riid >= 0:
+                values = values.setdefault(rid, {})
+                rid = riid
+            if rid in values:
+                raise Error(_BAD_REQUEST, "a value twice")
+            values[rid] = value
+        elif flags & MULTI and rid not in values:
             values[rid] = {}
         else:
             raise Error(_BAD_REQUEST, "/%d/x/%d: single or multiple?" % (oid, rid))

@@ -138,8 +138,8 @@ def split_uri(uri):
 
     Path and query are as they are there, percent-encoded.
     """
-    for c in uri:
-        if c <= " " or c in '"#<>@':  # no user, no fragment, and nothing to break link-format
+    for c in uri.encode():  # ints, as MicroPython keeps a character of a str for good
+        if c <= 32 or c in b'"#<>@':  # no user, no fragment, and nothing to break link-format
             return None
     scheme, _, rest = uri.partition("://")
     scheme = scheme.lower()
@@ -148,7 +148,7 @@ def split_uri(uri):
     bracket = "]"
     if host.startswith("["):  # an IPv6 address
         host, bracket, port = host[1:].partition("]")
-        if port and port[0] != ":":
+        if port and not port.startswith(":"):
             return None
         port = port[1:]
     else:

@@ -152,8 +152,8 @@ class Engine:
     seen: how many message ids are remembered for EXCHANGE_LIFETIME, with what they were answered.
     bodies: how many peers can be sending a body in blocks at once, one each.
     snapshots: how many peers can be fetching a response in blocks at once, one each. Of both, the
-        one that was idle longest makes room for another, and EXCHANGE_LIFETIME without a block
-        ends it. Where memory is short, the snapshots go first.
+        one that was idle longest makes room for another; after EXCHANGE_LIFETIME without a block,
+        the next poll() ends it. Where memory is short, the snapshots go first.
 
     block.py says what a sink and a source are.
     """
