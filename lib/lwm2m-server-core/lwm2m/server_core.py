@@ -26,9 +26,7 @@ _UNHEARD_AT_ONCE = const(4)
 # 4.8's ACK_TIMEOUT, after which it would be asked again.
 _PATIENCE = const(2)
 
-# So many of them are looked at: who has most of all has most of these, and no table of a thousand
-# has to be made while memory is short.
-_SAMPLE = const(64)
+_HALF_OPEN = const(16)  # DTLS handshakes under way, or one for four of many sessions
 
 _PSK = const(0)  # a Security Mode
 
@@ -126,6 +124,7 @@ class Role:
         self._on_refused = on_refused
         if credentials is not None or certificate is not None:
             options = {"sessions": sessions, "idle": idle}
+            options["half_open"] = max(_HALF_OPEN, sessions // 4)
             if credentials is not None:
                 self._read = credentials.read
                 options["psk"] = self
@@ -289,15 +288,9 @@ class Role:
         if len(self.entries) < self._places:
             return
         if self._names is None:
-            unheard = []
-            for entry in self.entries.values():
-                if not entry.heard:
-                    unheard.append(entry)
-                    if len(unheard) == _SAMPLE:
-                        break
             entry = gives_way(
-                unheard,
-                lambda entry: host(entry.peer),
+                self.entries.values(),
+                lambda entry: None if entry.heard else host(entry.peer),
                 lambda entry: self.seconds - entry.last,
                 host(peer),
                 _PATIENCE,
@@ -326,6 +319,13 @@ class Role:
 
     def _refused(self, address, identity, text):
         self.call(self._on_refused, address, identity, text)
+
+    def places(self, identity):
+        """How many DTLS sessions an identity may have; for the Listener.
+
+        Twice what it needs, as a client that has restarted begins before its old one is gone.
+        """
+        return 2 * len(self._names_of(identity)) + 2
 
     def endpoint(self, found, peer, code):
         """The endpoint name among a request's queries(), if it is one of the peer's.
