@@ -82,9 +82,12 @@ def test_a_value_larger_than_a_datagram_crosses_in_blocks(managed):
 
 
 def test_write_replaces_an_instance(managed):
-    # What may be missing goes with it; what may not stays where it is not written (LwM2M 1.1 6.3.3).
-    assert managed("write", "/3442/0", value={"110": "new"})["code"] == "2.04"
-    assert managed.device.object(3442) == {"0": {"110": "new", "120": 1024}}
+    # What may be missing goes with it; what may not has to be there (LwM2M 1.1 6.3.3).
+    before = managed.device.object(3442)
+    assert managed("write", "/3442/0", value={"110": "new"})["code"] == "4.00"
+    assert managed.device.object(3442) == before
+    assert managed("write", "/3442/0", value={"110": "new", "120": 7})["code"] == "2.04"
+    assert managed.device.object(3442) == {"0": {"110": "new", "120": 7}}
 
 
 def test_write_partially_leaves_the_other_resources(managed):
