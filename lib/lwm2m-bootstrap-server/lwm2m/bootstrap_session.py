@@ -25,8 +25,9 @@ class Session:
 
     Each operation is queued and carried out when those before it are through: one confirmable
     request at a time. Its callback(session, code, text) gets the client's answer: code as CoAP
-    has it (2.04 is 0x44), text the words of a refusal, such as those of 4.06 to Finish, or ""; of
-    discover() and read(), text is the payload, as bytes. Other operations, and finish() again,
+    has it (2.04 is 0x44), text the words of a refusal, such as those of 4.06 to Finish, or "", as the
+    client has sent them (texts.printable() before they are printed); of discover() and read(), text
+    is the payload, as bytes. Other operations, and finish() again,
     may be called in there. 5.03 is our own: the client did not answer, which ends the session;
     4.04 and 4.06 of the high-level operations may be our own too, and say so in words. With
     callback None anything but success ends the session. Wrong arguments are ValueError, and so

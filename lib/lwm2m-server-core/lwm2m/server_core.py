@@ -133,6 +133,7 @@ class Role:
                     raise ValueError("certificate must be (certificate, key, the clients' CA)")
                 options["cert"], options["key"], options["ca"] = certificate
             self._names = _names(identities or {})
+            self._owned = {name for names in self._names.values() for name in names}
             self._socket = net.bind(self, host, port, options)
             self._socket.on_refused = self._refused
         else:
@@ -353,10 +354,7 @@ class Role:
                 name = str(identity, "utf-8")
             except ValueError:
                 return ()
-            for names in self._names.values():
-                if name in names:
-                    return ()
-            return (name,)
+            return () if name in self._owned else (name,)
         return names or ()
 
     def _drop(self, session):
