@@ -167,15 +167,19 @@ class Role:
     def poll(self, now):
         """Do what is due."""
         self.engine.poll(self._tick(now))
-        if 0 <= self._alarm <= self.seconds:
+        while 0 <= self._alarm <= self.seconds:
+            # One by one: a list of them all might find no room.
             self._alarm = -1
-            for entry in list(self.entries.values()):
-                if entry.due < 0:
-                    continue
-                if entry.due <= self.seconds:
-                    self._expire(entry, None)
-                else:
+            over = None
+            for entry in self.entries.values():
+                if 0 <= entry.due <= self.seconds:
+                    over = entry
+                elif entry.due >= 0:
                     self._set_alarm(entry.due)
+            if over:
+                self._set_alarm(self.seconds)
+                self._expire(over, None)
+                self._tell()
         self._tell()
         return 0
 
