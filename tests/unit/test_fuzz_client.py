@@ -216,7 +216,7 @@ def test_answers():
     assert registered
 
 
-def testnoise():
+def test_noise():
     # Random bytes, at a client that is registered and has the last session's connection open.
     case = Case(14)
     case.settle()
