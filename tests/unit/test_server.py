@@ -1027,6 +1027,17 @@ def test_secure_port():
         assert "give credentials" in str(e)
 
 
+def test_how_many_sessions_an_identity_may_have():
+    # For each of its endpoint names one, and another one while it begins anew; and two besides.
+    s = Secure(identities={"dev": "a", "gw": ["a", "b", "c"], "none": []}).server
+    for identity, expected in ((b"dev", 4), (b"gw", 8), (b"none", 2), (b"other", 2), (None, 2)):
+        assert s.places(identity) == expected
+    assert Secure().server.places(b"other") == 4
+    # Of many sessions more handshakes may be under way at once.
+    assert Secure().listener.options["half_open"] == 20
+    assert Secure(max_clients=4).listener.options["half_open"] == 16
+
+
 def test_credentials_fail():
     # A secure element that cannot be asked, or whose driver raises.
     class Broken:
@@ -1155,7 +1166,7 @@ def test_session_ends():
     # It is registered, but cannot be asked.
     assert [answer[1] for answer in log.answers] == [0x45, 0xA3, 0xA3]
     assert client.peer is None and log.server.clients["dev"] is client
-    assert not log.server.engine._exchanges and peer.address not in log.server.engine._seen
+    assert not log.server.engine._exchanges.of and peer.address not in log.server.engine._seen
     handle = log.server.read(client, "/3/0/1", log.answered)
     assert len(log.answers) == 3  # not before read() has returned
     log.world.wait(0)

@@ -75,13 +75,19 @@ def printable(text):
 
 
 def print_exception(e):
-    """Print an exception and where it came from; its text may be a peer's."""
-    out = StringIO()
-    sys.print_exception(e, out)
-    lines = out.getvalue().rstrip("\n").split("\n")
-    while lines[0].startswith("Traceback") or lines[0].startswith("  File"):
-        print(lines.pop(0))
-    print(printable("\n".join(lines)))
+    """Print an exception and where it came from; its text may be a peer's. Raises nothing."""
+    try:
+        out = StringIO()
+        sys.print_exception(e, out)
+        lines = out.getvalue().rstrip("\n").split("\n")
+        while lines[0].startswith("Traceback") or lines[0].startswith("  File"):
+            print(lines.pop(0))
+        print(printable("\n".join(lines)))
+    except MemoryError:  # of which it may well tell, and then its text is MicroPython's own
+        if isinstance(e, MemoryError):
+            sys.print_exception(e)
+        else:
+            print("an exception, and no memory to say which")
 
 
 def words(payload):
