@@ -1,21 +1,68 @@
 """The command lwm2m-factory."""
 
 import argparse
+import contextlib
 import getpass
 import sys
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import Callable, Iterator, Optional, Sequence
 
 from rich.console import Console
 
-from . import FactoryError, __version__, batch, config, export, flash, ledger
+from . import FactoryError, __version__, batch, config, export, flash, former, ledger, schema
 from .board import Board, only_port
+from .canonical import row_name
+from .sheet import Sheet
 
 MODES = config.NAMES
 
 
 def _ask_password(path: Path) -> str:
     return getpass.getpass(f"Password of {path}: ")
+
+
+def _where(args: argparse.Namespace) -> "str | Path":
+    if args.ledger:
+        return args.ledger if schema.is_url(args.ledger) else Path(args.ledger)
+    return args.config.resolve().parent / ledger.NAME
+
+
+def _former(args: argparse.Namespace) -> "list[Path]":
+    # Where factory.log and factory.secrets may lie.
+    return [args.config.resolve().parent, Path.cwd()]
+
+
+def _is_there(args: argparse.Namespace) -> bool:
+    where = _where(args)
+    if not isinstance(where, Path) or where.exists():
+        return True
+    return any((folder / "factory.secrets").exists() for folder in _former(args))
+
+
+@contextlib.contextmanager
+def _open(args: argparse.Namespace) -> "Iterator[ledger.Ledger]":
+    passphrase = None
+    if args.passphrase_file:
+        path = args.passphrase_file
+        try:
+            schema.check_mode(path)
+            passphrase = path.read_text(encoding="utf-8").strip()
+        except OSError as e:
+            raise FactoryError(f"{path} cannot be read: {e.strerror}.") from None
+        if not passphrase:
+            raise FactoryError(f"{path} is empty: a passphrase stands in it.")
+
+    def ask() -> Optional[str]:
+        return getpass.getpass("Passphrase of the secrets: ") if sys.stdin.isatty() else None
+
+    with ledger.Ledger(_where(args), ask, passphrase) as kept:
+        for path in former.take_in(kept, _former(args)):
+            print(
+                f"{kept.name} has what was in {path.with_suffix('')}. Its keys are still in {path}: "
+                "keep that as safe as before, or erase it.",
+                file=sys.stderr,
+            )
+        yield kept
 
 
 def _sure(args: argparse.Namespace, question: str) -> None:
@@ -65,19 +112,20 @@ def _verify(args: argparse.Namespace) -> None:
         status = board.status()
         tested = board.selftest()["tested"]
     chip, endpoint = status["chip_id"], status["endpoint"]
-    if args.secrets.exists():
-        given = (each for each in ledger.records(args.secrets) if each["chip_id"] == chip)
-        record = next(given, None)
-        if record is None:
-            raise FactoryError(f"The board {chip} is not in {args.secrets}.")
-        if record["endpoint"] != endpoint:
-            raise FactoryError(
-                f"The board {chip} was given {record['endpoint']}, but has {endpoint}."
-            )
-        if record["sha256"] != status["sha256"]:
-            raise FactoryError(
-                f"The board {chip} has another configuration than {args.secrets} says it was given."
-            )
+    if _is_there(args):
+        with _open(args) as kept, kept.book() as book:
+            given = book.board(chip)
+            if given is None:
+                raise FactoryError(f"The board {chip} is not in {kept.name}.")
+            if given.endpoint != endpoint:
+                raise FactoryError(
+                    f"The board {chip} was given {given.endpoint}, but has {endpoint}."
+                )
+            if book.record(given).get("sha256") != status["sha256"]:
+                raise FactoryError(
+                    f"The board {chip} has another configuration than {kept.name} says it was "
+                    "given."
+                )
         tested = [*tested, "what was given"]
     print(f"{endpoint} on {port} is as it should be: {', '.join(tested)}.")
 
@@ -120,47 +168,70 @@ def _unlock(args: argparse.Namespace) -> None:
     print(f"The board on {port} is open, and has nothing on it.")
 
 
-def _provision(args: argparse.Namespace) -> None:
-    names = ("serial",) if args.csv is None else batch.columns(args.csv)
-    found = config.load(args.config, names, _ask_password)
-    console = Console(stderr=True)
-    with ledger.Ledger(args.log, args.secrets) as open_ledger:
-        if args.csv:
-            choose = _row(args, found, open_ledger)
-        else:
-            needed = set(found.names()) - ({"serial"} if args.serial else set())
-            if needed:
-                raise FactoryError(
-                    "The configuration needs a serial number: give it with --serial."
-                )
+def _load(args: argparse.Namespace) -> config.Config:
+    # The configuration, and a look at the CSV with it: what is wrong with either is said together.
+    if args.csv is None:
+        names = () if args.run is _batch else ("serial",)
+        return config.load(args.config, names, _ask_password)
+    sheet = Sheet(args.csv)
+    try:
+        found = config.load(args.config, sheet.names, _ask_password)
+    except config.ConfigError as e:
+        sheet.refuse([str(e)])
+        raise
+    batch.check_sheet(sheet, found)
+    return found
 
-            def choose(chip: str, mac: str):
-                return ({"serial": args.serial} if args.serial else {}), args.serial
+
+def _check(args: argparse.Namespace) -> None:
+    found = _load(args)
+    if args.csv is None:
+        print(f"{args.config} is right.")
+        return
+    sheet = Sheet(args.csv)
+    given = ""
+    if _is_there(args):
+        with _open(args) as kept:
+            left = batch.Rows(args.csv, found, kept).left()
+        given = f" {len(sheet.rows) - left} of them are given." if left is not None else ""
+    print(f"{args.config} and {args.csv} are right: {len(sheet.rows)} rows.{given}")
+
+
+def _provision(args: argparse.Namespace) -> None:
+    found = _load(args)
+    console = Console(stderr=True)
+    with _open(args) as kept:
+        choose = _choice(args, found, kept)
 
         def step(state: str, **details) -> None:
             if console.is_terminal:
                 console.print(f"{state} …", style="dim", end="\r")
 
-        status = batch.provision(only_port(args.port), found, open_ledger, choose, step)
-    print(_describe(status))
-    print(f"Noted in {args.log}; its keys are in {args.secrets}.")
+        status = batch.provision(only_port(args.port), found, kept, choose, step)
+        print(_describe(status))
+        print(f"Noted in {kept.name}.")
 
 
-def _row(args: argparse.Namespace, found: config.Config, open_ledger: ledger.Ledger):
-    rows = batch.Rows(args.csv, found, open_ledger)
-    if not args.serial:
-        return rows.choose
-    if args.serial not in rows.rows:
-        raise FactoryError(f"{args.csv} has no row with the serial number {args.serial}.")
-    return lambda chip, mac: (rows.rows[args.serial], args.serial)
+def _choice(args: argparse.Namespace, found: config.Config, kept: ledger.Ledger) -> batch.Choose:
+    if args.csv:
+        rows = batch.Rows(args.csv, found, kept)
+        if not args.serial:
+            return rows.choose
+        row = rows.of_serial(args.serial)
+        return lambda book, chip, mac: row
+    values = {"serial": args.serial} if args.serial else {}
+    if set(found.names()) - set(values):
+        raise FactoryError("The configuration needs a serial number: give it with --serial.")
+    name = row_name(found.endpoint, values, found.names(), kept.digest)
+    return lambda book, chip, mac: (values, name)
 
 
 def _batch(args: argparse.Namespace) -> Optional[int]:
-    found = config.load(args.config, batch.columns(args.csv), _ask_password)
+    found = _load(args)
     console = Console()
-    with ledger.Ledger(args.log, args.secrets) as open_ledger:
-        rows = batch.Rows(args.csv, found, open_ledger)
-        failures = batch.run(found, open_ledger, rows, args.port or [], console)
+    with _open(args) as kept:
+        rows = batch.Rows(args.csv, found, kept)
+        failures = batch.run(found, kept, rows, args.port or [], console)
         left = rows.left()
     for failure in failures:
         print(failure, file=sys.stderr)
@@ -174,7 +245,13 @@ def _flash(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    counts = export.FORMS[args.to](args.secrets, args.output, args.short_id)
+    if not _is_there(args):
+        raise FactoryError(
+            f"There is no ledger {_where(args)}: name the configuration with --config, or the "
+            "ledger with --ledger."
+        )
+    with _open(args) as kept:
+        counts = export.FORMS[args.to](kept, args.output, args.short_id)
     for name, count in counts.items():
         print(f"{name}: {count} entries")
     if args.to != "labels":
@@ -199,18 +276,23 @@ def _parser() -> argparse.ArgumentParser:
             "--port", help="the board's serial port; needed where there are several"
         )
 
-    def files(found: argparse.ArgumentParser) -> None:
+    def files(found: argparse.ArgumentParser, config: bool = True) -> None:
+        if config:
+            found.add_argument(
+                "--config",
+                type=Path,
+                default=Path("factory.toml"),
+                help="the configuration, beside which the ledger is (%(default)s)",
+            )
         found.add_argument(
-            "--log",
-            type=Path,
-            default=Path("factory.log"),
-            help="what was given to which board, without keys (%(default)s)",
+            "--ledger",
+            help="a file, or postgresql://user@host/database for several machines "
+            f"({ledger.NAME} beside the configuration)",
         )
         found.add_argument(
-            "--secrets",
+            "--passphrase-file",
             type=Path,
-            default=Path("factory.secrets"),
-            help="the keys, for export (%(default)s)",
+            help="encrypts the ledger's secrets, from now on; of mode 0600",
         )
 
     one = command("provision", _provision, "give a board its identity")
@@ -220,14 +302,18 @@ def _parser() -> argparse.ArgumentParser:
         "--csv", type=Path, help="take the next row, or the one of --serial, of a CSV"
     )
     port(one)
-    files(one)
+    files(one, False)
+    checked = command("check", _check, "look for all that is wrong, without a board")
+    checked.add_argument("config", type=Path, help="the configuration, TOML")
+    checked.add_argument("csv", type=Path, nargs="?", help="the rows, as batch has them")
+    files(checked, False)
     many = command("batch", _batch, "give many boards theirs, as they are plugged in")
     many.add_argument("config", type=Path, help="the configuration, TOML")
     many.add_argument(
         "csv", type=Path, nargs="?", help="a row a board; without it, boards without end"
     )
     many.add_argument("--port", action="append", help="look at this port only; may be repeated")
-    files(many)
+    files(many, False)
     port(command("status", _status, "say what a board is and has"))
     checked = command("verify", _verify, "test a board, and compare it with what it was given")
     port(checked)

@@ -1,4 +1,4 @@
-"""What servers have to know of the boards, out of the file of secrets, one board at a time.
+"""What servers have to know of the boards, out of the file of kept, one board at a time.
 
 Every form is streamed: the memory that it takes does not depend on how many boards there are.
 All files but labels have keys in them, and the mode 0600.
@@ -28,7 +28,7 @@ _LESHAN_USAGES = (
 _LESHAN_MODES = {"psk": "PSK", "certificate": "X509", "none": "NO_SEC"}
 
 
-def leshan(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+def leshan(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """A folder with what Leshan's demo servers take. Returns how many entries each file has.
 
     bootstrapStore.json: the file of its bootstrap server's store (data/bootstrapStore.json).
@@ -38,35 +38,35 @@ def leshan(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     out.mkdir(parents=True, exist_ok=True)
     counts = {}
     for name, lines in (
-        ("bootstrapStore.json", _object(_configs(secrets))),
-        ("bootstrap.rest", _bootstrap_calls(secrets)),
-        ("server.rest", _server_calls(secrets, short_id)),
+        ("bootstrapStore.json", _object(_configs(kept))),
+        ("bootstrap.rest", _bootstrap_calls(kept)),
+        ("server.rest", _server_calls(kept, short_id)),
     ):
         counts[name] = _write(out / name, lines)
     return counts
 
 
-def bootstrap_server(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+def bootstrap_server(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """The table of accounts of our Bootstrap Server (module lwm2m.table)."""
-    return {out.name: _write(out, _object(_accounts(secrets)))}
+    return {out.name: _write(out, _object(_accounts(kept)))}
 
 
-def server(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+def server(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """The table of clients of our LwM2M Server (module lwm2m.clients)."""
-    return {out.name: _write(out, _object(_clients(secrets, short_id)))}
+    return {out.name: _write(out, _object(_clients(kept, short_id)))}
 
 
-def csv_file(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+def csv_file(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """A line for each account of each board."""
-    return {out.name: _write(out, _csv(secrets))}
+    return {out.name: _write(out, _csv(kept))}
 
 
-def labels(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+def labels(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """A folder with a label for each board, SVG: its endpoint name as a QR code, and its numbers."""
     count = 0
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for record in ledger.records(secrets):
+        for record in kept.records():
             name = quote(record["endpoint"], safe="")[:_MAX_NAME]
             (out / f"{name}.svg").write_text(_label(record), encoding="utf-8")
             count += 1
@@ -75,7 +75,7 @@ def labels(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     return {out.name: count}
 
 
-FORMS: Dict[str, Callable[[Path, Path, Optional[int]], Dict[str, int]]] = {
+FORMS: Dict[str, Callable[[ledger.Ledger, Path, Optional[int]], Dict[str, int]]] = {
     "leshan": leshan,
     "bootstrap-server": bootstrap_server,
     "server": server,
@@ -152,8 +152,8 @@ def _server_account(record: dict, short_id: Optional[int]) -> Optional[dict]:
 # Our own servers.
 
 
-def _accounts(secrets: Path) -> "Iterator[tuple[str, dict]]":
-    for record in ledger.records(secrets):
+def _accounts(kept: ledger.Ledger) -> "Iterator[tuple[str, dict]]":
+    for record in kept.records():
         given = _given(record)
         if given:
             servers = []
@@ -176,8 +176,8 @@ def _proof(security: dict) -> Optional[dict]:
     return {"mode": "certificate"} if security["mode"] == "certificate" else None
 
 
-def _clients(secrets: Path, short_id: Optional[int]) -> "Iterator[tuple[str, dict]]":
-    for record in ledger.records(secrets):
+def _clients(kept: ledger.Ledger, short_id: Optional[int]) -> "Iterator[tuple[str, dict]]":
+    for record in kept.records():
         account = _server_account(record, short_id)
         security = account and _proof(account["security"])
         if security:
@@ -187,8 +187,8 @@ def _clients(secrets: Path, short_id: Optional[int]) -> "Iterator[tuple[str, dic
 # Leshan's.
 
 
-def _configs(secrets: Path) -> "Iterator[tuple[str, dict]]":
-    for record in ledger.records(secrets):
+def _configs(kept: ledger.Ledger) -> "Iterator[tuple[str, dict]]":
+    for record in kept.records():
         given = _given(record)
         if given:
             yield record["endpoint"], _config(given)
@@ -242,8 +242,8 @@ def _call(method: str, path: str, body: dict) -> str:
     return _json({"method": method, "path": path, "body": body}) + "\n"
 
 
-def _bootstrap_calls(secrets: Path) -> Iterator[str]:
-    for record in ledger.records(secrets):
+def _bootstrap_calls(kept: ledger.Ledger) -> Iterator[str]:
+    for record in kept.records():
         given = _given(record)
         if given:
             security = _security_info(record["endpoint"], _bootstrap_account(record)["security"])
@@ -253,8 +253,8 @@ def _bootstrap_calls(secrets: Path) -> Iterator[str]:
             yield _call("POST", path, _config(given))
 
 
-def _server_calls(secrets: Path, short_id: Optional[int]) -> Iterator[str]:
-    for record in ledger.records(secrets):
+def _server_calls(kept: ledger.Ledger, short_id: Optional[int]) -> Iterator[str]:
+    for record in kept.records():
         account = _server_account(record, short_id)
         security = account and _security_info(record["endpoint"], account["security"])
         if security:
@@ -273,7 +273,7 @@ def _security_info(endpoint: str, security: dict) -> Optional[dict]:
 # CSV.
 
 
-def _csv(secrets: Path) -> Iterator[str]:
+def _csv(kept: ledger.Ledger) -> Iterator[str]:
     text = io.StringIO()
     writer = csv.writer(text)
 
@@ -287,7 +287,7 @@ def _csv(secrets: Path) -> Iterator[str]:
         *("endpoint", "chip_id", "account", "in_board", "uri", "mode", "identity", "key"),
         "certificate",
     )
-    for record in ledger.records(secrets):
+    for record in kept.records():
         for account in record["accounts"] + record["given"]:
             security = account["security"]
             yield line(
@@ -309,9 +309,10 @@ def _csv(secrets: Path) -> Iterator[str]:
 def _label(record: dict) -> str:
     code = segno.make(record["endpoint"], micro=False)
     texts = [record["endpoint"]]
-    for name, key in (("SN", "row"), ("Chip", "chip_id"), ("MAC", "mac")):
-        if record.get(key):
-            texts.append(f"{name} {record[key]}")
+    numbers = dict(record, serial=record.get("values", {}).get("serial"))
+    for name, key in (("SN", "serial"), ("Chip", "chip_id"), ("MAC", "mac")):
+        if numbers.get(key):
+            texts.append(f"{name} {numbers[key]}")
     lines = "".join(
         f'<text x="152" y="{30 + 30 * n}" font-size="{18 if n else 20}" '
         f'textLength="{min(240, 11 * len(text))}" lengthAdjust="spacingAndGlyphs">'
