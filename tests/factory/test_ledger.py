@@ -110,8 +110,7 @@ def test_a_row_is_what_it_says() -> None:
 def choose(rows: batch.Rows, kept: ledger.Ledger, chip: str) -> Dict[str, str]:
     with kept.book() as book:
         values, row = rows.choose(book, chip, "")
-        had = book.board(chip)
-        found = identity.make(rows.config, dict(values, chip_id=chip), had and book.record(had))
+        found = identity.make(rows.config, dict(values, chip_id=chip), book.earlier(chip))
         book.assign(chip, found, row)
     return values
 

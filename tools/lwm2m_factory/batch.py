@@ -16,7 +16,7 @@ from .board import Board, is_there, ports, wait_for
 from .canonical import SERIAL, hexadecimal, number, row_name
 from .config import PSK, Config
 from .former import BEFORE
-from .ledger import ASSIGNED, DONE, FAILED, Book, Ledger
+from .ledger import ASSIGNED, DONE, FAILED, FREED, Book, Ledger
 from .patterns import BOARD_VALUES, fill, names_in
 from .sections import ConfigError
 from .sheet import Sheet
@@ -94,8 +94,7 @@ def _provision(
             values = dict(values, chip_id=chip, mac=mac)
             endpoint = identity.endpoint_of(config, values)
             book.check(chip, endpoint)
-            had = book.board(chip)
-            made = identity.make(config, values, had and book.record(had))
+            made = identity.make(config, values, book.earlier(chip))
             book.assign(chip, made, row, mac=status["mac"], port=port, board=status["board"])
         status = board.provision(made.data, lambda state: step(state, endpoint=endpoint))
         if lock:
@@ -196,6 +195,9 @@ class Rows:
                     self._taken.add(name)
                     if event.event == DONE:
                         self._done.add(name)
+                elif name and event.event == FREED:
+                    self._taken.discard(name)
+                    self._done.discard(name)
 
 
 def _same(wanted: str, found: str) -> bool:

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import getpass
+import json
 import sys
 from pathlib import Path
 from typing import Callable, Iterator, Optional, Sequence
@@ -11,7 +12,8 @@ from rich.console import Console
 
 from . import FactoryError, __version__, batch, config, export, flash, former, ledger, schema
 from .board import Board, only_port
-from .canonical import row_name
+from .canonical import hexadecimal, row_name
+from .patterns import BOARD_VALUES, names_in
 from .sheet import Sheet
 
 MODES = config.NAMES
@@ -63,6 +65,15 @@ def _open(args: argparse.Namespace) -> "Iterator[ledger.Ledger]":
                 file=sys.stderr,
             )
         yield kept
+
+
+def _existing(args: argparse.Namespace) -> "contextlib.AbstractContextManager[ledger.Ledger]":
+    if not _is_there(args):
+        raise FactoryError(
+            f"There is no ledger {_where(args)}: name the configuration with --config, or the "
+            "ledger with --ledger."
+        )
+    return _open(args)
 
 
 def _sure(args: argparse.Namespace, question: str) -> None:
@@ -240,17 +251,82 @@ def _batch(args: argparse.Namespace) -> Optional[int]:
     return 1 if failures else None
 
 
+def _forget(args: argparse.Namespace) -> None:
+    with _existing(args) as kept:
+        with kept.book() as book:
+            board = book.find(args.who)
+        if args.free not in (None, board.endpoint):
+            raise FactoryError(
+                f"The board {board.chip} has the endpoint {board.endpoint}, and not {args.free}: "
+                "nothing was done."
+            )
+        whose = f"{board.endpoint}, its identities, keys and row"
+        _sure(
+            args,
+            f"The chip {board.chip} may get another identity then, and another board {whose}."
+            if args.free
+            else f"The chip {board.chip} may get another identity then, and no board {whose}.",
+        )
+        with kept.book() as book:
+            book.forget(book.find(args.who), bool(args.free))
+    print(f"{board.chip} is forgotten; what was done with it is not (`history`).")
+
+
+def _replace(args: argparse.Namespace) -> None:
+    # The configuration may name any column of the row that the first board was given.
+    with _existing(args) as kept:
+        with kept.book() as book:
+            values = book.record(book.find(args.who)).get("values", {})
+        found = config.load(args.config, list(values), _ask_password)
+        if set(names_in(found.endpoint)) & set(BOARD_VALUES):
+            raise FactoryError(
+                f"The endpoint name {found.endpoint} is made of the board itself: a successor has "
+                "another one, and is provisioned as any board."
+            )
+
+        def choose(book: ledger.Book, chip: str, mac: str) -> "tuple[dict, str | None]":
+            board = book.find(args.who)
+            if hexadecimal(board.chip) == hexadecimal(chip):  # it was begun before
+                return values, board.row
+            book.replace(board, chip)
+            return values, board.row
+
+        status = batch.provision(only_port(args.port), found, kept, choose)
+        print(_describe(status))
+        print(f"It has the place of {args.who}, with keys of its own: export them to the servers.")
+
+
+def _history(args: argparse.Namespace) -> None:
+    with _existing(args) as kept:
+        last = 0
+        while True:
+            with kept.book() as book:
+                page = book.history(args.who, last)
+            for event in page:
+                last = event.id
+                told = {name: value for name, value in event._asdict().items() if value}
+                details = told.pop("details", {})
+                if args.json:
+                    print(json.dumps({**told, **details}, ensure_ascii=False))
+                else:
+                    listed = [f"{name} {value}" for name, value in details.items()]
+                    print(f"{event.time}  {event.event:<9}  {event.chip or 'a board'}")
+                    for line in (
+                        [f"endpoint {event.endpoint}"] if event.endpoint else []
+                    ) + listed:
+                        print(f"    {line}")
+            if not page:
+                break
+    if not last:
+        raise FactoryError(f"Nothing of {args.who} is in {kept.name}.")
+
+
 def _flash(args: argparse.Namespace) -> None:
     print(flash.flash(args.image, args.port, args.drive, args.erase))
 
 
 def _export(args: argparse.Namespace) -> None:
-    if not _is_there(args):
-        raise FactoryError(
-            f"There is no ledger {_where(args)}: name the configuration with --config, or the "
-            "ledger with --ledger."
-        )
-    with _open(args) as kept:
+    with _existing(args) as kept:
         counts = export.FORMS[args.to](kept, args.output, args.short_id)
     for name, count in counts.items():
         print(f"{name}: {count} entries")
@@ -332,6 +408,24 @@ def _parser() -> argparse.ArgumentParser:
     port(image)
     image.add_argument("--drive", type=Path, help="of the board in its boot loader")
     image.add_argument("--erase", action="store_true", help="ESP32: erase all of it before")
+    gone = command("forget", _forget, "let a chip get another identity")
+    gone.add_argument("who", help="the chip, or its endpoint name")
+    gone.add_argument(
+        "--free", metavar="ENDPOINT", help="its endpoint name once more: it may be given again"
+    )
+    gone.add_argument("--yes", action="store_true", help="do not ask")
+    files(gone)
+    new = command(
+        "replace", _replace, "give a board the place of one that is broken, with new keys"
+    )
+    new.add_argument("config", type=Path, help="the configuration, TOML")
+    new.add_argument("who", help="the broken one's chip, or its endpoint name")
+    port(new)
+    files(new, False)
+    past = command("history", _history, "say what was done with a chip or an endpoint name")
+    past.add_argument("who", help="the chip, or the endpoint name")
+    past.add_argument("--json", action="store_true", help="an object a line")
+    files(past)
     out = command("export", _export, "write what servers have to know of the boards")
     out.add_argument("--to", required=True, choices=list(export.FORMS), help="for whom")
     out.add_argument(

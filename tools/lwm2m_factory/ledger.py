@@ -26,6 +26,11 @@ NAME = "factory.ledger"  # in the folder of the configuration
 ASSIGNED = "assigned"
 DONE = "done"
 FAILED = "failed"
+FORGOTTEN = "forgotten"  # its chip may get another identity, nobody its own
+FREED = "freed"  # forgotten, and its identity may be given again
+REPLACED = "replaced"  # its identity has gone to another chip
+
+_SUCCESSOR = "successor"  # a board that has another one's claims, and no secrets yet
 
 _PAGE = 500  # records that are read at once
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
@@ -225,16 +230,23 @@ class Book:
                 f"The board {chip} was given the endpoint {had.endpoint} already, and would get "
                 f"{endpoint}: no board has two."
             )
-        self._check(had, "endpoint", endpoint, f"The endpoint {endpoint}")
+        self._holder(chip, endpoint, "endpoint", endpoint, f"The endpoint {endpoint}")
 
-    def _check(self, board: Optional[Given], kind: str, value: str, what: str) -> bool:
-        # Whether it is free; FactoryError where it is another board's.
+    def _holder(
+        self, chip: str, endpoint: str, kind: str, value: str, what: str
+    ) -> Optional[Given]:
+        # Who has it; FactoryError where that is another board than this chip, as it is now or was
+        # before it was forgotten, and than the one that it replaces.
         owner = self.owner(kind, value)
-        if owner and owner.id != (board and board.id):
+        if (
+            owner
+            and hexadecimal(owner.chip) != hexadecimal(chip)
+            and not (owner.state == REPLACED and owner.endpoint == endpoint)
+        ):
             raise FactoryError(
                 f"{what} was given to the board {owner.chip} already: no identity is given twice."
             )
-        return owner is None
+        return owner
 
     def record(self, board: Given) -> dict:
         """All that a board was given, with its keys."""
@@ -246,6 +258,20 @@ class Book:
                 "from the same time."
             )
         return self._opened(board, kept)
+
+    def earlier(self, chip: str) -> Optional[dict]:
+        """What a board was given before, with its keys; None where it was given nothing."""
+        board = self.board(chip)
+        return None if board is None or board.state == _SUCCESSOR else self.record(board)
+
+    def find(self, who: str) -> Given:
+        """A board by its chip's number or its endpoint name."""
+        found = self.board(who) or self.owner("endpoint", who)
+        if found is None:
+            raise FactoryError(
+                f"No board {who} is in the ledger: give a chip, or an endpoint name."
+            )
+        return found
 
     def _opened(self, board: Given, kept: bytes) -> dict:
         try:
@@ -295,26 +321,28 @@ class Book:
         if row is not None:
             wanted.append(("row", row, f"The row {row}"))
         wanted += _identities(made.record, self._digest)
-        free = [each for each in wanted if self._check(board, *each)]
+        holders = [self._holder(chip, made.endpoint, *each) for each in wanted]
         if board is None:
-            values = {
-                "chip": chip,
-                "endpoint": made.endpoint,
-                "row": row,
-                "mac": mac,
-                "state": ASSIGNED,
-            }
-            done = self._connection.execute(boards.insert().values(values))
-            board = Given(done.inserted_primary_key[0], *values.values())
+            board = self._add(chip, made.endpoint, row, mac, ASSIGNED)
         else:
-            self._set(board, row=row or board.row, mac=mac or board.mac)
-        if free:
-            self._connection.execute(
-                claims.insert(),
-                [{"kind": kind, "value": value, "board": board.id} for kind, value, _ in free],
-            )
+            state = ASSIGNED if board.state == _SUCCESSOR else board.state
+            self._set(board, row=row or board.row, mac=mac or board.mac, state=state)
+        for (kind, value, _), holder in zip(wanted, holders):
+            if holder is None:
+                claim = {"kind": kind, "value": value, "board": board.id}
+                self._connection.execute(claims.insert().values(claim))
+            elif holder.id != board.id:
+                query = claims.update().where(claims.c.kind == kind, claims.c.value == value)
+                self._connection.execute(query.values(board=board.id))
         self._keep(board, made.record)
         self.note(ASSIGNED, chip, made.endpoint, row or board.row, mac=mac, **details)
+
+    def _add(
+        self, chip: str, endpoint: str, row: Optional[str], mac: Optional[str], state: str
+    ) -> Given:
+        values = {"chip": chip, "endpoint": endpoint, "row": row, "mac": mac, "state": state}
+        done = self._connection.execute(boards.insert().values(values))
+        return Given(done.inserted_primary_key[0], *values.values())
 
     def _set(self, board: Given, **values) -> None:
         self._connection.execute(boards.update().where(boards.c.id == board.id).values(values))
@@ -330,7 +358,45 @@ class Book:
         self._set(board, state=DONE)
         self.note(DONE, chip, endpoint, board.row, **details)
 
+    # --- Rework
+
+    def forget(self, board: Given, free: bool = False) -> None:
+        """Let a chip get another identity. free: and let another chip get this one's."""
+        query = claims.delete().where(claims.c.board == board.id)
+        self._connection.execute(query if free else query.where(claims.c.kind == "chip"))
+        self._set(board, state=FORGOTTEN)
+        self.note(FREED if free else FORGOTTEN, board.chip, board.endpoint, board.row)
+
+    def replace(self, board: Given, chip: str) -> None:
+        """Let another chip have a board's identity, which assign() gives it then."""
+        had = self.board(chip)
+        if board.state not in (ASSIGNED, DONE):
+            raise FactoryError(f"The board {board.chip} is {board.state} already.")
+        if had:
+            raise FactoryError(
+                f"The board {chip} was given the endpoint {had.endpoint} already: a successor has "
+                "none; `forget` it first."
+            )
+        new = self._add(chip, board.endpoint, board.row, None, _SUCCESSOR)
+        mine = claims.update().where(
+            claims.c.board == board.id, claims.c.kind.in_(("endpoint", "row"))
+        )
+        self._connection.execute(mine.values(board=new.id))
+        self._connection.execute(
+            claims.insert().values(kind="chip", value=hexadecimal(chip), board=new.id)
+        )
+        self._set(board, state=REPLACED)
+        self.note(REPLACED, board.chip, board.endpoint, board.row, successor=chip)
+
     # --- What was done
+
+    def history(self, who: str, after: int = 0) -> List[Event]:
+        """The next events of a chip or an endpoint name."""
+        mine = sa.or_(
+            events.c.endpoint == who, events.c.chip.in_((who, who.lower(), hexadecimal(who)))
+        )
+        query = events.select().where(mine, events.c.id > after).order_by(events.c.id)
+        return _events(self._connection.execute(query.limit(_PAGE)))
 
     def note(
         self,
