@@ -249,6 +249,22 @@ def test_two_stations(line: Path, boards) -> None:
     check_all(line, boards[:6])
 
 
+def test_for_programs(line: Path, boards) -> None:
+    # An object an event, and nothing else.
+    (line / "boards.csv").write_text("serial\n0001\n0002\n")
+    ports = [arg for board in boards[:2] for arg in ("--port", board.port)]
+    for board in boards[:2]:
+        board.plug()
+    done = tool.factory(line, "batch", "factory.toml", "boards.csv", "--json", *ports)
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(text) for text in done.stdout.splitlines()]
+    assert {"done": 2, "failed": 0, "left": 0}.items() <= told[-1].items()
+    assert told[-1]["event"] == "end"
+    for board in boards[:2]:
+        mine = [each["event"] for each in told if each.get("port") == str(board.port)]
+        assert mine[:1] == ["waiting"] and mine[-2:] == ["testing", "done"]
+
+
 # What is wrong with the configuration where there is a CSV; tests of the CSV are in test_sheet.py.
 
 SHARED = PSK.replace("key_bytes = 32", f'key = "{"00" * 16}"')

@@ -1,6 +1,7 @@
 """Boards: the unix port with a raw REPL at a pseudo-terminal, and what can go wrong with them."""
 
 import fcntl
+import json
 import os
 import pty
 import re
@@ -188,6 +189,17 @@ def test_busy_port(tmp_path: Path, board: PtyBoard) -> None:
         done = factory(tmp_path, "status", "--port", board.port)
     assert done.returncode == 1
     assert done.stderr.startswith(f"{board.port} is busy: another program has it open")
+
+
+@pytest.mark.parametrize("port", ["/etc/passwd", "/dev/null", "/etc"])
+def test_no_serial_port(tmp_path: Path, port: str) -> None:
+    done = factory(tmp_path, "status", "--port", port)
+    assert (done.returncode, done.stderr) == (1, f"{port} is no serial port.\n")
+
+
+def test_status_for_programs(tmp_path: Path, board: PtyBoard) -> None:
+    done = factory(tmp_path, "status", "--json", "--port", board.port)
+    assert json.loads(done.stdout)["chip_id"] == CHIP, done.stderr
 
 
 def test_not_micropython(tmp_path: Path) -> None:

@@ -269,3 +269,62 @@ def test_no_ledger_there(tmp_path: Path) -> None:
         "the ledger with --ledger.\n"
     )
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_said(tmp_path: Path) -> None:
+    given(tmp_path, PSK, 0)
+    for form in export.FORMS:
+        done = tool.factory(tmp_path, "export", "--to", form, "-o", f"{form}.out")
+        assert done.returncode == 1, form
+        said = f"There is nothing to export: no board has what {form}.out is to say.\n"
+        assert done.stderr == said, form
+        assert not (tmp_path / f"{form}.out").is_file()
+    with open_ledger(tmp_path) as kept, kept.book() as book:
+        found = config.load(tmp_path / "factory.toml")
+        book.assign("chip", identity.make(found, dict(VALUES, chip_id="chip")))
+    done = tool.factory(tmp_path, "export", "--to", "server", "-o", "x", "--short-id", "99")
+    assert done.returncode == 1 and done.stderr.startswith("There is nothing to export"), (
+        done.stderr
+    )
+    assert not (tmp_path / "x").exists()
+
+
+def test_counts_whatever_the_file_is_called(tmp_path: Path) -> None:
+    with given(tmp_path, PSK, 3) as kept:
+        for form, count in (("csv", 9), ("bootstrap-server", 3)):
+            assert export.FORMS[form](kept, tmp_path / f"{form}.txt", None) == {
+                f"{form}.txt": count
+            }
+
+
+def test_files_that_are_not_replaced(tmp_path: Path) -> None:
+    kept = given(tmp_path, PSK)
+    (tmp_path / "link").symlink_to("factory.toml")
+    for path in (tmp_path / "link", tmp_path, Path("/dev/null")):
+        with pytest.raises(FactoryError, match="is no file that can be replaced"):
+            export.FORMS["csv"](kept, path, None)
+    assert (tmp_path / "factory.toml").read_text() == PSK
+
+
+@pytest.mark.parametrize("lead", ["=", "+", "-", "@"])
+def test_formulas(tmp_path: Path, lead: str) -> None:
+    kept = given(tmp_path, PSK.replace("urn:dev:ops", f"{lead}cmd|'/C_calc'!A0"), 1)
+    export.FORMS["csv"](kept, tmp_path / "keys.csv", None)
+    with open(tmp_path / "keys.csv", newline="") as f:
+        for row in csv.DictReader(f):
+            assert row["endpoint"].startswith("'" + lead)
+            assert not [text for text in row.values() if text.startswith(("=", "+", "-", "@"))]
+
+
+def test_label_names(tmp_path: Path) -> None:
+    # Each board has a file of its own, in the folder, on a file system without case as well.
+    names = ["a", "A", ".", "..", "../a", "x" * 250, "x" * 249 + "y", "/etc", "a/../../b"]
+    with given(tmp_path, PSK, 0) as kept:
+        for n, name in enumerate(names):
+            record = {"accounts": [], "given": []}
+            with kept.book() as book:
+                book.assign(f"c{n}", identity.Identity(name, b"", record))
+        assert export.FORMS["labels"](kept, tmp_path / "out", None) == {"out": len(names)}
+    found = [path.name.lower() for path in (tmp_path / "out").iterdir()]
+    assert len(set(found)) == len(names)
+    assert not [name for name in found if name.startswith(".")]

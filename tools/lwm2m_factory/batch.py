@@ -1,6 +1,8 @@
 """Provisioning: one board, or many as they are plugged in, several ports at once."""
 
 import contextlib
+import datetime
+import json
 import threading
 import time
 from pathlib import Path
@@ -242,8 +244,9 @@ def _check_shared(config: Config, names: "set[str]") -> None:
 class Show:
     """What a person looks at: a table of ports and states; lines where there is no terminal."""
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Console, as_json: bool = False):
         self.console = console
+        self.as_json = as_json  # an object an event instead, for other programs
         self.lines: Dict[str, dict] = {}
         self.failures: List[str] = []
         self.done = 0
@@ -257,10 +260,17 @@ class Show:
                 line.clear()
                 line["since"] = time.monotonic()
             line.update(details, state=state)
+            if self.as_json:
+                self.tell(state, port=port, **details)
             if state in ("done", "done before", "failed"):
                 line["seconds"] = time.monotonic() - line.get("since", time.monotonic())
-                if not self.console.is_terminal:
+                if not self.console.is_terminal and not self.as_json:
                     self.console.print(self._text(port, line), soft_wrap=True, highlight=False)
+
+    def tell(self, event: str, **details) -> None:
+        """Print an event as JSON."""
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+        print(json.dumps({"time": now, "event": event, **details}), flush=True)
 
     def _text(self, port: str, line: dict) -> str:
         what = line.get("endpoint") or line.get("chip") or "a board"
@@ -306,9 +316,10 @@ def run(
     rows: Rows,
     named: Sequence[str],
     console: Console,
+    as_json: bool = False,
 ) -> List[str]:
     """Provision boards as they are plugged in until all rows are given. Returns the failures."""
-    show = Show(console)
+    show = Show(console, as_json)
     show.left = rows.left()
     workers: Dict[str, threading.Thread] = {}
     handled = set()  # ports whose board has been seen to
@@ -356,7 +367,8 @@ def run(
 
     for port in named:
         show.set(port, "waiting")
-    live = Live(show, console=console, refresh_per_second=8) if console.is_terminal else None
+    shown = console.is_terminal and not as_json
+    live = Live(show, console=console, refresh_per_second=8) if shown else None
     counted = time.monotonic()
     try:
         if live:
@@ -378,4 +390,6 @@ def run(
     finally:
         if live:
             live.stop()
+        if as_json:
+            show.tell("end", done=show.done, failed=len(show.failures), left=show.left)
     return show.failures

@@ -114,7 +114,8 @@ def _describe(status: dict) -> str:
 
 def _status(args: argparse.Namespace) -> None:
     with Board(only_port(args.port)) as board:
-        print(_describe(board.status()))
+        status = board.status()
+    print(json.dumps(status, ensure_ascii=False) if args.json else _describe(status))
 
 
 def _verify(args: argparse.Namespace) -> None:
@@ -242,11 +243,11 @@ def _batch(args: argparse.Namespace) -> Optional[int]:
     console = Console()
     with _open(args) as kept:
         rows = batch.Rows(args.csv, found, kept)
-        failures = batch.run(found, kept, rows, args.port or [], console)
+        failures = batch.run(found, kept, rows, args.port or [], console, args.json)
         left = rows.left()
     for failure in failures:
         print(failure, file=sys.stderr)
-    if left:
+    if left and not args.json:
         print(f"{left} rows of {args.csv} are left: the same command goes on.")
     return 1 if failures else None
 
@@ -328,6 +329,10 @@ def _flash(args: argparse.Namespace) -> None:
 def _export(args: argparse.Namespace) -> None:
     with _existing(args) as kept:
         counts = export.FORMS[args.to](kept, args.output, args.short_id)
+    if not any(counts.values()):
+        raise FactoryError(
+            f"There is nothing to export: no board has what {args.output} is to say."
+        )
     for name, count in counts.items():
         print(f"{name}: {count} entries")
     if args.to != "labels":
@@ -351,6 +356,9 @@ def _parser() -> argparse.ArgumentParser:
         found.add_argument(
             "--port", help="the board's serial port; needed where there are several"
         )
+
+    def as_json(found: argparse.ArgumentParser, text: str) -> None:
+        found.add_argument("--json", action="store_true", help=f"for programs: {text}")
 
     def files(found: argparse.ArgumentParser, config: bool = True) -> None:
         if config:
@@ -389,8 +397,11 @@ def _parser() -> argparse.ArgumentParser:
         "csv", type=Path, nargs="?", help="a row a board; without it, boards without end"
     )
     many.add_argument("--port", action="append", help="look at this port only; may be repeated")
+    as_json(many, "an object an event")
     files(many, False)
-    port(command("status", _status, "say what a board is and has"))
+    told = command("status", _status, "say what a board is and has")
+    port(told)
+    as_json(told, "as the board says it")
     checked = command("verify", _verify, "test a board, and compare it with what it was given")
     port(checked)
     files(checked)
@@ -424,7 +435,7 @@ def _parser() -> argparse.ArgumentParser:
     files(new, False)
     past = command("history", _history, "say what was done with a chip or an endpoint name")
     past.add_argument("who", help="the chip, or the endpoint name")
-    past.add_argument("--json", action="store_true", help="an object a line")
+    as_json(past, "an object an event")
     files(past)
     out = command("export", _export, "write what servers have to know of the boards")
     out.add_argument("--to", required=True, choices=list(export.FORMS), help="for whom")

@@ -6,6 +6,7 @@ All files but labels have keys in them, and the mode 0600.
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -37,28 +38,28 @@ def leshan(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str,
     """
     out.mkdir(parents=True, exist_ok=True)
     counts = {}
-    for name, lines in (
-        ("bootstrapStore.json", _object(_configs(kept))),
-        ("bootstrap.rest", _bootstrap_calls(kept)),
-        ("server.rest", _server_calls(kept, short_id)),
+    for name, lines, more in (
+        ("bootstrapStore.json", _object(_configs(kept)), 1),
+        ("bootstrap.rest", _bootstrap_calls(kept), 0),
+        ("server.rest", _server_calls(kept, short_id), 0),
     ):
-        counts[name] = _write(out / name, lines)
+        counts[name] = _write(out / name, lines, more, empty=True)
     return counts
 
 
 def bootstrap_server(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """The table of accounts of our Bootstrap Server (module lwm2m.table)."""
-    return {out.name: _write(out, _object(_accounts(kept)))}
+    return {out.name: _write(out, _object(_accounts(kept)), 1)}
 
 
 def server(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """The table of clients of our LwM2M Server (module lwm2m.clients)."""
-    return {out.name: _write(out, _object(_clients(kept, short_id)))}
+    return {out.name: _write(out, _object(_clients(kept, short_id)), 1)}
 
 
 def csv_file(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """A line for each account of each board."""
-    return {out.name: _write(out, _csv(kept))}
+    return {out.name: _write(out, _csv(kept), 1)}
 
 
 def labels(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
@@ -67,8 +68,8 @@ def labels(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str,
     try:
         out.mkdir(parents=True, exist_ok=True)
         for record in kept.records():
-            name = quote(record["endpoint"], safe="")[:_MAX_NAME]
-            (out / f"{name}.svg").write_text(_label(record), encoding="utf-8")
+            path = out / f"{_file_name(record['endpoint'])}.svg"
+            path.write_text(_label(record), encoding="utf-8")
             count += 1
     except OSError as e:
         raise FactoryError(f"{out} cannot be written: {e.strerror}.") from None
@@ -84,23 +85,37 @@ FORMS: Dict[str, Callable[[ledger.Ledger, Path, Optional[int]], Dict[str, int]]]
 }
 
 
-def _write(path: Path, lines: Iterable[str]) -> int:
-    # Under another name until it is whole. Lines that begin with a space or letter are entries.
+def _file_name(endpoint: str) -> str:
+    # Where two could have the same, on a file system without case or when cut, a digest tells them.
+    name = quote(endpoint, safe="")
+    if endpoint == endpoint.lower() and len(name) <= _MAX_NAME and not name.startswith("."):
+        return name
+    digest = hashlib.sha256(endpoint.encode()).hexdigest()[:16]
+    return f"{name.lstrip('.')[:_MAX_NAME]}-{digest}"
+
+
+def _write(path: Path, lines: Iterable[str], more: int, empty: bool = False) -> int:
+    # Under another name until it is whole. more: so many of the lines are no entries; empty: it may
+    # have none.
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise FactoryError(f"{path} is no file that can be replaced: name another one.")
     new = path.with_name(path.name + ".new")
-    count = 0
+    count = -more
     try:
         with ledger.private(new) as f:
             with io.TextIOWrapper(f, encoding="utf-8", newline="") as text:
                 for line in lines:
                     text.write(line)
                     count += 1
+        if not count and not empty:
+            raise FactoryError(f"There is nothing to export: no board has what {path} is to say.")
         new.replace(path)
     except OSError as e:
         raise FactoryError(f"{path} cannot be written: {e.strerror}.") from None
     finally:
         with contextlib.suppress(OSError):
             new.unlink()
-    return max(count - 1, 0) if path.suffix in (".json", ".csv") else count
+    return count
 
 
 def _object(pairs: "Iterator[tuple[str, dict]]") -> Iterator[str]:
@@ -280,7 +295,7 @@ def _csv(kept: ledger.Ledger) -> Iterator[str]:
     def line(*values: object) -> str:
         text.seek(0)
         text.truncate()
-        writer.writerow(values)
+        writer.writerow([_text(str(value)) for value in values])
         return text.getvalue()
 
     yield line(
@@ -301,6 +316,11 @@ def _csv(kept: ledger.Ledger) -> Iterator[str]:
                 security.get("key", ""),
                 security.get("certificate", ""),
             )
+
+
+def _text(value: str) -> str:
+    # A spreadsheet computes what begins so, and could be made to call programs.
+    return "'" + value if value.startswith(("=", "+", "-", "@")) else value
 
 
 # Labels: 40 mm by 15 mm, in tenths of a millimetre.
