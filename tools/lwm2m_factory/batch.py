@@ -119,7 +119,7 @@ class Rows:
         self._before: Dict[str, str] = {}  # by the names that they had before there was a database
         self._taken: Set[str] = set()
         self._done: Set[str] = set()
-        self._seen = 0  # the last event that those two are made of
+        self._seen: Optional[int] = None  # the last event that those two are made of
         if path is None:
             if not set(names_in(config.endpoint)) & set(BOARD_VALUES):
                 raise FactoryError(
@@ -185,7 +185,13 @@ class Rows:
         return len(self.rows.keys() - self._done)
 
     def _look(self, book: Book) -> None:
-        # At what any station has done since.
+        # At what any station has done since; at first, at the rows alone: a ledger may be long.
+        if self._seen is None:
+            for name, state in book.given_rows([*self.rows, *self._before]):
+                self._taken.add(self._before.get(name, name))
+                if state == DONE:
+                    self._done.add(self._before.get(name, name))
+            self._seen = book.last()
         while True:
             events = book.events(self._seen)
             if not events:

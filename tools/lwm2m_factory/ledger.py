@@ -13,7 +13,7 @@ import json
 import os
 import threading
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import sqlalchemy as sa
 
@@ -221,6 +221,21 @@ class Book:
 
     def board(self, chip: str) -> Optional[Given]:
         return self.owner("chip", hexadecimal(chip))
+
+    def given_rows(self, names: Sequence[str]) -> "Iterator[Tuple[str, str]]":
+        """Those of these rows that were given, each with its board's state."""
+        for at in range(0, len(names), _PAGE):
+            query = (
+                sa.select(claims.c.value, boards.c.state)
+                .join(boards, boards.c.id == claims.c.board)
+                .where(claims.c.kind == "row", claims.c.value.in_(names[at : at + _PAGE]))
+            )
+            for name, state in self._connection.execute(query):
+                yield name, state
+
+    def last(self) -> int:
+        """The number of the last event."""
+        return self._connection.scalar(sa.select(sa.func.max(events.c.id))) or 0
 
     def check(self, chip: str, endpoint: str) -> None:
         """FactoryError where another board has that endpoint, or this board has another one."""
