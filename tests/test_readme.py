@@ -33,13 +33,17 @@ READMES = sorted(ROOT.glob("lib/*/README.md"))
 
 
 @pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
-def test_programs_of_packages(path):
-    # As they stand there.
+def test_programs_of_packages(path, tmp_path):
+    # As they stand there, and what they print is as the comment behind it says.
     programs = re.findall(r"```python\n(.*?)```", path.read_text(), re.S)
     assert programs
     for program in programs:
-        done = micropython("-c", program)
+        done = micropython("-c", program, cwd=tmp_path, timeout=60)
         assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+        said = re.findall(r"^print\(.*\)  # ([^:\n]*)", program, re.M)
+        if said:
+            for comment, line in zip(said, done.stdout.splitlines()):
+                assert line.startswith(comment), (comment, line)
 
 
 def test_ucoap_example(tmp_path):

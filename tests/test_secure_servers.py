@@ -1,10 +1,15 @@
 """Both servers' example programs over DTLS, with real clients: keys, certificates, identities."""
 
 import base64
+import contextlib
 import json
+import os
+import selectors
 import shutil
 import signal
 import socket
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -270,6 +275,87 @@ def test_refused(setting, endpoint, security, there, here):
     # Nobody is in the way of the one who may.
     setting.client("device-1", port, psk("device-1"))
     server.says("device-1 has registered")
+
+
+# --- Who is in the way
+
+
+class Attack:
+    """20 ports of one address that return the cookie, begin 19 handshakes a second and go no further.
+
+    ClientHello as RFC 6347 4.2.1 has it, with one suite, TLS_PSK_WITH_AES_128_CCM_8.
+    """
+
+    PORTS = 20
+    RATE = 19
+
+    def __init__(self, port, host):
+        self.begun = 0  # handshakes that the server has taken: its ServerHello has come
+        self._server = ("127.0.0.1", port)
+        self._selector = selectors.DefaultSelector()
+        for _ in range(self.PORTS):
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            s.bind((host, 0))
+            s.setblocking(False)
+            self._selector.register(s, selectors.EVENT_READ)
+        self._sockets = [key.fileobj for key in self._selector.get_map().values()]
+        self._randoms = {}
+        self.sent = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self._over.set()
+        self._thread.join()
+        for s in self._sockets:
+            s.close()
+
+    def _hello(self, s, cookie, sequence):
+        body = b"\xfe\xfd" + self._randoms[s] + b"\0" + bytes([len(cookie)]) + cookie
+        body += b"\x00\x04\xc0\xa8\x00\xff\x01\x00"
+        size = len(body).to_bytes(3, "big")
+        message = b"\x01" + size + sequence.to_bytes(2, "big") + bytes(3) + size + body
+        head = b"\x16\xfe\xfd" + sequence.to_bytes(8, "big") + len(message).to_bytes(2, "big")
+        s.sendto(head + message, self._server)
+
+    def _run(self):
+        due = time.monotonic()
+        while not self._over.is_set():
+            for key, _ in self._selector.select(max(due - time.monotonic(), 0)):
+                with contextlib.suppress(OSError):
+                    data = key.fileobj.recv(2000)
+                    if data[13] == 3:  # HelloVerifyRequest
+                        self._hello(key.fileobj, data[28 : 28 + data[27]], 1)
+                    elif data[13] == 2:
+                        self.begun += 1
+            if time.monotonic() >= due:
+                due += 1 / self.RATE
+                s = self._sockets[self.sent % self.PORTS]
+                self._randoms[s] = os.urandom(32)
+                self._hello(s, b"", 0)
+                self.sent += 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.9", "127.0.0.1"], ids=["another-host", "same-host"])
+def test_handshakes_that_go_nowhere_keep_nobody_out(setting, host):
+    # All that come get in within 10 s of the attack, which its own steps tell.
+    port = free_port()
+    names = [f"dev-{i}" for i in range(3)]
+    server = setting.server(port, {name: known(name) for name in names})
+    with Attack(port, host) as attack:
+        eventually(lambda: attack.begun >= Attack.PORTS, "an attack under way")
+        for name in names:
+            start = attack.sent
+            setting.client(name, port, psk(name))
+            server.says(f"{name} has registered")
+            assert attack.sent - start <= 10 * Attack.RATE
+        begun = attack.begun
+        eventually(lambda: attack.begun > begun, "an attack that goes on")
+    assert not [line for line in server.lines if "has not been heard of" in line]
 
 
 # --- Who comes back

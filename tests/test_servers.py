@@ -196,9 +196,19 @@ def test_what_clients_send_to_the_bootstrap_server_is_escaped(tmp_path):
         said_safely(server)
 
 
+def test_growth():
+    # What a client costs where it is one of 300, by what it costs alone; and its heap, in words of
+    # 64 bits, of which a board has halves.
+    program = ROOT / "tools" / "measure" / "programs" / "growth.py"
+    found = json.loads(micropython(program, flavour="mpy", heap="16M").stdout)
+    for name, most in (("bootstrap", 2000), ("registration", 1400)):
+        assert found[name]["many"] <= 1.3 * found[name]["alone"], found
+        assert found[name]["bytes"] <= most, found
+
+
 def test_twenty_clients_at_once():
     bs_port, port = free_ports(2)
-    with Process("station.py", bs_port, port, CLIENTS, role="station", heap="192K") as station:
+    with Process("station.py", bs_port, port, CLIENTS, role="station", heap="256K") as station:
         station.says("listening")
         with Process("fleet.py", bs_port, CLIENTS, role="client", heap="1M") as fleet:
             assert fleet.says("end") == "end 0"
@@ -273,3 +283,33 @@ def test_datagrams_in_a_heap_in_pieces():
     before, after = [set(json.loads(line)) for line in done.stdout.splitlines()]
     assert before == {90, 900, 639, 640, 80, 1200}
     assert {90, 80} <= after < before, done.stdout  # and none that was cut
+
+
+NO_MEMORY = """
+from lwm2m.texts import print_exception
+
+full = [None] * 30000
+
+def fill():
+    n = 0
+    for size in (1000, 100, 1):
+        try:
+            while True:
+                full[n] = bytearray(size)
+                n += 1
+        except MemoryError:
+            pass
+
+for error in (MemoryError("none"), ValueError("wrong")):
+    fill()
+    print_exception(error)
+"""
+
+
+def test_exceptions_are_told_without_memory():
+    # Whoever calls an application's function goes on: nothing that is under way may be lost for it.
+    done = micropython("-c", NO_MEMORY, flavour="mpy", role="station", heap="400K")
+    assert done.stdout.splitlines() == [
+        "MemoryError: none",
+        "an exception, and no memory to say which",
+    ], done.stdout + done.stderr

@@ -43,7 +43,7 @@ def test_what_a_registration_tells(register):
     # LwM2M 1.1 6.2.1: /0 is never listed, an object without instances by its id, a version that
     # is not the first as ver.
     root, *links = registered["links"]
-    assert root == '</>;rt="oma.lwm2m";ct=11542'
+    assert root == '</>;rt="oma.lwm2m";ct=112'
     assert [link.replace('"', "") for link in links] == [
         "</1/0>",
         "</3/0>",

@@ -19,9 +19,9 @@ DAY_S = 86400
 # UDP payload that a client may send in a day of each outage, bytes.
 A_DAY = {
     ("server", 3600): 70_000,
-    ("server", 5 * DAY_S): 25_000,
+    ("server", 5 * DAY_S): 30_000,
     ("bootstrap", 3600): 40_000,
-    ("bootstrap", 5 * DAY_S): 10_000,
+    ("bootstrap", 5 * DAY_S): 15_000,
     ("network", 3600): 0,
     ("network", 5 * DAY_S): 0,
 }

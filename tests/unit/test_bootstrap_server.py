@@ -1317,11 +1317,11 @@ def test_endpoint_is_checked_first():
 def test_a_session_of_dtls_ends():
     log = Secure(accounts=TABLE, certificate=CERTIFICATE)
     peer, m = log.ask(b"id-1", "ep=dev")
-    assert len(log.server.engine._exchanges) == 1  # a Discover is on its way
+    assert len(log.server.engine._exchanges.of) == 1  # a Discover is on its way
     peer.address.text = "idle for too long"
     log.server.disconnected(peer.address)
     assert log.events[-1] == (FAILED, "dev", 0xA3, "DTLS: idle for too long")
-    assert not log.server.sessions and not log.server.engine._exchanges
+    assert not log.server.sessions and not log.server.engine._exchanges.of
     assert peer.address not in log.server.engine._seen
     # It begins again.
     again, m = log.ask(b"id-1", "ep=dev")

@@ -590,6 +590,111 @@ def test_half_open_sessions_are_bounded():
     assert network.listener.next_ms(network.now) > 1000
 
 
+def no_key_exchange(source, target, data):
+    # A handshake's third message of the client, ClientKeyExchange, gets lost.
+    return data[0] == 22 and data[13] == 16
+
+
+def test_handshakes_of_one_host_do_not_keep_others_out():
+    # 20 ports of one address return the cookie and go no further, again and again.
+    network = Network(psk={b"device-1": KEY}, half_open=8)
+    network.lose = lambda source, target, data: (
+        (source or target)[0] == "bad" and no_key_exchange(source, target, data)
+    )
+    for turn in range(3):
+        for port in range(20):
+            network.now += 50
+            Client(network, ("bad", port), PSK)
+            network.pump()
+        for host in ("a", "b", "c"):
+            client = network.client((host, turn))
+            assert client.events == ["up"], (turn, host)
+            talk(network, client)
+    assert network.gone == []
+    # One behind the same address: as long as most of its handshakes go nowhere, those that have
+    # not gone on for half a second make way.
+    for port in range(120):
+        network.now += 50
+        Client(network, ("bad", port % 20), PSK)
+        network.pump()
+    network.lose = None
+    for port in range(20):
+        network.clients.pop(("bad", port))
+    network.queue.clear()
+    network.now += 500
+    talk(network, network.client(("bad", 99)))
+
+
+def test_a_host_has_its_share_under_pressure_only():
+    # All places, if nobody else wants any; others that come get theirs one by one.
+    network = Network(psk={b"device-1": KEY}, half_open=6)
+    network.lose = no_key_exchange
+    for host, port in [("a", n) for n in range(6)] + [("b", n) for n in range(6)]:
+        Client(network, (host, port), PSK)
+        network.pump()
+    assert sorted(host for host, port in network.listener._half) == ["a"] * 3 + ["b"] * 3
+
+
+def test_sessions_of_one_identity_are_bounded():
+    network = Network(psk={b"device-1": KEY, b"device-2": KEY}, sessions=6)
+    other = network.client(("a", 1), psk(r3=b"device-2"))
+    for port in range(20):
+        network.now += 1000
+        talk(network, network.client(("b", port)))
+    # Whoever has most gives way, though the other one was silent for longer.
+    talk(network, other)
+    assert len(network.listener._live) == 6
+    assert [session.address for session in network.gone] == [("b", n) for n in range(15)]
+    # With its share, if the role knows it, even where there is room.
+    network = Network(psk={b"device-1": KEY, b"device-2": KEY}, sessions=6)
+    network.places = lambda identity: 2
+    for port in range(4):
+        network.now += 1000
+        talk(network, network.client(("b", port)))
+    assert sorted(network.listener._live) == [("b", 2), ("b", 3)]
+    talk(network, network.client(("a", 1), psk(r3=b"device-2")))
+    assert len(network.listener._live) == 3
+
+
+def test_a_clock_that_jumps():
+    for jump in (-1000, -5 * 86400000, 7 * 86400000):
+        network = Network(psk={b"device-1": KEY}, half_open=2, idle=600)
+        client = network.client("a")
+        network.lose = no_key_exchange
+        half = [Client(network, address, PSK) for address in "bc"]
+        network.pump()
+        network.now = network.now + jump & 0x3FFFFFFF
+        network.pump()
+        assert 0 <= network.listener.next_ms(network.now) <= 1000
+        # Who is half-open is given up in time, and makes way; who is idle goes.
+        network.lose = None
+        network.now += 5000
+        late = network.client("d")
+        network.now += dtls.HANDSHAKE_MS
+        network.pump()
+        assert not network.listener._half, jump
+        talk(network, client)
+        talk(network, late)
+        network.now += 599000
+        network.pump()
+        assert len(network.listener._live) == 2
+        network.now += 61000
+        network.pump()
+        assert not network.listener._live and len(network.gone) == 2 and half
+
+
+def test_record_version_of_a_client_hello():
+    # mbedTLS 2.28 sends its first one so (RFC 5246 E.1).
+    network = Network()
+    client = Client(network, "a", PSK)
+    client.session.poll(network.now)
+    _, _, hello = network.queue.pop()
+    assert hello[1:3] == b"\xfe\xfd"
+    network.queue.append(("a", None, hello[:1] + b"\xfe\x00" + hello[3:]))
+    network.pump()
+    talk(network, client)
+
+
 def test_sessions_are_bounded():
     network = Network(psk={b"device-1": KEY}, sessions=3)
     clients = []

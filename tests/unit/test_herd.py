@@ -32,7 +32,7 @@ def test_network():
 
 
 def test_five_days():
-    for what, most in ((SERVER, 100000), (BOOTSTRAP, 50000), (NETWORK, 0)):
+    for what, most in ((SERVER, 150000), (BOOTSTRAP, 75000), (NETWORK, 0)):
         times, sent = outage(what, 5 * 86400, 3)
         gc.collect()
         assert times and times[-1] < 1350, (what, times)

@@ -5,8 +5,9 @@ import gc
 import micropython
 
 from starving import starve  # first, while there is memory in one piece
-from ucoap import DELETE, POST, PUT
-from lwm2m.model import INT, OPAQUE, STR, Object, R, W, M, MULTI
+from ucoap import DELETE, POST, PUT, Error
+from lwm2m.management import format_module
+from lwm2m.model import INT, OPAQUE, STR, TIME, Object, R, W, M, MULTI
 import lwm2m
 import lwm2m.text  # as frozen modules take next to no memory to load
 import lwm2m.tlv
@@ -23,6 +24,8 @@ from world import (
 )
 
 TEXT = 0
+CBOR = 60
+SENML_JSON = 110
 TLV = 11542
 
 
@@ -281,4 +284,30 @@ def test_text_of_peers_is_not_kept():
             gc.collect()
             heap = heap or gc.mem_alloc()
             # Such a name takes 18 bytes, and there were 100.
+            assert gc.mem_alloc() < heap + 500, (n, gc.mem_alloc() - heap)
+
+
+def _read(format, data, flags):
+    # What a record or a value is read as, or None.
+    cursor = format_module(format).Cursor(data, (9, 0, 0), format)
+    try:
+        cursor.next()
+        return cursor.value(flags)
+    except Error:
+        return None
+
+
+def test_text_in_other_formats_is_not_kept():
+    heap = 0
+    for n in range(600):
+        code = 0x4E00 + n * 5
+        c = bytes((0xE0 | code >> 12, 0x80 | code >> 6 & 63, 0x80 | code & 63))  # of UTF-8
+        record = b'[{"n":"/9/0/0","vs":"\\u%04x"}]' % code
+        assert _read(SENML_JSON, record, STR).encode() == c
+        # A time with such a character between date and hour, and one in place of its zone.
+        for text in (b"2026-11-28" + c + b"20:00:00Z", b"2026-11-28T20:00:00" + c + b"01:00"):
+            _read(CBOR, b"\xc0" + bytes((0x78, len(text))) + text, TIME)
+        if n % 100 == 99:
+            gc.collect()
+            heap = heap or gc.mem_alloc()
             assert gc.mem_alloc() < heap + 500, (n, gc.mem_alloc() - heap)

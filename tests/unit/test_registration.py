@@ -339,7 +339,7 @@ def test_afresh_after_5_03():
 
 
 def test_f1_waits_grow_to_a_bound():
-    # With a server that is away for a day: 15 minutes in the end, a quarter more or less, and
+    # With a server that is away for a day: 10 minutes in the end, a quarter more or less, and
     # two datagrams each time. With the first answer all is as before.
     world = World()
     registrar = Registrar(world)
@@ -356,11 +356,11 @@ def test_f1_waits_grow_to_a_bound():
     began = began[5:]
     waits = [began[i] - began[i - 1] for i in range(1, len(began))]
     for i in range(len(waits)):
-        wait = min(1 << i + 1, 900)
+        wait = min(1 << i + 1, 600)
         assert wait - wait // 4 + 6 <= waits[i] <= wait + wait // 4 + 11, (i, waits[i])
-    assert max(waits) - min(waits[10:]) > 300
+    assert max(waits) - min(waits[10:]) > 200
     heard = [ms for ms in registrar.heard if ms > end - 43200 * 1000]
-    assert 2 * 43200 // 1136 <= len(heard) <= 2 * 43200 // 681
+    assert 2 * 43200 // 761 <= len(heard) <= 2 * 43200 // 456
     registrar.silent = False
     end = world.time + 1200 * 1000
     while world.time < end and not registrar.location:
@@ -378,9 +378,11 @@ def test_f1_who_changes_accounts_need_not_wait():
     registrar = Registrar(world)
     client = world.client()
     client.add_server(1, "coap://nobody:1", lwm2m.SEC_NONE, 300)
-    end = world.time + 86400 * 1000
+    end = world.time + 43200 * 1000
     while world.time < end:
         client.step((end - world.time) // 1000 + 1)
+        world.events.clear()
+        world.connections.clear()
     while client.step(30) == 0:
         pass
     client.add_server(2, "coap://server", lwm2m.SEC_NONE, 300)
@@ -1090,3 +1092,13 @@ def test_f1_every_wait_is_spread():
         assert world.run(100, lambda: len(registrar.requests) == 2)
         second.append(registrar.requests[1].time // 1000)
     assert len(set(second)) >= 10 and min(second) >= 45 and max(second) <= 76, second
+
+
+def test_b3_the_last_second():
+    # The clock goes on behind the last time that can be told; and is set back to before 1970.
+    world, registrar, client = _registered()
+    assert registrar.ask(PUT, "/3/0/13", b"4294967295", TEXT).code == 0x44
+    for seconds, told in ((1, "4294967295"), (-9999999999, "0")):
+        client._clock += seconds
+        assert registrar.read("/3/0/13").text == told
+        assert registrar.read("/3/0").code == 0x45

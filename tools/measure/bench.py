@@ -25,7 +25,7 @@ from harness.leshan import (
     accounts,
 )
 from harness.lines import Process
-from harness.micropython import micropython
+from harness.micropython import environment, lib_dir, micropython
 from harness.ports import HOST, free_ports
 from harness.udp_relay import Datagram, UdpRelay
 
@@ -48,6 +48,7 @@ LARGE_HEAP = 1_000_000
 HEAP_STEP = 128  # bytes, the precision of the least heap
 RUNS = 5  # of what is timed
 CLIENTS = 100  # at once, for the bootstrap server
+GROWN = 300  # at once, of programs/growth.py
 HANDSHAKES = 50  # at once, with pre-shared keys
 SHARED_KEY = "sixteen-byte-key"
 SESSION_HEAP = 9 * 1024  # bytes, with pre-shared keys
@@ -282,6 +283,22 @@ def parse_rate() -> Iterator[Row]:
     yield Row("one of them, in loops over its bytes", round(statistics.median(ratios), 1), "loops")
 
 
+def growth() -> Iterator[Row]:
+    command = [str(FROZEN), "-X", "heapsize=16M", str(PROGRAMS / "growth.py")]
+    done = subprocess.run(
+        command, env=environment(lib_dir("mpy")), capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    for name, of, most in (
+        ("bootstrap", "a session that waits for its client", 1000),
+        ("registration", "a registered client", 700),
+    ):
+        ratio = found[name]["many"] / found[name]["alone"]
+        what = f"CPU of a {name} among {GROWN}, by that of one alone"
+        yield Row(what, round(ratio, 2), "", 1.3)
+        yield Row(f"heap of {of}, 32 bit", found[name]["bytes"], "B", most)
+
+
 def heap(uri: str) -> Iterator[Row]:
     found = device(uri, LARGE_HEAP)
     if found is None:
@@ -330,7 +347,15 @@ def main() -> None:
     parser.parse_args()
     rows = [
         row
-        for part in (with_leshan, with_own, with_own_secure, flash, parse_rate, with_board)
+        for part in (
+            with_leshan,
+            with_own,
+            with_own_secure,
+            growth,
+            flash,
+            parse_rate,
+            with_board,
+        )
         for row in part()
     ]
     print(table(rows))

@@ -45,7 +45,7 @@ def _know(s):
         except ValueError as e:
             return _NOT_ACCEPTABLE, "the answer to Discover is malformed: %s" % e
         return None
-    if s.cleared:
+    if s.ids is False:
         s.ids = _after_delete()
         return None
     text = 'the client does not tell what it has (Discover: %s): delete("/") first'
@@ -94,13 +94,13 @@ def remove_bootstrap_server(s):
 
 def apply(s, account, room):
     """room: bytes of payload that a Write has in one datagram."""
-    bootstrap, servers = plan("", account)
     result = yield from _know(s)
     if result:
         result = yield DELETE, "/", None, b"", None
         if result[0] != _DELETED:
             return result
         s.ids = _after_delete()
+    bootstrap, servers = plan("", account)  # not before: a client that never answers has no room
     for oid in (0, 1):
         wanted, stale = _choose(oid, s.ids[oid], bootstrap, servers)
         if stale:
@@ -244,10 +244,9 @@ def count(s, request, code, payload):
                 s.ids[numbers[0]].update(written)
             elif len(numbers) < 3 or numbers[2] in ((1, 10), (0,))[numbers[0]]:
                 s.ids = None
-                s.cleared = False
         return _CHANGED, payload
-    if not numbers:
-        s.cleared = True
+    if not numbers and not s.ids:
+        s.ids = False
     for oid in (0, 1) if s.ids else ():
         ids = s.ids[oid]
         if not numbers or numbers == [oid]:

@@ -20,6 +20,7 @@ _CHANGED = const(0x44)
 _BAD_REQUEST = const(0x80)
 _NOT_FOUND = const(0x84)
 _NOT_ALLOWED = const(0x85)
+_TOO_LARGE = const(0x8D)
 _UNAVAILABLE = const(0xA3)
 
 
@@ -103,6 +104,9 @@ class BootstrapServer(Role):
         self.end(session, FAILED, _UNAVAILABLE, "DTLS: %s" % session.peer.text)
 
     # --- Bootstrap-Request (LwM2M 1.1 6.1.7.1)
+
+    def _begin(self, peer, m, now):
+        raise Error(_NOT_FOUND if m.strings(URI_PATH) != ["bs"] else _TOO_LARGE)
 
     def _handle(self, peer, m, payload, reply, now):
         if m.strings(URI_PATH) != ["bs"]:

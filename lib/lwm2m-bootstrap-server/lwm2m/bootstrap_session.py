@@ -25,8 +25,9 @@ class Session:
 
     Each operation is queued and carried out when those before it are through: one confirmable
     request at a time. Its callback(session, code, text) gets the client's answer: code as CoAP
-    has it (2.04 is 0x44), text the words of a refusal, such as those of 4.06 to Finish, or ""; of
-    discover() and read(), text is the payload, as bytes. Other operations, and finish() again,
+    has it (2.04 is 0x44), text the words of a refusal, such as those of 4.06 to Finish, or "", as the
+    client has sent them (texts.printable() before they are printed); of discover() and read(), text
+    is the payload, as bytes. Other operations, and finish() again,
     may be called in there. 5.03 is our own: the client did not answer, which ends the session;
     4.04 and 4.06 of the high-level operations may be our own too, and say so in words. With
     callback None anything but success ends the session. Wrong arguments are ValueError, and so
@@ -54,6 +55,8 @@ class Session:
     what the table's field of that name makes of it; what is not text may be given as bytes.
     """
 
+    # Attributes that come later would let their table grow, and leave a hole among those of other
+    # sessions: MicroPython then looks for room from there on, past all of them, again and again.
     def __init__(self, server, endpoint, peer, mid):
         self.endpoint = endpoint
         self.peer = peer  # its address, as net has them, or its DTLS session
@@ -67,14 +70,14 @@ class Session:
         self.queue = []  # (generator, callback) of each operation, the first one under way
         self.exchange = None  # its request
         self.live = True
-        self.started = False  # its request has been answered
-        self.finished = False  # and so has its Finish
+        self.finished = False  # its Finish has been answered
         # What the client has: {instance id: Short Server ID, 0 for the bootstrap account} of
-        # object 0 and of 1. None where it is yet to be discovered.
+        # object 0 and of 1. None where it is yet to be discovered; False where it is not known,
+        # but all of it except the bootstrap account was deleted.
         self.ids = None
-        self.cleared = False  # all of it but the bootstrap account was deleted
         self._server = server
-        self._busy = False  # an operation, or its callback, is under way
+        # Whether an operation or its callback is under way, or the request is to be answered first.
+        self._busy = True
         self._request = None  # as operations make them; the one under way
 
     # --- High-level operations
@@ -156,12 +159,11 @@ class Session:
         if not self.live:
             raise ValueError("the session with %s has ended" % self.endpoint)
         self.queue.append((operation, callback))
-        if self.started and not self._busy:
+        if not self._busy:
             self._advance(None)
 
     def start(self):
         """The request has been answered: operations may begin."""
-        self.started = True
         self._advance(None)
 
     def answered(self, x, code, m, payload):

@@ -30,8 +30,8 @@ def decode(flags, value):
 
 
 def _seconds(text):
-    # RFC 3339, in s since 1970.
-    if text[10] not in "Tt":
+    # RFC 3339, in s since 1970. With slices, as MicroPython keeps a character of a str for good.
+    if text[10:11].lower() != "t":
         raise ValueError
     year, month, day = [int(part) for part in text[:10].split("-")]
     hour, minute, seconds = [int(part) for part in text[11:19].split(":")]
@@ -41,13 +41,13 @@ def _seconds(text):
     day += year * 365 + year // 4 - year // 100 + year // 400 + (153 * month - 457) // 5 - 719469
     seconds += (day * 24 + hour) * 3600 + minute * 60
     zone = text[19:]
-    if zone[0] == ".":
+    if zone[:1] == ".":
         zone = zone.lstrip(".0123456789")
     if zone in ("Z", "z"):
         return seconds
     hour, minute = zone[1:].split(":")
     offset = int(hour) * 3600 + int(minute) * 60
-    return seconds - offset if zone[0] == "+" else seconds + offset
+    return seconds - offset if zone[:1] == "+" else seconds + offset
 
 
 class Sink:

@@ -11,7 +11,7 @@ _BASE_TIME = const(-3)
 _BASE_VALUE = const(-5)
 _VERSION = const(-1)
 _NAME = const(0)
-_VALUE = const(2)
+_TEXT = const(3)
 _TIME = const(6)
 _LINK = "vlo"
 
@@ -181,6 +181,8 @@ class Cursor:
 
     def value(self, flags):
         """The value, of the type in a resource's flags; None for null, which deletes."""
-        if self._value is not None and self._label != _LABELS[flags & _TYPE]:
-            bad("no value of that type")
+        label = _LABELS[flags & _TYPE]
+        if self._label != label and self._value is not None:
+            if label != _LINK_LABEL or self._label != _TEXT:  # Leshan writes a link as text
+                bad("no value of that type")
         return fit(flags, self._value)

@@ -164,7 +164,12 @@ class Reader:
                 code = 0x10000 + ((code & 0x3FF) << 10 | low & 0x3FF)
             elif code >> 10 == 0x37:
                 bad()
-            out.extend(chr(code).encode())
+            # By hand, as MicroPython keeps what chr() makes for good.
+            n = (code > 0x7F) + (code > 0x7FF) + (code > 0xFFFF)
+            out.append((0, 0xC0, 0xE0, 0xF0)[n] | code >> 6 * n)
+            while n:
+                n -= 1
+                out.append(0x80 | code >> 6 * n & 0x3F)
             return
         i = b'"\\/bfnrt'.find(c) if c else -1
         if i < 0:

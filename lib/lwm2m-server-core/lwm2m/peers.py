@@ -1,6 +1,12 @@
 # Who makes way where all places are taken, so that one peer cannot shut out the others.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
+from micropython import const
+
+# So many entries are looked at: who has most of all has most of these, mostly, and no table of a
+# thousand has to be made while memory is short.
+_SAMPLE = const(128)
+
 
 def host(address):
     """What an address is without its port, of IPv6 its first 64 bits: what one peer may have all of."""
@@ -13,16 +19,22 @@ def gives_way(entries, key, silent, newcomer, patience):
     """The one of entries that makes way for a newcomer, or None.
 
     Whoever has most of them gives one up: at once where the newcomer has fewer, and otherwise one
-    that was silent for so long that it does not go on. key(entry): whose it is; newcomer: whose
-    the new one is. silent(entry): for how long it was, in the same unit as patience.
+    that was silent for so long that it does not go on. key(entry): whose it is, None where it does
+    not make way; newcomer: whose the new one is. silent(entry): for how long it was, in the same
+    unit as patience.
     """
     counts = {newcomer: 1}
+    sample = []
     for entry in entries:
         owner = key(entry)
-        counts[owner] = counts.get(owner, 0) + 1
+        if owner is not None:
+            counts[owner] = counts.get(owner, 0) + 1
+            sample.append(entry)
+            if len(sample) == _SAMPLE:
+                break
     found = None
     most = longest = 0
-    for entry in entries:
+    for entry in sample:
         count = counts[key(entry)]
         if count < most:
             continue
@@ -31,6 +43,6 @@ def gives_way(entries, key, silent, newcomer, patience):
             found = entry
             most = count
             longest = time
-    if found is None or (most <= counts[newcomer] and longest < patience):
+    if most <= counts[newcomer] and longest < patience:
         return None
     return found

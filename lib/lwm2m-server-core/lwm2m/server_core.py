@@ -4,9 +4,10 @@
 import gc
 import sys
 from micropython import const
-from ucoap import ACK, CON, Error, Message, Writer
-from ucoap.engine import Engine, diff
+from ucoap import Error
+from ucoap.engine import diff
 import lwm2m.model as model
+from .crowd import Crowd, table
 from .management import TLV, format_module
 from .peers import gives_way, host
 from .texts import endpoint_of, print_exception
@@ -14,8 +15,6 @@ from .texts import endpoint_of, print_exception
 _MASK = const(0x3FFFFFFF)
 _MAX_SLEEP_MS = const(86400000)  # far below the six days that a difference of times can tell
 _MAX_SECONDS = const(0x0FFFFFFF)  # eight years, which leaves room in a small int
-
-_MAX_DATAGRAM = const(1280)  # bytes taken, which is more than RFC 7252 4.6 lets a message have
 
 # Anybody can send in the name of an address. All those together from which no answer has come yet
 # are sent so many bytes a second, and that of four seconds at once (RFC 7252 11.3): far more than
@@ -27,9 +26,10 @@ _UNHEARD_AT_ONCE = const(4)
 # 4.8's ACK_TIMEOUT, after which it would be asked again.
 _PATIENCE = const(2)
 
+_HALF_OPEN = const(16)  # DTLS handshakes under way, or one for four of many sessions
+
 _PSK = const(0)  # a Security Mode
 
-_TOO_LARGE = const(0x8D)
 _UNAVAILABLE = const(0xA3)
 
 
@@ -51,15 +51,14 @@ class Role:
 
     engine.settings are CoAP's times, engine.on_exception gets what the application's functions
     raise; it prints it by default. withheld is how many datagrams were not sent, as too much went
-    to addresses that have not answered yet, oversized how many came that were over 1,280 bytes:
-    requests among these are answered 4.13.
+    to addresses that have not answered yet; net.dropped how many came that were over 1,280 bytes.
 
     All places are known at the start: ValueError says what heap they need where it is not there.
     Who does not answer at a port without DTLS gives its place up where there is none left.
     """
 
-    # A subclass has _handle(), as Engine's handler, _expire(entry, text), and _lost(entry) for one
-    # whose DTLS session has ended.
+    # A subclass has _handle() and _begin(), as Engine has them, _expire(entry, text), and _lost(entry)
+    # for one whose DTLS session has ended.
     #
     # entries: {endpoint: what there is of that client}, each with these attributes: endpoint; peer,
     # its address or DTLS session; heard, whether an answer has come from there; last, the time in
@@ -91,22 +90,26 @@ class Role:
         size=1152,
         body=4096,
     ):
-        _look_for_heap(places, each)
         if net is None:
             from .net import Net
 
             net = Net()
+        # What the roles of a net have been given room for, none of which may be taken yet.
+        net.promised = _look_for_heap(places, each, getattr(net, "promised", 0))
         self.net = net
-        self.engine = Engine(
-            self._send, self._handle, net.rng, size=size, body=body, seen=places, bodies=4
+        self.engine = Crowd(
+            self._send,
+            self._handle,
+            net.rng,
+            size,
+            body,
+            places,
+            begin=self._begin,
         )
         self.engine.on_exception = print_exception
         self.status = 0  # net's own
-        # net gives a byte more than what is taken: so it is known what was cut.
-        self.datagram = _MAX_DATAGRAM + 1
         self.entries = table(places)
         self.withheld = 0
-        self.oversized = 0
         self.seconds = 0  # since the start
         self._places = places
         self._at = table(places)  # {peer: a tuple of the entries that are there}
@@ -122,6 +125,7 @@ class Role:
         self._on_refused = on_refused
         if credentials is not None or certificate is not None:
             options = {"sessions": sessions, "idle": idle}
+            options["half_open"] = max(_HALF_OPEN, sessions // 4)
             if credentials is not None:
                 self._read = credentials.read
                 options["psk"] = self
@@ -130,6 +134,7 @@ class Role:
                     raise ValueError("certificate must be (certificate, key, the clients' CA)")
                 options["cert"], options["key"], options["ca"] = certificate
             self._names = _names(identities or {})
+            self._owned = {name for names in self._names.values() for name in names}
             self._socket = net.bind(self, host, port, options)
             self._socket.on_refused = self._refused
         else:
@@ -157,25 +162,25 @@ class Role:
 
     def receive(self, peer, data, now):
         """Take a datagram."""
-        now = self._tick(now)
-        if len(data) > _MAX_DATAGRAM:
-            self._refuse(peer, data)
-        else:
-            self.engine.receive(peer, data, now)
+        self.engine.receive(peer, data, self._tick(now))
         self._tell()
 
     def poll(self, now):
         """Do what is due."""
         self.engine.poll(self._tick(now))
-        if 0 <= self._alarm <= self.seconds:
+        while 0 <= self._alarm <= self.seconds:
+            # One by one: a list of them all might find no room.
             self._alarm = -1
-            for entry in list(self.entries.values()):
-                if entry.due < 0:
-                    continue
-                if entry.due <= self.seconds:
-                    self._expire(entry, None)
-                else:
+            over = None
+            for entry in self.entries.values():
+                if 0 <= entry.due <= self.seconds:
+                    over = entry
+                elif entry.due >= 0:
                     self._set_alarm(entry.due)
+            if over:
+                self._set_alarm(self.seconds)
+                self._expire(over, None)
+                self._tell()
         self._tell()
         return 0
 
@@ -224,16 +229,6 @@ class Role:
             return False
         self._left -= size
         return True
-
-    def _refuse(self, peer, data):
-        # A datagram of which the end is missing. A client that learns so can send it in blocks.
-        self.oversized += 1
-        m = Message()
-        if m.parse(data) and m.type == CON and 0 < m.code < 32:
-            w = Writer(64)
-            w.start(ACK, _TOO_LARGE, m.mid, m.token)
-            w.payload(b"over %d bytes" % _MAX_DATAGRAM)
-            self._send(peer, w.message())
 
     def _tell(self):
         while self._calls:
@@ -300,8 +295,8 @@ class Role:
             return
         if self._names is None:
             entry = gives_way(
-                [entry for entry in self.entries.values() if not entry.heard],
-                lambda entry: host(entry.peer),
+                self.entries.values(),
+                lambda entry: None if entry.heard else host(entry.peer),
                 lambda entry: self.seconds - entry.last,
                 host(peer),
                 _PATIENCE,
@@ -331,6 +326,13 @@ class Role:
     def _refused(self, address, identity, text):
         self.call(self._on_refused, address, identity, text)
 
+    def places(self, identity):
+        """How many DTLS sessions an identity may have; for the Listener.
+
+        Twice what it needs, as a client that has restarted begins before its old one is gone.
+        """
+        return 2 * len(self._names_of(identity)) + 2
+
     def endpoint(self, found, peer, code):
         """The endpoint name among a request's queries(), if it is one of the peer's.
 
@@ -357,10 +359,7 @@ class Role:
                 name = str(identity, "utf-8")
             except ValueError:
                 return ()
-            for names in self._names.values():
-                if name in names:
-                    return ()
-            return (name,)
+            return () if name in self._owned else (name,)
         return names or ()
 
     def _drop(self, session):
@@ -369,28 +368,17 @@ class Role:
         self.engine.drop(session)
 
 
-def table(n):
-    """An empty dict with room for n keys: in a heap in pieces it could not grow when they come."""
-    made = {}
-    n += n // 3
-    for i in range(n):
-        made[i] = None
-    while n:
-        n -= 1  # the last one first, so that no trace of them stays
-        made.pop(n)
-    return made
-
-
-def _look_for_heap(places, each):
+def _look_for_heap(places, each, promised):
     if sys.maxsize >> 31:  # words of 64 bits
         each *= 2
     gc.collect()
-    free = gc.mem_free()
+    free = gc.mem_free() - promised
     if free < places * each:
         raise ValueError(
             "%d clients need %d KB of heap, and %d KB are free: let there be fewer, or a larger heap"
-            % (places, places * each // 1024, free // 1024)
+            % (places, places * each // 1024, max(free, 0) // 1024)
         )
+    return promised + places * each
 
 
 def _names(identities):

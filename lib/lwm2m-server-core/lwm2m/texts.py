@@ -25,9 +25,8 @@ def endpoint_of(found):
     endpoint = found.get("ep")
     if not endpoint:
         raise Error(_BAD_REQUEST, "ep, the endpoint name, is missing")
-    for c in endpoint:
-        if _acts(ord(c)):
-            raise Error(_BAD_REQUEST, "control characters in ep")
+    if printable(endpoint) is not endpoint:
+        raise Error(_BAD_REQUEST, "control characters in ep")
     return endpoint
 
 
@@ -44,32 +43,51 @@ def _acts(n):
 
 
 def printable(text):
-    """A str or bytes as str, where what a terminal or a log acts on is as a Python literal has it."""
+    """A str or bytes as str, where what a terminal or a log acts on is as a Python literal has it.
+
+    A str that has nothing of the kind is returned itself.
+    """
     if not isinstance(text, str):
         try:
             text = str(text, "utf-8")
         except ValueError:
             return "".join([chr(n) if 32 <= n < 127 else "\\x%02x" % n for n in text])
-    for c in text:
-        if _acts(ord(c)):
-            break
-    else:
-        return text
-    found = []
-    for c in text:
-        n = ord(c)
-        found.append(("\\u%04x" if n > 255 else "\\x%02x") % n if _acts(n) else c)
-    return "".join(found)
+    # Of its bytes, as MicroPython keeps a character that is taken out of a str for good.
+    data = text.encode()
+    found = None
+    end = 0
+    while end < len(data):
+        start = end
+        n = data[start]
+        end += 1
+        if n > 127:
+            n &= 31 if n < 0xE0 else 15 if n < 0xF0 else 7
+            while end < len(data) and data[end] >> 6 == 2:
+                n = n << 6 | data[end] & 63
+                end += 1
+        if _acts(n):
+            if found is None:
+                found = bytearray(data[:start])
+            found.extend((("\\u%04x" if n > 255 else "\\x%02x") % n).encode())
+        elif found is not None:
+            found.extend(data[start:end])
+    return text if found is None else str(found, "utf-8")
 
 
 def print_exception(e):
-    """Print an exception and where it came from; its text may be a peer's."""
-    out = StringIO()
-    sys.print_exception(e, out)
-    lines = out.getvalue().rstrip("\n").split("\n")
-    while lines[0].startswith("Traceback") or lines[0].startswith("  File"):
-        print(lines.pop(0))
-    print(printable("\n".join(lines)))
+    """Print an exception and where it came from; its text may be a peer's. Raises nothing."""
+    try:
+        out = StringIO()
+        sys.print_exception(e, out)
+        lines = out.getvalue().rstrip("\n").split("\n")
+        while lines[0].startswith("Traceback") or lines[0].startswith("  File"):
+            print(lines.pop(0))
+        print(printable("\n".join(lines)))
+    except MemoryError:  # of which it may well tell, and then its text is MicroPython's own
+        if isinstance(e, MemoryError):
+            sys.print_exception(e)
+        else:
+            print("an exception, and no memory to say which")
 
 
 def words(payload):

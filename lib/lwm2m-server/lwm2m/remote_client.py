@@ -58,8 +58,8 @@ def terms(m, found, payload, max_links, lifetime=LIFETIME, queue=False):
     attributes = {"lifetime": int(lifetime), "queue": queue or "Q" in found}
     binding = found.get("b")
     if binding is not None:
-        for c in binding:
-            if c not in "UTSNQ":
+        for c in binding.encode():  # ints, as MicroPython keeps a character of a str for good
+            if c not in b"UTSNQ":
                 raise Error(_BAD_REQUEST, "unknown binding")
         attributes["binding"] = binding.replace("Q", "") or "U"
         attributes["queue"] = "Q" in binding or "Q" in found
@@ -85,7 +85,7 @@ def _object_list(payload):
             raise ValueError("attributes without a link")
         if attributes.get("rt") == "oma.lwm2m":
             root = "" if path == "/" else path.rstrip("/")
-            if root and (root[0] != "/" or "//" in root or "?" in root or "#" in root):
+            if root and (root[:1] != "/" or "//" in root or "?" in root or "#" in root):
                 raise ValueError("an alternate path that is none")
             if len(root.encode()) > _MAX_ROOT:
                 raise ValueError("an alternate path over %d bytes" % _MAX_ROOT)

@@ -15,10 +15,11 @@ from ucoap import (
     Error,
     path_options,
 )
+from .crowd import table
 from .management import LINK, TEXT, TLV
 from .operation import Operation, payload_of, values  # noqa: F401 - values
 from .remote_client import LIFETIME, RemoteClient, terms
-from .server_core import Role, check_path, encode, table  # noqa: F401 - encode
+from .server_core import Role, check_path, encode  # noqa: F401 - encode
 from .texts import queries
 
 # What on_client() is told.
@@ -99,19 +100,30 @@ class Server(Role):
 
     # --- Registration interface
 
-    def _handle(self, peer, m, payload, reply, now):
+    def _client(self, peer, m):
+        # Whose registration a request is about, None where that is a new one. Raises Error.
         path = m.strings(URI_PATH)
         if not 1 <= len(path) <= 2 or path[0] != "rd":
             raise Error(_NOT_FOUND)
         if len(path) == 1:
             if m.code != POST:
                 raise Error(_NOT_ALLOWED)
-            return self._register(peer, m, payload, reply)
+            return None
         client = self._locations.get(path[1])
         if client is None:
             raise Error(_NOT_FOUND)
         if client.identity != getattr(peer, "identity", None):
             raise Error(_FORBIDDEN, "the registration belongs to another DTLS identity")
+        return client
+
+    def _begin(self, peer, m, now):
+        if not self._client(peer, m):
+            self.endpoint(queries(m), peer, _FORBIDDEN)
+
+    def _handle(self, peer, m, payload, reply, now):
+        client = self._client(peer, m)
+        if not client:
+            return self._register(peer, m, payload, reply)
         if m.code == POST:
             attributes = terms(
                 m, queries(m), payload, self._max_links, client.lifetime, client.queue
@@ -172,7 +184,7 @@ class Server(Role):
                 if old is not None and old not in self._at:  # no client has it any more
                     self._drop(old)
             for operation in client.operations:  # it goes on at the new address
-                operation.exchange.peer = peer
+                self.engine.move(operation.exchange, peer)
         elif event == UPDATED:
             self.heard(client)
         client.due = -1

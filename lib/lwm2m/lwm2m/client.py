@@ -75,7 +75,7 @@ class Client:
 
         Returns NO_ERROR, or SERVICE_UNAVAILABLE as soon as every server has failed and no
         bootstrap server can take over; called again it starts afresh, after a wait that grows from
-        1 s to 15 minutes.
+        1 s to 10 minutes.
         """
         status = self.net.step(self.core, seconds)
         if self._later:
@@ -167,7 +167,8 @@ class Client:
             3: "%d.%d.%d" % implementation.version[:3],
             10: lambda: gc.mem_free() // 1024,
             12: lambda argument: self.core.objects[3].set(0, 11, {0: 0}),
-            13: lambda: int(time.time()) + _EPOCH + self._clock,
+            # A server may set the last second that can be told, and clocks go on.
+            13: lambda: max(min(int(time.time()) + _EPOCH + self._clock, 0xFFFFFFFF), 0),
             17: sys.platform,
             21: (gc.mem_free() + gc.mem_alloc()) // 1024,
         }

@@ -32,9 +32,7 @@ _MAX_TRANSMIT_WAIT = const(93)  # s, RFC 7252 4.8.2
 _DAY = const(86400)  # s
 _VAIN = const(300)  # s, doubled with each bootstrap for a server that still fails, until the next
 
-_MAX_REST = const(
-    900
-)  # s, when all have failed, until it begins again: at first 1 s, then 2, 4, …
+_MAX_REST = const(600)  # s, until it begins again when all have failed: at first 1 s, 2, 4, …
 _REPETITIONS = const(1)  # MAX_RETRANSMIT of what is tried again without an answer
 
 _AGAIN = const(8)  # s, until it registers anew over a new connection; spread, as others do so too
@@ -85,8 +83,9 @@ class Event:
     lifetime: s, 0 for infinite (REG_…). code: a CoAP code and internal: True where this client
     made it up (5.03 no answer, 4.06 a malformed one, 5.00 out of memory), False where the peer
     sent it (REG_FAILED, REG_UPDATE_FAILED, BS_FAILED). path: a tuple of ints. value: of a
-    setting (SERVER_SETTING_CHANGED). text: the reason in words, where there is one; where internal is
-    False they are the peer's, to be shown as %r only. counter: of notifications, min_period and max_period: s (OBSERVATION_…).
+    setting (SERVER_SETTING_CHANGED). text: the reason in words, where there is one; where
+    internal is False they are the peer's, to be shown as %r only. counter: of notifications,
+    min_period and max_period: s (OBSERVATION_…).
     """
 
     # Core.event() makes them.
@@ -130,14 +129,14 @@ class Core:
         # A client without lwm2m-bootstrap has factory accounts only.
         module = optional("bootstrap")
         self.bootstrap = module and module.Bootstrap(self)
-        self.parts = []  # as module account has them: what the image has, then what the application adds
+        # As module account has them: what the image has, then what the application adds.
+        self.parts = []
         for name in _PARTS:
             module = optional(name)
             if module:
                 self.parts.append(module.part(self))
-        self.may = (
-            None  # may(account, object id, instance id, operation), as model's resolve() has it
-        )
+        # may(account, object id, instance id, operation), as model's resolve() has it.
+        self.may = None
         for oid in self.objects:
             self.objects[oid].on_change = self.changed
 
@@ -183,7 +182,7 @@ class Core:
     def poll(self, now):
         """Do what is due. Returns NO_ERROR, 5.03 when no server can be reached any more, or 5.00
         when the clock went backwards. After an error it starts afresh; after 5.03s in a row with one
-        attempt each, and waits in between that grow to 15 minutes."""
+        attempt each, and waits in between that grow to 10 minutes."""
         self.tick(now)
         if self._lost:
             self._lost = False
@@ -643,9 +642,7 @@ class Core:
             return self.disconnect(account, self.spread(min(wait, _MAX_SECONDS)))
         self.disconnect(account)
         wait = _DAY
-        if self._may_bootstrap(
-            account
-        ):  # the less that has helped, the longer it is until the next
+        if self._may_bootstrap(account):  # the less it has helped, the longer until the next
             n = self.vain.get(account.short_id, 0)
             wait = min(_VAIN << min(n, 9), _DAY) if n else 0
         self._enter(account, _FAILED, self.spread(wait))

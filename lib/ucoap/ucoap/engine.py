@@ -99,6 +99,10 @@ def _unknown(m):
 class Exchange:
     """A request of ours, or a response that we send confirmably; made by Engine."""
 
+    # Most have nothing else for these, and are smaller so.
+    observed = 0  # when the last notification came
+    notifies = None  # the observation of whose last notification this fetches the rest
+
     def __init__(self, peer, code, options, payload, callback, settings):
         self.peer = peer
         self.code = code
@@ -117,8 +121,6 @@ class Exchange:
         self.sent = None  # the Transfer of the payload, where that goes in blocks
         self.got = None  # and of the response
         self.observe = None  # sequence number of the last notification; None: not observing
-        self.observed = 0  # when it came
-        self.notifies = None  # the observation of whose last notification this fetches the rest
 
 
 class Reply:
@@ -345,7 +347,7 @@ class Engine:
     def _next(self, peer, now):
         # Send the first that is queued, unless one is yet to be acknowledged (RFC 7252 4.7).
         first = None
-        for x in self._exchanges:
+        for x in self._of(peer):
             if x.peer == peer and x.type == _CON:
                 if x.state == _SENT:
                     return
@@ -374,6 +376,10 @@ class Engine:
             self._report(e)
         finally:
             self._next(x.peer, now)
+
+    def _of(self, peer):
+        # Exchanges, among them all with that peer, in order; for those who have many peers.
+        return self._exchanges
 
     def _report(self, e):
         if self.on_exception:
@@ -449,7 +455,7 @@ class Engine:
 
     def _acked(self, peer, m, now):
         # An empty ACK or RST (RFC 7252 4.2).
-        for x in self._exchanges:
+        for x in self._of(peer):
             if x.mid == m.mid and x.peer == peer and x.state:
                 if m.type == _RST:
                     x.state = _SENT  # also ends an observation
@@ -507,7 +513,7 @@ class Engine:
     def _response(self, peer, m, now):
         if m.type != _ACK and self._repeated(peer, m, now):
             return True
-        for x in self._exchanges:
+        for x in self._of(peer):
             if x.token == m.token and x.peer == peer and x.code < 0x40 and x.state:
                 if m.type != _ACK or (x.mid == m.mid and x.state < _OBSERVING and x.type == _CON):
                     break
@@ -553,7 +559,7 @@ class Engine:
                 if not 0 < ahead < 1 << 23 and diff(now, x.observed) <= _STALE_MS:
                     return
             # What is left of the notification before is not wanted any more.
-            for y in self._exchanges:
+            for y in self._of(x.peer):
                 if y.notifies is x:
                     self._exchanges.remove(y)
                     break  # there is one at most
