@@ -14,7 +14,7 @@ import pytest
 from harness import tool
 from harness.awaited import PATIENCE_S
 from harness.lines import Lines
-from harness.postgresql import Postgresql
+from harness.postgresql import MISSING, Postgresql, programs
 from lwm2m_factory import FactoryError, batch, canonical, config, former, identity, image, ledger
 from lwm2m_factory.sheet import Sheet
 from pty_board import PtyBoard
@@ -24,6 +24,9 @@ STATION = Path(__file__).with_name("station.py")
 KEY = "0123456789abcdef0123456789abcdef"
 OWN = PSK.replace("key_bytes = 32", 'key = "{key}"')
 CHIP = "e66038b713952135"
+
+
+needs_postgresql = pytest.mark.skipif(programs() is None, reason=MISSING)
 
 
 @pytest.fixture(scope="module")
@@ -435,12 +438,14 @@ def test_stations_that_are_killed(tmp_path: Path) -> None:
     line.check()
 
 
+@needs_postgresql
 def test_stations_that_are_killed_with_postgresql(tmp_path: Path, postgresql: Postgresql) -> None:
     line = Line(postgresql.url, tmp_path, 4, 60)
     line.run(3, seed=2)
     line.check()
 
 
+@needs_postgresql
 def test_the_database_is_gone_for_a_while(tmp_path: Path) -> None:
     with Postgresql() as server:
         line = Line(server.url, tmp_path, 1, 40)

@@ -1,30 +1,33 @@
 """PostgreSQL, as Debian packages it, with a database of its own on loopback.
 
 with Postgresql() as server:
-    server.url                  # postgresql://factory@127.0.0.1:…/factory
+    server.url                  # postgresql://factory@127.0.0.1:…/postgres
     server.stop(); server.start()
 """
 
 import os
+import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Optional
 
 from .awaited import PATIENCE_S, eventually
-from .ports import free_ports
+from .ports import HOST
+
+MISSING = "PostgreSQL is missing: apt-get install postgresql"
 
 
-def programs() -> Path:
-    """Where its programs are; AssertionError where it is not installed."""
-    found = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3])
-    )
-    named = shutil.which("initdb")
-    assert found or named, "PostgreSQL is missing: apt-get install postgresql"
-    return found[-1].parent if found else Path(named).parent
+def programs() -> Optional[Path]:
+    """Where its programs are; None where it is not installed."""
+    # Debian has each version in a folder of its own, which is in nobody's path.
+    found = Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    newest = sorted(found, key=lambda path: int(path.parts[-3]))[-1:]
+    named = newest or [Path(path) for path in [shutil.which("initdb")] if path]
+    return named[0].parent if named else None
 
 
 class Postgresql:
@@ -32,13 +35,28 @@ class Postgresql:
 
     def __enter__(self):
         self._programs = programs()
+        assert self._programs, MISSING
         self._folder = Path(tempfile.mkdtemp(prefix="postgresql"))
         self._process: Optional[subprocess.Popen] = None
-        # It refuses to run as root; its package has a user for it.
+        try:
+            self._make()
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+        shutil.rmtree(self._folder)
+
+    def _make(self) -> None:
         self._user = {}
-        if os.geteuid() == 0:
-            self._user = {"user": "postgres", "group": "postgres", "extra_groups": []}
-            shutil.chown(self._folder, "postgres", "postgres")
+        if os.geteuid() == 0:  # as which it refuses to run; its package has a user for it
+            names = {each.pw_name: each for each in pwd.getpwall()}
+            user = names.get("postgres") or names["nobody"]
+            self._user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+            os.chown(self._folder, user.pw_uid, user.pw_gid)
         done = subprocess.run(
             [self._programs / "initdb", "-D", self._folder / "data", "-U", "factory"]
             + ["-E", "UTF8", "--no-locale", "--auth=trust", "--no-sync"],
@@ -48,20 +66,16 @@ class Postgresql:
             **self._user,
         )
         assert done.returncode == 0, done.stderr
-        (self._port,) = free_ports(1)
-        self.url = f"postgresql://factory@127.0.0.1:{self._port}/postgres"
-        self.start()
-        return self
-
-    def __exit__(self, *exc):
-        self.stop()
-        shutil.rmtree(self._folder)
+        with socket.socket() as s:
+            s.bind((HOST, 0))
+            self._port = s.getsockname()[1]
+        self.url = f"postgresql://factory@{HOST}:{self._port}/postgres"
 
     def start(self) -> None:
         with open(self._folder / "log", "ab") as log:
             self._process = subprocess.Popen(
                 [self._programs / "postgres", "-D", self._folder / "data", "-p", str(self._port)]
-                + ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
+                + ["-c", f"listen_addresses={HOST}", "-c", "unix_socket_directories="],
                 cwd=self._folder,
                 stdout=log,
                 stderr=log,
@@ -71,7 +85,7 @@ class Postgresql:
 
     def _ready(self) -> bool:
         assert self._process.poll() is None, (self._folder / "log").read_text()
-        command = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self._port)]
+        command = [self._programs / "pg_isready", "-q", "-h", HOST, "-p", str(self._port)]
         return subprocess.run(command).returncode == 0
 
     def stop(self) -> None:

@@ -39,7 +39,7 @@ class Sheet:
         if faults:
             left = len(faults) - _SHOWN
             tail = [f"And {left} faults more."] if left > 0 else []
-            raise FactoryError("\n".join([*faults[:_SHOWN], *tail]))
+            raise FactoryError(*faults[:_SHOWN], *tail)
 
     def fault(self, line: int, column: Optional[str], sentence: str) -> None:
         # Of a field only the first is said: others come of it.
