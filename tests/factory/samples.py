@@ -2,13 +2,14 @@
 
 import datetime
 from pathlib import Path
+from typing import Optional
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from lwm2m_factory import config
+from lwm2m_factory import config, ledger
 
 PSK = """\
 endpoint = "urn:dev:ops:32473-{serial}"
@@ -75,6 +76,35 @@ def load(folder: Path, text: str, **kwargs) -> config.Config:
     path = folder / "factory.toml"
     path.write_text(text)
     return config.load(path, **kwargs)
+
+
+def open_ledger(folder: Path) -> ledger.Ledger:
+    """The ledger beside the configuration of a folder."""
+    return ledger.Ledger(folder / ledger.NAME)
+
+
+def records(folder: Path) -> "list[dict]":
+    """What the boards were given, with their keys."""
+    with open_ledger(folder) as kept:
+        return list(kept.records())
+
+
+def events(folder: Path, kind: Optional[str] = None) -> "list[ledger.Event]":
+    """What is in the ledger of a folder, or all of a kind."""
+    if not (folder / ledger.NAME).exists():
+        return []
+    found = []
+    with open_ledger(folder) as kept:
+        while True:
+            page = kept.events(found[-1].id if found else 0)
+            if not page:
+                return [each for each in found if kind in (None, each.event)]
+            found += page
+
+
+def keys_of(record: dict) -> "list[str]":
+    accounts = record["accounts"] + record["given"]
+    return [each["security"]["key"] for each in accounts if "key" in each["security"]]
 
 
 def check_refused(folder: Path, text: str, old: str, new: str, sentence: str) -> None:

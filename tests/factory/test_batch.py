@@ -1,7 +1,9 @@
 """Many boards: rows of a CSV given as boards are plugged in, each once, whatever is interrupted."""
 
+import contextlib
 import json
 import signal
+import sqlite3
 import subprocess
 from pathlib import Path
 from typing import List, Optional
@@ -9,10 +11,11 @@ from typing import List, Optional
 import pytest
 from harness.awaited import PATIENCE_S, eventually
 from harness import tool
-from lwm2m_factory import FactoryError, batch, config, identity, ledger
+from lwm2m_factory import FactoryError, batch, config
+from lwm2m_factory.sheet import Sheet
 from pty_board import PtyBoard
 from rich.console import Console
-from samples import PSK
+from samples import PSK, events, keys_of, open_ledger, records
 
 CSV = "serial,site\n" + "".join(f"{n:04},Berlin\n" for n in range(1, 7))
 CHIPS = [f"e66038b71395213{n}" for n in range(8)]
@@ -35,14 +38,20 @@ def line(tmp_path: Path):
 
 
 class Batch:
-    """The command at work. It is looked at through its log."""
+    """The command at work. It is looked at through its ledger."""
 
-    def __init__(self, folder: Path, boards: List[PtyBoard], csv: Optional[str] = "boards.csv"):
+    def __init__(
+        self,
+        folder: Path,
+        boards: List[PtyBoard],
+        csv: Optional[str] = "boards.csv",
+        config: str = "factory.toml",
+    ):
         self.folder = folder
         ports = [arg for board in boards for arg in ("--port", str(board.port))]
         given = [csv] if csv else []
         self.process = subprocess.Popen(
-            tool.command("lwm2m_factory", "batch", "factory.toml", *given, *ports),
+            tool.command("lwm2m_factory", "batch", config, *given, *ports),
             cwd=folder,
             env=tool.environment(),
             stdout=subprocess.PIPE,
@@ -64,19 +73,11 @@ class Batch:
 
 
 def log(folder: Path) -> str:
-    """The whole lines of the log."""
-    path = folder / "factory.log"
-    text = path.read_text() if path.exists() else ""
-    return text[: text.rfind("\n") + 1]
-
-
-def events(folder: Path, kind: str) -> List[dict]:
-    entries = map(json.loads, log(folder).splitlines())
-    return [entry for entry in entries if entry["event"] == kind]
+    return "\n".join(map(repr, events(folder)))
 
 
 def wait_for(folder: Path, kind: str, count: int = 1) -> None:
-    """Wait until so many events of that kind are in the log."""
+    """Wait until so many events of that kind are in the ledger."""
     what = f"event {count} {kind!r}"
     eventually(lambda: len(events(folder, kind)) >= count, what, lambda: log(folder))
 
@@ -93,9 +94,8 @@ def given(board: PtyBoard) -> "list":
 
 def check_all(folder: Path, boards: List[PtyBoard]) -> None:
     """No identity and no key is on two boards, and the secrets have what the boards have."""
-    records = [json.loads(text) for text in (folder / "factory.secrets").read_text().splitlines()]
-    known = {record["chip_id"]: record for record in records}
-    assert len(known) == len(records)
+    known = {record["chip_id"]: record for record in records(folder)}
+    assert len(known) == len(records(folder))
     seen = set()
     for board in boards:
         board.power_off()
@@ -105,10 +105,9 @@ def check_all(folder: Path, boards: List[PtyBoard]) -> None:
         assert found == [record["endpoint"], *keys]
         assert not seen & set(found)
         seen |= set(found)
-    written = (folder / "factory.log").read_text()
-    for record in records:
-        for account in record["accounts"] + record["given"]:
-            assert account["security"]["key"] not in written
+    written = (folder / "factory.ledger").read_bytes()
+    for record in known.values():
+        assert not [key for key in keys_of(record) if key.encode() in written]
 
 
 def test_several_ports_at_once_and_a_board_that_fails(line: Path, boards) -> None:
@@ -129,7 +128,7 @@ def test_several_ports_at_once_and_a_board_that_fails(line: Path, boards) -> Non
     assert err.startswith(f"{broken.port}: The board on {broken.port} {reason}")
     assert "2 rows of boards.csv are left: the same command goes on." in out
     check_all(line, used)
-    endpoints = {entry["endpoint"] for entry in events(line, "done")}
+    endpoints = {entry.endpoint for entry in events(line, "done")}
     assert endpoints == {f"urn:dev:ops:32473-000{n}" for n in range(1, 5)}
 
     # The same command gives the last two, looks at the one that it knows, and ends by itself.
@@ -154,7 +153,15 @@ def test_killed_at_any_moment(line: Path, boards) -> None:
         board.plug()
 
     def noted() -> int:
-        return log(line).count("\n")
+        # Beside the tool, which it must not keep waiting.
+        path = line / "factory.ledger"
+        if not path.exists():
+            return 0
+        try:
+            with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as base:
+                return base.execute("SELECT count(*) FROM lwm2m_events").fetchone()[0]
+        except sqlite3.OperationalError:  # its tables are being made
+            return 0
 
     for n in range(10):
         with Batch(line, used) as run:
@@ -170,7 +177,7 @@ def test_killed_at_any_moment(line: Path, boards) -> None:
         status, _, err = run.end()
         assert status == 0, err
     assert n > 1
-    assert {entry["chip_id"] for entry in events(line, "done")} == {b.chip_id for b in used}
+    assert {entry.chip for entry in events(line, "done")} == {b.chip_id for b in used}
     check_all(line, used)
 
 
@@ -188,7 +195,7 @@ def test_cable_pulled_and_plugged_in_again(line: Path, boards) -> None:
         status, out, err = run.end()
     assert status == 1  # something has failed meanwhile, and is named
     assert f"{first.chip_id}: The board on {first.port} went silent: was the cable pulled?" in err
-    assigned = [(e["chip_id"], e["endpoint"]) for e in events(line, "assigned")]
+    assigned = [(e.chip, e.endpoint) for e in events(line, "assigned")]
     assert len(assigned) == 3 and len(set(assigned)) == 2
     check_all(line, boards[:2])
 
@@ -201,7 +208,7 @@ def test_rows_for_certain_boards(line: Path, boards) -> None:
         for board in boards[:3]:
             board.plug()
         assert run.end()[0] == 0
-    by_chip = {entry["chip_id"]: entry["endpoint"][18:] for entry in events(line, "done")}
+    by_chip = {entry.chip: entry.endpoint[18:] for entry in events(line, "done")}
     assert by_chip == {CHIPS[0]: "any", CHIPS[1]: "second", CHIPS[2]: "third"}
 
 
@@ -226,42 +233,43 @@ def test_without_a_csv(line: Path, boards) -> None:
     check_all(line, boards[:2])
 
 
-def test_only_one_at_a_time(line: Path, boards) -> None:
-    with Batch(line, boards[:1]):
-        boards[0].plug()
-        wait_for(line, "done")
-        with Batch(line, boards[:1]) as second:
-            status, _, err = second.end()
-    assert status == 1
-    assert "Another lwm2m-factory is at work with factory.log" in err
+def test_two_stations(line: Path, boards) -> None:
+    # At once, each with ports of its own; the second from another folder.
+    other = line / "elsewhere"
+    other.mkdir()
+    for board in boards[:6]:
+        board.plug()
+    with Batch(line, boards[:3]) as one:
+        files = ("../factory.toml", "../boards.csv")
+        with Batch(other, boards[3:6], files[1], files[0]) as two:
+            assert (one.end()[0], two.end()[0]) == (0, 0)
+    assert [path.name for path in other.iterdir()] == []
+    endpoints = [event.endpoint for event in events(line, "done")]
+    assert sorted(endpoints) == [f"urn:dev:ops:32473-000{n}" for n in range(1, 7)]
+    check_all(line, boards[:6])
 
 
-# What is wrong with the CSV and the configuration.
+def test_for_programs(line: Path, boards) -> None:
+    # An object an event, and nothing else.
+    (line / "boards.csv").write_text("serial\n0001\n0002\n")
+    ports = [arg for board in boards[:2] for arg in ("--port", board.port)]
+    for board in boards[:2]:
+        board.plug()
+    done = tool.factory(line, "batch", "factory.toml", "boards.csv", "--json", *ports)
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(text) for text in done.stdout.splitlines()]
+    assert {"done": 2, "failed": 0, "left": 0}.items() <= told[-1].items()
+    assert told[-1]["event"] == "end"
+    for board in boards[:2]:
+        mine = [each["event"] for each in told if each.get("port") == str(board.port)]
+        assert mine[:1] == ["waiting"] and mine[-2:] == ["testing", "done"]
+
+
+# What is wrong with the configuration where there is a CSV; tests of the CSV are in test_sheet.py.
 
 SHARED = PSK.replace("key_bytes = 32", f'key = "{"00" * 16}"')
-OWN = PSK.replace("key_bytes = 32", 'key = "{key}"')
 KEY = "0123456789abcdef0123456789abcdef"
 WRONG = [
-    (PSK, "", "boards.csv has no rows: its first line names the columns."),
-    (PSK, "serial\n", "boards.csv has no rows: its first line names the columns."),
-    (PSK, "serial,site\n1,x\n2\n", "boards.csv, line 3: it must have 2 columns"),
-    (PSK, "serial\n1\n2\n1\n", "boards.csv, line 4: the serial 1 is that of line 2 already."),
-    (
-        PSK,
-        "serial,chip_id\n1,aa\n2,aa\n",
-        "boards.csv, line 3: the chip_id aa is that of line 2 already.",
-    ),
-    (
-        PSK.replace('identity = "{chip_id}"', 'identity = "{site}"'),
-        "serial,site\n1,x\n2,x\n",
-        "boards.csv, line 3: the server[1].security.identity x is that of line 2 already.",
-    ),
-    (
-        PSK.replace("{serial}", "{name}"),
-        "name\na\nb\na\n",
-        "boards.csv, line 4: the endpoint urn:dev:ops:32473-a is that of line 2 already.",
-    ),
-    (OWN, f"serial,key\n1,{KEY}\n2,{KEY}\n", "boards.csv, line 3: the key is that of line 2"),
     (
         SHARED,
         "serial\n1\n",
@@ -287,80 +295,11 @@ def test_wrong_rows(tmp_path: Path, text: str, rows: str, sentence: str) -> None
     path = tmp_path / "boards.csv"
     path.write_text(rows)
     with pytest.raises(FactoryError) as caught:
-        found = config.load(tmp_path / "factory.toml", batch.columns(path))
-        with ledger.Ledger(tmp_path / "log", tmp_path / "secrets") as open_ledger:
-            batch.Rows(path, found, open_ledger)
+        found = config.load(tmp_path / "factory.toml", Sheet(path).names)
+        with open_ledger(tmp_path) as kept:
+            batch.Rows(path, found, kept)
     assert str(caught.value).startswith(f"{tmp_path}/{sentence}")
     assert KEY not in str(caught.value)
-
-
-def test_rows_are_known_again(tmp_path: Path) -> None:
-    # By their serial numbers, or their endpoint names where those come from the CSV alone.
-    path = tmp_path / "boards.csv"
-    for column, text, name in (("serial", PSK, "b"), ("name", PSK, "urn:dev:ops:32473-b")):
-        (tmp_path / "factory.toml").write_text(text.replace("{serial}", f"{{{column}}}"))
-        with ledger.Ledger(tmp_path / column, tmp_path / f"{column}.secrets") as kept:
-            path.write_text(f"{column}\na\nb\n")
-            found = config.load(tmp_path / "factory.toml", batch.columns(path))
-            rows = batch.Rows(path, found, kept)
-            rows.choose("chip1", "")
-            values, row = rows.choose("chip2", "")
-            assert (values, row) == ({column: "b"}, name)
-            kept.assign("chip2", identity.make(found, dict(values, chip_id="chip2")), row)
-            path.write_text(f"{column}\nz\na\nb\n")
-            rows = batch.Rows(path, found, kept)
-            assert rows.choose("chip2", "") == ({column: "b"}, name)
-            assert rows.choose("chip1", "")[0] == {column: "z"}
-            assert rows.choose("chip3", "")[0] == {column: "a"}
-
-
-# The files.
-
-
-def make(folder: Path) -> ledger.Ledger:
-    return ledger.Ledger(folder / "factory.log", folder / "factory.secrets")
-
-
-def assign(found: ledger.Ledger, chip: str, endpoint: str) -> None:
-    record = {"endpoint": endpoint, "accounts": [], "given": []}
-    found.assign(chip, identity.Identity(endpoint, b"", record), endpoint[-1])
-
-
-def test_a_line_that_was_cut(tmp_path: Path) -> None:
-    # Power of the host went while it wrote: that board has got nothing yet.
-    with make(tmp_path) as found:
-        assign(found, "a", "ep-1")
-        assign(found, "b", "ep-2")
-    for name in ("factory.log", "factory.secrets"):
-        path = tmp_path / name
-        whole = path.read_bytes()
-        first = whole.index(b"\n") + 1
-        for end in range(first, len(whole)):
-            path.write_bytes(whole[:end])
-            with make(tmp_path) as found:
-                assert found.endpoints["a"] == "ep-1"
-                assert path.read_bytes() == whole[:first]
-                found.check("a", "ep-1")
-        path.write_bytes(whole)
-    # What either file has counts.
-    (tmp_path / "factory.log").unlink()
-    with make(tmp_path) as found:
-        assert found.chips == {"ep-1": "a", "ep-2": "b"} and found.rows == {"a": "1", "b": "2"}
-        with pytest.raises(FactoryError, match="was given to the board a already"):
-            assign(found, "c", "ep-1")
-
-
-def test_files_that_cannot_be_used(tmp_path: Path) -> None:
-    with make(tmp_path) as found:
-        assign(found, "a", "ep-1")
-    secrets = tmp_path / "factory.secrets"
-    secrets.chmod(0o644)
-    with pytest.raises(FactoryError, match=r"may be read by others: chmod 600"), make(tmp_path):
-        pass
-    secrets.chmod(0o600)
-    secrets.write_bytes(b"{}\n" + secrets.read_bytes())
-    with pytest.raises(FactoryError, match=r"factory.secrets, line 1 is damaged"), make(tmp_path):
-        pass
 
 
 def test_table() -> None:

@@ -16,7 +16,7 @@ from harness.tool import factory
 from lwm2m_factory import FactoryError, config, identity, image
 from lwm2m_factory.board import Board, Unplugged
 from pty_board import PtyBoard
-from samples import CERTIFICATE, PSK
+from samples import CERTIFICATE, PSK, events, keys_of, records
 
 # What a board starts with, as its main program has it: what JSON is printed.
 GIVEN = """\
@@ -58,39 +58,33 @@ def port(tmp_path: Path):
             yield found.port
 
 
-def keys_of(folder: Path) -> "list[str]":
-    record = json.loads((folder / "factory.secrets").read_text().splitlines()[-1])
-    accounts = record["accounts"] + record["given"]
-    return [each["security"]["key"] for each in accounts if "key" in each["security"]]
-
-
 def test_provision_verify_reset_erase(tmp_path: Path, board: PtyBoard) -> None:
     (tmp_path / "factory.toml").write_text(PSK)
     port = ("--port", board.port)
     done = factory(tmp_path, "provision", "factory.toml", "--serial", "0001", *port)
     assert done.returncode == 0, done.stderr
-    keys = keys_of(tmp_path)
+    keys = keys_of(records(tmp_path)[0])
     assert len(keys) == 3
     assert "Endpoint  urn:dev:ops:32473-0001" in done.stdout
     assert "Account   bootstrap: coaps://bs.example.org (psk)" in done.stdout
-    assert stat.S_IMODE((tmp_path / "factory.secrets").stat().st_mode) == 0o600
-    log = (tmp_path / "factory.log").read_text()
-    events = [json.loads(line) for line in log.splitlines()]
-    assert [event["event"] for event in events] == ["assigned", "done"]
-    for event in events:
-        assert event["chip_id"] == CHIP and event["endpoint"] == "urn:dev:ops:32473-0001"
+    assert stat.S_IMODE((tmp_path / "factory.ledger.secrets").stat().st_mode) == 0o600
+    noted = events(tmp_path)
+    assert [event.event for event in noted] == ["assigned", "done"]
+    for event in noted:
+        assert event.chip == CHIP and event.endpoint == "urn:dev:ops:32473-0001"
     for key in keys:
-        assert key not in log + done.stdout + done.stderr
+        assert key not in done.stdout + done.stderr
+        assert key.encode() not in (tmp_path / "factory.ledger").read_bytes()
 
     done = factory(tmp_path, "verify", *port)
     assert done.returncode == 0, done.stderr
     assert "factory copy, accounts, what was given." in done.stdout
 
-    # The same again changes nothing, neither on the board nor in the files.
-    before = (tmp_path / "factory.secrets").read_text()
+    # The same again changes nothing, neither on the board nor in what was given.
+    before = records(tmp_path)
     done = factory(tmp_path, "provision", "factory.toml", "--serial", "0001", *port)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "factory.secrets").read_text() == before
+    assert records(tmp_path) == before
 
     # It has one identity for good, and nobody else gets it.
     done = factory(tmp_path, "provision", "factory.toml", "--serial", "0002", *port)
@@ -115,9 +109,8 @@ def test_provision_verify_reset_erase(tmp_path: Path, board: PtyBoard) -> None:
     (tmp_path / "factory.toml").write_text(PSK.replace("interval = 60", "interval = 90"))
     done = factory(tmp_path, "provision", "factory.toml", "--serial", "0001", *port)
     assert done.returncode == 0, done.stderr
-    assert keys_of(tmp_path) == keys
-    assert len((tmp_path / "factory.secrets").read_text().splitlines()) == 1
-    assert stat.S_IMODE((tmp_path / "factory.secrets").stat().st_mode) == 0o600
+    (record,) = records(tmp_path)
+    assert keys_of(record) == keys
     done = factory(tmp_path, "verify", *port)
     assert done.returncode == 0, done.stderr
 
@@ -160,7 +153,7 @@ def test_certificate(authority: Path, board: PtyBoard) -> None:
     done = factory(authority, *args)
     assert done.returncode == 0, done.stderr
     assert "Account   1: coaps://server.example.org (certificate)" in done.stdout
-    text = (authority / "factory.secrets").read_text() + (authority / "factory.log").read_text()
+    text = "".join(map(repr, [*records(authority), *events(authority)]))
     board.power_off()
     code = "import device.settings as settings; print(settings.load().state[0][0][5].hex())"  # its key
     key = board.run(code).strip()
@@ -173,7 +166,7 @@ def test_lock_is_refused_on_stock_micropython(tmp_path: Path, board: PtyBoard) -
     done = factory(tmp_path, "provision", "factory.toml", *args)
     assert done.returncode == 1
     assert "runs stock MicroPython, which cannot be locked: flash an image" in done.stderr
-    assert not (tmp_path / "factory.secrets").exists()
+    assert not records(tmp_path)
     (tmp_path / "factory.toml").write_text(PSK)
     assert factory(tmp_path, "provision", "factory.toml", *args).returncode == 0
     done = factory(tmp_path, "lock", "--yes", "--port", board.port)
@@ -196,6 +189,17 @@ def test_busy_port(tmp_path: Path, board: PtyBoard) -> None:
         done = factory(tmp_path, "status", "--port", board.port)
     assert done.returncode == 1
     assert done.stderr.startswith(f"{board.port} is busy: another program has it open")
+
+
+@pytest.mark.parametrize("port", ["/etc/passwd", "/dev/null", "/etc"])
+def test_no_serial_port(tmp_path: Path, port: str) -> None:
+    done = factory(tmp_path, "status", "--port", port)
+    assert (done.returncode, done.stderr) == (1, f"{port} is no serial port.\n")
+
+
+def test_status_for_programs(tmp_path: Path, board: PtyBoard) -> None:
+    done = factory(tmp_path, "status", "--json", "--port", board.port)
+    assert json.loads(done.stdout)["chip_id"] == CHIP, done.stderr
 
 
 def test_not_micropython(tmp_path: Path) -> None:
@@ -262,8 +266,8 @@ def test_disk_full(tmp_path: Path, board: PtyBoard) -> None:
         done.stderr
         == f"The file system of the board on {board.port} is full: remove files from it.\n"
     )
-    events = [json.loads(line) for line in (tmp_path / "factory.log").read_text().splitlines()]
-    assert events[-1]["event"] == "failed" and "is full" in events[-1]["error"]
+    last = events(tmp_path)[-1]
+    assert last.event == "failed" and "is full" in last.details["error"]
     board.power_off()
     assert board.run(GIVEN) == before
     assert board.run("print(os.listdir('/lwm2m-store'))") == "['factory']\n"

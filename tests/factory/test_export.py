@@ -16,22 +16,20 @@ from cryptography.hazmat.primitives import serialization
 from harness import tool
 from harness.micropython import micropython
 from lwm2m_factory import FactoryError, config, export, identity, ledger
-from samples import CERTIFICATE, PSK, VALUES, make_authority
+from lwm2m_factory.schema import boards, secrets
+from samples import CERTIFICATE, PSK, VALUES, make_authority, open_ledger
 
 
-def given(folder: Path, text: str, count: int = 3) -> Path:
-    """The secrets of that many boards."""
+def given(folder: Path, text: str, count: int = 3) -> ledger.Ledger:
+    """The ledger of that many boards."""
     (folder / "factory.toml").write_text(text)
     found = config.load(folder / "factory.toml")
-    with ledger.Ledger(folder / "factory.log", folder / "factory.secrets") as kept:
-        for n in range(count):
-            values = dict(VALUES, serial=f"{n:04}", chip_id=f"chip{n}")
-            kept.assign(f"chip{n}", identity.make(found, values))
-    return folder / "factory.secrets"
-
-
-def records(secrets: Path) -> "list[dict]":
-    return [json.loads(line) for line in secrets.read_text().splitlines()]
+    kept = open_ledger(folder).__enter__()
+    for n in range(count):
+        values = dict(VALUES, serial=f"{n:04}", chip_id=f"chip{n}")
+        with kept.book() as book:
+            book.assign(f"chip{n}", identity.make(found, values))
+    return kept
 
 
 def check_private(path: Path) -> None:
@@ -46,9 +44,9 @@ def under_micropython(code: str, *args: object) -> str:
 
 
 def test_our_bootstrap_server(tmp_path: Path) -> None:
-    secrets = given(tmp_path, PSK)
+    kept = given(tmp_path, PSK)
     out = tmp_path / "accounts.json"
-    assert export.FORMS["bootstrap-server"](secrets, out, None) == {"accounts.json": 3}
+    assert export.FORMS["bootstrap-server"](kept, out, None) == {"accounts.json": 3}
     check_private(out)
     # The server's own reader takes it, and has the board's key for DTLS.
     printed = under_micropython(
@@ -62,7 +60,7 @@ def test_our_bootstrap_server(tmp_path: Path) -> None:
         "    print(sorted(identities.items()))\n"
     )
     lines = printed.splitlines()
-    for n, record in enumerate(records(secrets)):
+    for n, record in enumerate(kept.records()):
         endpoint = f"urn:dev:ops:32473-{n:04}"
         key = record["given"][0]["security"]["key"]
         assert lines[2 * n] == f"{endpoint} coaps://later.example.org {endpoint} {key}"
@@ -72,12 +70,12 @@ def test_our_bootstrap_server(tmp_path: Path) -> None:
 
 
 def test_our_server(tmp_path: Path) -> None:
-    secrets = given(tmp_path, PSK)
+    kept = given(tmp_path, PSK)
     out = tmp_path / "clients.json"
     with pytest.raises(FactoryError, match="accounts of several servers: choose with --short-id"):
-        export.FORMS["server"](secrets, out, None)
+        export.FORMS["server"](kept, out, None)
     assert not list(tmp_path.glob("clients*"))
-    assert export.FORMS["server"](secrets, out, 101) == {"clients.json": 3}
+    assert export.FORMS["server"](kept, out, 101) == {"clients.json": 3}
     check_private(out)
     printed = under_micropython(
         "from lwm2m.clients import load_clients, credentials_of\n"
@@ -90,11 +88,11 @@ def test_our_server(tmp_path: Path) -> None:
 
 def test_certificates(tmp_path: Path) -> None:
     make_authority(tmp_path)
-    secrets = given(tmp_path, CERTIFICATE, 1)
+    kept = given(tmp_path, CERTIFICATE, 1)
     out = tmp_path / "clients.json"
-    export.FORMS["server"](secrets, out, None)
+    export.FORMS["server"](kept, out, None)
     assert json.loads(out.read_text()) == {"sensor-0000": {"security": {"mode": "certificate"}}}
-    export.FORMS["leshan"](secrets, tmp_path / "leshan", None)
+    export.FORMS["leshan"](kept, tmp_path / "leshan", None)
     assert json.loads((tmp_path / "leshan/server.rest").read_text())["body"] == {
         "endpoint": "sensor-0000",
         "tls": {"mode": "x509"},
@@ -109,9 +107,9 @@ def test_certificates_that_the_bootstrap_server_gives(tmp_path: Path) -> None:
         "[[server]]", '[bootstrap]\nuri = "coap://bs"\n[[bootstrap.server]]'
     )
     text = text.replace("[server.security]", "[bootstrap.server.security]")
-    secrets = given(tmp_path, text, 1)
+    kept = given(tmp_path, text, 1)
     out = tmp_path / "accounts.json"
-    export.FORMS["bootstrap-server"](secrets, out, None)
+    export.FORMS["bootstrap-server"](kept, out, None)
     printed = under_micropython(
         "from lwm2m.table import load_accounts, plan\n"
         f"values = plan('', load_accounts({str(out)!r})['sensor-0000'])[1][0][1]\n"
@@ -126,9 +124,9 @@ def test_certificates_that_the_bootstrap_server_gives(tmp_path: Path) -> None:
     assert x509.load_der_x509_certificate(bytes.fromhex(printed[1])).issuer == ca.subject
     assert printed[3] == "2 server.example.org 3 {0: 49326}"
     # The board does not have it: only its bootstrap account is in it.
-    record = records(secrets)[0]
+    record = next(kept.records())
     assert [account["uri"] for account in record["accounts"]] == ["coap://bs"]
-    export.FORMS["leshan"](secrets, tmp_path / "leshan", None)
+    export.FORMS["leshan"](kept, tmp_path / "leshan", None)
     store = json.loads((tmp_path / "leshan/bootstrapStore.json").read_text())
     security = store["sensor-0000"]["security"]["0"]
     assert bytes(byte & 255 for byte in security["secretKey"]).hex() == printed[2]
@@ -136,9 +134,9 @@ def test_certificates_that_the_bootstrap_server_gives(tmp_path: Path) -> None:
 
 
 def test_leshan(tmp_path: Path) -> None:
-    secrets = given(tmp_path, PSK.replace("urn:dev:ops:32473-", "a/b"))
+    kept = given(tmp_path, PSK.replace("urn:dev:ops:32473-", "a/b"))
     out = tmp_path / "leshan"
-    counts = export.FORMS["leshan"](secrets, out, 101)
+    counts = export.FORMS["leshan"](kept, out, 101)
     assert stat.S_IMODE(out.stat().st_mode) == 0o700
     assert counts == {"bootstrapStore.json": 3, "bootstrap.rest": 6, "server.rest": 3}
     for name in counts:
@@ -146,7 +144,7 @@ def test_leshan(tmp_path: Path) -> None:
     store = json.loads((out / "bootstrapStore.json").read_text())
     calls = [json.loads(line) for line in (out / "bootstrap.rest").read_text().splitlines()]
     servers = [json.loads(line) for line in (out / "server.rest").read_text().splitlines()]
-    for n, record in enumerate(records(secrets)):
+    for n, record in enumerate(kept.records()):
         endpoint = f"a/b{n:04}"
         later = record["given"][0]["security"]
         security = store[endpoint]["security"]["0"]
@@ -173,9 +171,9 @@ def test_leshan(tmp_path: Path) -> None:
 
 
 def test_csv(tmp_path: Path) -> None:
-    secrets = given(tmp_path, PSK)
+    kept = given(tmp_path, PSK)
     out = tmp_path / "keys.csv"
-    assert export.FORMS["csv"](secrets, out, None) == {"keys.csv": 9}
+    assert export.FORMS["csv"](kept, out, None) == {"keys.csv": 9}
     check_private(out)
     rows = list(csv.DictReader(io.StringIO(out.read_text())))
     assert [(row["account"], row["in_board"]) for row in rows[:3]] == [
@@ -183,15 +181,15 @@ def test_csv(tmp_path: Path) -> None:
         ("101", "yes"),
         ("7", "no"),
     ]
-    record = records(secrets)[0]
+    record = next(kept.records())
     assert rows[1]["key"] == record["accounts"][1]["security"]["key"]
 
 
 def test_labels(tmp_path: Path) -> None:
-    secrets = given(tmp_path, PSK.replace("ops:", "ops:<&>"))
+    kept = given(tmp_path, PSK.replace("ops:", "ops:<&>"))
     out = tmp_path / "labels"
-    assert export.FORMS["labels"](secrets, out, None) == {"labels": 3}
-    for record in records(secrets):
+    assert export.FORMS["labels"](kept, out, None) == {"labels": 3}
+    for record in kept.records():
         path = out / (quote(record["endpoint"], safe="") + ".svg")
         text = path.read_text()
         for account in record["accounts"] + record["given"]:
@@ -199,7 +197,8 @@ def test_labels(tmp_path: Path) -> None:
         svg = "{http://www.w3.org/2000/svg}"
         label = ET.fromstring(text)
         texts = [each.text for each in label.iter(f"{svg}text")]
-        assert texts == [record["endpoint"], f"Chip {record['chip_id']}"]
+        numbers = [f"SN {record['endpoint'][-4:]}", f"Chip {record['chip_id']}"]
+        assert texts == [record["endpoint"], *numbers]
         # The code's modules: a square of a version's size, with a quiet zone of two.
         side = int(label.find(f"{svg}svg").get("viewBox").split()[2])
         assert (side - 4 - 17) % 4 == 0
@@ -208,45 +207,51 @@ def test_labels(tmp_path: Path) -> None:
 
 def test_nothing_to_give(tmp_path: Path) -> None:
     start = PSK.index("[[bootstrap.server]]")
-    secrets = given(tmp_path, PSK[:start] + PSK[PSK.index("[[server]]") :])
+    kept = given(tmp_path, PSK[:start] + PSK[PSK.index("[[server]]") :])
     out = tmp_path / "accounts.json"
     with pytest.raises(FactoryError, match=r"add a \[\[bootstrap.server\]\]"):
-        export.FORMS["bootstrap-server"](secrets, out, None)
+        export.FORMS["bootstrap-server"](kept, out, None)
     assert not out.exists()
 
 
 def test_an_earlier_export_stays_where_a_new_one_fails(tmp_path: Path) -> None:
-    secrets = given(tmp_path, PSK)
+    kept = given(tmp_path, PSK)
     out = tmp_path / "keys.csv"
-    export.FORMS["csv"](secrets, out, None)
+    export.FORMS["csv"](kept, out, None)
     before = out.read_bytes()
-    with secrets.open("a") as f:
-        f.write("damaged\n")
-    with pytest.raises(FactoryError, match=r"factory.secrets, line 4 is damaged"):
-        export.FORMS["csv"](secrets, out, None)
+    with kept.book() as book:
+        query = secrets.update().where(secrets.c.board == 3)
+        book._connection.execute(query.values(record=b"damaged"))
+    with pytest.raises(FactoryError, match=r"secrets of urn:dev:ops:32473-0002 are damaged"):
+        export.FORMS["csv"](kept, out, None)
     assert out.read_bytes() == before
     assert not out.with_name("keys.csv.new").exists()
 
 
 def test_constant_memory(tmp_path: Path) -> None:
     # What the most memory is that it takes, with few boards and with a hundred times as many.
-    line = given(tmp_path, PSK, 1).read_text()
     code = (
-        "import resource, sys\nfrom pathlib import Path\nfrom lwm2m_factory import export\n"
-        "for form in set(export.FORMS) - {'labels'}:\n"
-        "    export.FORMS[form](Path(sys.argv[1]), Path(sys.argv[2], form), 101)\n"
+        "import resource, sys\nfrom pathlib import Path\nfrom lwm2m_factory import export, ledger\n"
+        "with ledger.Ledger(Path(sys.argv[1])) as kept:\n"
+        "    for form in set(export.FORMS) - {'labels'}:\n"
+        "        export.FORMS[form](kept, Path(sys.argv[2], form), 101)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
     peaks = []
-    for count in (200, 20000):
-        secrets = tmp_path / f"many{count}"
-        with secrets.open("w") as f:
-            for n in range(count):
-                f.write(line.replace("32473-0000", f"32473-{n:07}"))
+    for count in (1000, 20000):
+        folder = tmp_path / f"many{count}"
+        folder.mkdir()
+        record = next(given(folder, PSK, 1).records())
+        with open_ledger(folder) as kept, kept.book() as book:
+            for n in range(2, count + 1):
+                values = {"id": n, "chip": f"c{n}", "endpoint": f"e{n}", "state": "done"}
+                book._connection.execute(boards.insert().values(values))
+                text = json.dumps(record).encode()
+                book._connection.execute(secrets.insert().values(board=n, record=text))
         out = tmp_path / f"out{count}"
         out.mkdir()
         done = subprocess.run(
-            [sys.executable, "-c", code, secrets, out],
+            [sys.executable, "-c", code, folder / ledger.NAME, out],
             env=tool.environment(),
             capture_output=True,
             text=True,
@@ -257,6 +262,70 @@ def test_constant_memory(tmp_path: Path) -> None:
     assert peaks[1] < peaks[0] + 2048, f"{peaks} KB"  # of 17 MB that are read
 
 
-def test_no_secrets_there(tmp_path: Path) -> None:
-    with pytest.raises(FactoryError, match="cannot be read: No such file or directory"):
-        export.FORMS["csv"](tmp_path / "none", tmp_path / "out", None)
+def test_no_ledger_there(tmp_path: Path) -> None:
+    done = tool.factory(tmp_path, "export", "--to", "csv", "-o", "keys.csv")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"There is no ledger {tmp_path}/factory.ledger: name the configuration with --config, or "
+        "the ledger with --ledger.\n"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_said(tmp_path: Path) -> None:
+    given(tmp_path, PSK, 0)
+    for form in export.FORMS:
+        done = tool.factory(tmp_path, "export", "--to", form, "-o", f"{form}.out")
+        assert done.returncode == 1, form
+        said = f"There is nothing to export: no board has what {form}.out is to say.\n"
+        assert done.stderr == said, form
+        assert not (tmp_path / f"{form}.out").is_file()
+    with open_ledger(tmp_path) as kept, kept.book() as book:
+        found = config.load(tmp_path / "factory.toml")
+        book.assign("chip", identity.make(found, dict(VALUES, chip_id="chip")))
+    done = tool.factory(tmp_path, "export", "--to", "server", "-o", "x", "--short-id", "99")
+    assert done.returncode == 1 and done.stderr.startswith("There is nothing to export"), (
+        done.stderr
+    )
+    assert not (tmp_path / "x").exists()
+
+
+def test_counts_whatever_the_file_is_called(tmp_path: Path) -> None:
+    with given(tmp_path, PSK, 3) as kept:
+        for form, count in (("csv", 9), ("bootstrap-server", 3)):
+            assert export.FORMS[form](kept, tmp_path / f"{form}.txt", None) == {
+                f"{form}.txt": count
+            }
+
+
+def test_files_that_are_not_replaced(tmp_path: Path) -> None:
+    kept = given(tmp_path, PSK)
+    (tmp_path / "link").symlink_to("factory.toml")
+    for path in (tmp_path / "link", tmp_path, Path("/dev/null")):
+        with pytest.raises(FactoryError, match="is no file that can be replaced"):
+            export.FORMS["csv"](kept, path, None)
+    assert (tmp_path / "factory.toml").read_text() == PSK
+
+
+@pytest.mark.parametrize("lead", ["=", "+", "-", "@"])
+def test_formulas(tmp_path: Path, lead: str) -> None:
+    kept = given(tmp_path, PSK.replace("urn:dev:ops", f"{lead}cmd|'/C_calc'!A0"), 1)
+    export.FORMS["csv"](kept, tmp_path / "keys.csv", None)
+    with open(tmp_path / "keys.csv", newline="") as f:
+        for row in csv.DictReader(f):
+            assert row["endpoint"].startswith("'" + lead)
+            assert not [text for text in row.values() if text.startswith(("=", "+", "-", "@"))]
+
+
+def test_label_names(tmp_path: Path) -> None:
+    # Each board has a file of its own, in the folder, on a file system without case as well.
+    names = ["a", "A", ".", "..", "../a", "x" * 250, "x" * 249 + "y", "/etc", "a/../../b"]
+    with given(tmp_path, PSK, 0) as kept:
+        for n, name in enumerate(names):
+            record = {"accounts": [], "given": []}
+            with kept.book() as book:
+                book.assign(f"c{n}", identity.Identity(name, b"", record))
+        assert export.FORMS["labels"](kept, tmp_path / "out", None) == {"out": len(names)}
+    found = [path.name.lower() for path in (tmp_path / "out").iterdir()]
+    assert len(set(found)) == len(names)
+    assert not [name for name in found if name.startswith(".")]

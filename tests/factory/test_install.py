@@ -1,6 +1,5 @@
 """pip installs the command from the checkout, and it works without the checkout then."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 from builds.steps import ROOT
 from pty_board import PtyBoard
-from samples import PSK
+from samples import PSK, records
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def test_command(installed: Path, tmp_path: Path) -> None:
             text=True,
         )
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "factory.secrets").read_text())["endpoint"].endswith("-1")
+    assert records(tmp_path)[0]["endpoint"].endswith("-1")
     code = "import lwm2m_factory.image as i; print(i.store.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code],

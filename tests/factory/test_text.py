@@ -11,6 +11,7 @@ from lwm2m_factory.patterns import endpoint_fault
 from lwm2m_factory.text import printable
 from pty_board import PtyBoard
 from rich.console import Console
+from samples import open_ledger
 
 # What is said, and how it is shown.
 TEXTS = (
@@ -34,6 +35,7 @@ def test_printable(text: str, shown: "str | None") -> None:
         shown = text if "urn" in text else ascii(text)[1:-1]
     assert printable(text) == shown == printable(shown)
     assert str(FactoryError(f"It says {text}")) == f"It says {shown}"
+    assert str(FactoryError("One", text, "three")) == f"One\n{shown}\nthree"
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -50,12 +52,18 @@ def test_table(terminal: bool) -> None:
     assert all(c.isprintable() or c == "\n" for c in text)
 
 
-def test_log(tmp_path: Path) -> None:
-    with ledger.Ledger(tmp_path / "factory.log", tmp_path / "factory.secrets") as found:
-        found.note(ledger.FAILED, chip_id=HOSTILE, error="\x7f")
-    text = (tmp_path / "factory.log").read_text()
-    assert text.endswith("\n") and all(" " <= c <= "~" for c in text[:-1])
-    assert json.loads(text)["chip_id"] == HOSTILE
+def test_history(tmp_path: Path) -> None:
+    with open_ledger(tmp_path) as kept:
+        kept.note(ledger.FAILED, chip=HOSTILE, error="\x7f")
+    done = factory(tmp_path, "history", HOSTILE)
+    assert done.returncode == 0, done.stderr
+    first, *details = done.stdout.splitlines()
+    assert first.split(maxsplit=2)[1:] == ["failed", SHOWN]
+    assert details == [r"    error \x7f"]
+    done = factory(tmp_path, "history", HOSTILE, "--json")
+    assert done.stdout.endswith("\n") and all(" " <= c <= "~" for c in done.stdout[:-1])
+    told = json.loads(done.stdout)
+    assert (told["chip"], told["error"]) == (HOSTILE, "\x7f")
 
 
 BOARD = """\
@@ -87,9 +95,14 @@ def test_board(tmp_path: Path) -> None:
 def test_csv(tmp_path: Path) -> None:
     text = 'endpoint = "{serial}"\nnetwork.type = "none"\n[[server]]\nshort_id = 1\nuri = "coap://s"\n'
     (tmp_path / "factory.toml").write_text(text)
-    (tmp_path / "boards.csv").write_text("serial\n\x1b[2J\n\x1b[2J\n")
+    (tmp_path / "boards.csv").write_text("serial,ma\x9bc\n\x1b[2J,\n\u202e1,\n")
     done = factory(tmp_path, "batch", "factory.toml", "boards.csv")
-    assert done.returncode == 1 and r"line 3: the serial \x1b[2J is that of line 2" in done.stderr
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        r"boards.csv, line 1, column 2: ma\x9bc is no column that is used: did you mean mac?",
+        "boards.csv, line 2, column 1: serial has the character U+001B in it: take it away.",
+        "boards.csv, line 3, column 1: serial has the character U+202E in it: take it away.",
+    ]
 
 
 @pytest.mark.parametrize("c", "\0\x1b \x7f\x80\x85\x9f\u061c\u200e\u200f\u202a\u202e\u2066\u2069")

@@ -25,10 +25,11 @@ def exported(folder, endpoint, text):
     """The BootstrapConfig of a board, as Leshan's store gets it; bytes in hex, as the harness does."""
     path = folder / "factory.toml"
     path.write_text(text)
-    with ledger.Ledger(folder / "factory.log", folder / "factory.secrets") as kept:
+    with ledger.Ledger(folder / ledger.NAME) as kept:
         made = identity.make(config.load(path), {"serial": endpoint})
-        kept.assign("chip", made)
-    export.FORMS["leshan"](folder / "factory.secrets", folder / "leshan", 7)
+        with kept.book() as book:
+            book.assign("chip", made)
+        export.FORMS["leshan"](kept, folder / "leshan", 7)
     found = json.loads((folder / "leshan/bootstrapStore.json").read_text())[endpoint]
     for security in found["security"].values():
         for name in ("publicKeyOrId", "serverPublicKey", "secretKey"):

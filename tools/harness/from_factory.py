@@ -2,6 +2,7 @@
 and tells the servers of it. Its network is PPP, its servers are on this machine's loopback.
 """
 
+import csv
 import json
 from pathlib import Path
 from typing import Tuple
@@ -66,8 +67,9 @@ def provision(
 
 def keys(folder: Path) -> "list[str]":
     """The keys of the bootstrap account and of the one that the bootstrap server gives, in hex."""
-    record = json.loads((folder / "factory.secrets").read_text())
-    return [each["security"]["key"] for each in record["accounts"] + record["given"]]
+    factory(folder, "export", "--to", "csv", "-o", "keys.csv")
+    with open(folder / "keys.csv", encoding="utf-8", newline="") as f:
+        return [row["key"] for row in csv.DictReader(f)]
 
 
 def exported(folder: Path) -> Tuple[dict, dict]:

@@ -8,8 +8,9 @@ __version__ = "0.1.0"
 class FactoryError(Exception):
     """What went wrong, as a sentence for the person at the factory line; it holds no key.
 
-    It may quote what a board or a file says, and is printable all the same.
+    Several arguments are lines of their own. They may quote what a board or a file says, and are
+    printable all the same.
     """
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        return "\n".join(map(printable, self.args))

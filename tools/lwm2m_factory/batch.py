@@ -1,10 +1,12 @@
 """Provisioning: one board, or many as they are plugged in, several ports at once."""
 
-import csv
+import contextlib
+import datetime
+import json
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from rich.console import Console
 from rich.live import Live
@@ -13,17 +15,21 @@ from rich.text import Text
 
 from . import FactoryError, identity
 from .board import Board, is_there, ports, wait_for
+from .canonical import SERIAL, hexadecimal, number, row_name
 from .config import PSK, Config
-from .ledger import FAILED, Ledger
+from .former import BEFORE
+from .ledger import ASSIGNED, DONE, FAILED, FREED, Book, Ledger
 from .patterns import BOARD_VALUES, fill, names_in
+from .sections import ConfigError
+from .sheet import Sheet
 from .text import printable
 
 _POLL_S = 0.2  # how often to look for ports that come and go
 _SHOWN = 5  # failures below the table; all of them at the end
-_COLUMN = "serial"  # of the CSV: names a row, if it is there
+_LOOK_S = 2  # how often to look for what other stations have done
 
-# Chooses what a board gets: f(chip id, MAC) -> (values of the patterns' names, name of the row).
-Choose = Callable[[str, str], Tuple[Dict[str, str], Optional[str]]]
+# Chooses what a board gets: f(book, chip id, MAC) -> (values of the patterns' names, name of the row).
+Choose = Callable[[Book, str, str], Tuple[Dict[str, str], Optional[str]]]
 Step = Callable[..., None]
 
 
@@ -49,13 +55,14 @@ def provision(
     try:
         return _provision(port, config, ledger, choose, told, again)
     except FactoryError as e:
-        ledger.note(
-            FAILED,
-            port=port,
-            chip_id=about.get("chip"),
-            endpoint=about.get("endpoint"),
-            error=str(e),
-        )
+        with contextlib.suppress(FactoryError):  # the ledger itself may be what is wrong
+            ledger.note(
+                FAILED,
+                port=port,
+                chip=about.get("chip"),
+                endpoint=about.get("endpoint"),
+                error=str(e),
+            )
         raise
 
 
@@ -69,14 +76,14 @@ def _provision(
         if not chip:
             raise FactoryError(f"The board on {port} does not tell its chip's number.")
         step("reading", chip=chip)
-        if chip in ledger.done and not again:
-            expected = ledger.endpoints[chip]
-            if status["endpoint"] != expected:
+        given = ledger.board(chip)
+        if given and given.state == DONE and not again:
+            if status["endpoint"] != given.endpoint:
                 raise FactoryError(
-                    f"The board {chip} was given the endpoint {expected}, but has "
+                    f"The board {chip} was given the endpoint {given.endpoint}, but has "
                     f"{status['endpoint'] or 'none'} now: provision it by itself."
                 )
-            step("reading", endpoint=expected)
+            step("reading", endpoint=given.endpoint)
             return dict(status, before=True)
         lock = config.settings.get("locked")
         if lock and status["image"] != "ours":
@@ -85,13 +92,13 @@ def _provision(
                 "image of this project, or leave out board.locked."
             )
         mac = status["mac"] or ""
-        with ledger.lock:
-            values, row = choose(chip, mac)
+        with ledger.book() as book:
+            values, row = choose(book, chip, mac)
             values = dict(values, chip_id=chip, mac=mac)
             endpoint = identity.endpoint_of(config, values)
-            ledger.check(chip, endpoint)
-            made = identity.make(config, values, ledger.record(endpoint))
-            ledger.assign(chip, made, row, port=port, board=status["board"], mac=status["mac"])
+            book.check(chip, endpoint)
+            made = identity.make(config, values, book.earlier(chip))
+            book.assign(chip, made, row, mac=status["mac"], port=port, board=status["board"])
         status = board.provision(made.data, lambda state: step(state, endpoint=endpoint))
         if lock:
             step("locking")
@@ -107,10 +114,13 @@ class Rows:
     """The rows of a CSV, each of which one board gets; without one, as many as are wanted."""
 
     def __init__(self, path: Optional[Path], config: Config, ledger: Ledger):
-        self.rows: Dict[str, Dict[str, str]] = {}
+        self.rows: Dict[str, Dict[str, str]] = {}  # by what they say (canonical.row_name)
         self.endless = path is None
         self._ledger = ledger
-        self._taken: Dict[str, str] = {}  # by chip: rows that are being given in this run
+        self._before: Dict[str, str] = {}  # by the names that they had before there was a database
+        self._taken: Set[str] = set()
+        self._done: Set[str] = set()
+        self._seen: Optional[int] = None  # the last event that those two are made of
         if path is None:
             if not set(names_in(config.endpoint)) & set(BOARD_VALUES):
                 raise FactoryError(
@@ -119,32 +129,32 @@ class Rows:
                 )
             _check_shared(config, set())
             return
-        lines = read_csv(path)
-        _check_shared(config, set(lines[0][1]) if lines else set())
-        seen: Dict[Tuple[str, str], int] = {}
-        for number, row in lines:
-            for what, value in _distinct(config, row):
-                first = seen.setdefault((what, value), number)
-                if first != number:
-                    shown = "" if what == "key" else f" {value}"
-                    raise FactoryError(
-                        f"{path}, line {number}: the {what}{shown} is that of line {first} already."
-                    )
-            # It names the row in the log, and should still do so when lines come in between.
-            name = row.get(_COLUMN)
-            if not name and set(names_in(config.endpoint)) <= set(row):
-                name = fill(config.endpoint, row)
-            self.rows[name or f"line {number}"] = row
+        sheet = Sheet(path)
+        check_sheet(sheet, config)
+        for line, row in sheet.rows:
+            name = named = row_name(config.endpoint, row, config.names(), ledger.digest)
+            count = 1
+            while (
+                name in self.rows
+            ):  # they say the same, so that it does not matter which is which
+                count += 1
+                name = f"{named} {count}"
+            before = row.get(SERIAL)
+            if not before and set(names_in(config.endpoint)) <= set(row):
+                before = fill(config.endpoint, row)
+            self._before[BEFORE + (before or f"line {line}")] = name
+            self.rows[name] = row
 
-    def choose(self, chip: str, mac: str) -> Tuple[Dict[str, str], Optional[str]]:
+    def choose(self, book: Book, chip: str, mac: str) -> Tuple[Dict[str, str], Optional[str]]:
         """The row for a board: the one it had before, one that names it, or the next free one."""
         if self.endless:
             return {}, None
-        name = self._ledger.rows.get(chip) or self._taken.get(chip)
+        self._look(book)
+        given = book.board(chip)
+        name = given and given.row and self._before.get(given.row, given.row)
         if name is None:
-            taken = self._ledger.used | set(self._taken.values())
             for one, row in self.rows.items():
-                if one in taken:
+                if one in self._taken:
                     continue
                 wanted = row.get("chip_id", ""), row.get("mac", "")
                 if _same(wanted[0], chip) or _same(wanted[1], mac):
@@ -158,58 +168,59 @@ class Rows:
             raise FactoryError(
                 f"The board {chip} was given the row {name}, which this CSV does not have."
             )
-        self._taken[chip] = name
         return self.rows[name], name
 
-    def release(self, chip: Optional[str]) -> None:
-        """Give back the row of a board that has got nothing."""
-        if chip and chip not in self._ledger.endpoints:
-            self._taken.pop(chip, None)
+    def of_serial(self, serial: str) -> Tuple[Dict[str, str], str]:
+        """The row that has a serial number, and its name."""
+        for name, row in self.rows.items():
+            if number(row.get(SERIAL, "")) == number(serial):
+                return row, name
+        raise FactoryError(f"The CSV has no row with the serial number {serial}.")
 
     def left(self) -> Optional[int]:
-        """How many rows are yet to be given, None for no end."""
+        """How many rows are yet to be given, by this station or others; None for no end."""
         if self.endless:
             return None
-        ledger = self._ledger
-        with ledger.lock:
-            done = {row for chip, row in ledger.rows.items() if chip in ledger.done}
-        return len(self.rows.keys() - done)
+        with self._ledger.book() as book:
+            self._look(book)
+        return len(self.rows.keys() - self._done)
+
+    def _look(self, book: Book) -> None:
+        # At what any station has done since; at first, at the rows alone: a ledger may be long.
+        if self._seen is None:
+            for name, state in book.given_rows([*self.rows, *self._before]):
+                self._taken.add(self._before.get(name, name))
+                if state == DONE:
+                    self._done.add(self._before.get(name, name))
+            self._seen = book.last()
+        while True:
+            events = book.events(self._seen)
+            if not events:
+                return
+            self._seen = events[-1].id
+            for event in events:
+                name = self._before.get(event.row, event.row)
+                if name and event.event in (ASSIGNED, DONE):
+                    self._taken.add(name)
+                    if event.event == DONE:
+                        self._done.add(name)
+                elif name and event.event == FREED:
+                    self._taken.discard(name)
+                    self._done.discard(name)
 
 
 def _same(wanted: str, found: str) -> bool:
-    return bool(wanted) and wanted.lower().replace(":", "").replace("-", "") == found.lower()
+    return bool(wanted) and hexadecimal(wanted) == hexadecimal(found)
 
 
-def columns(path: Optional[Path]) -> List[str]:
-    """The names of a CSV's columns."""
-    if path is None:
-        return []
-    lines = read_csv(path)
-    return list(lines[0][1]) if lines else []
-
-
-def read_csv(path: Path) -> List[Tuple[int, Dict[str, str]]]:
-    """The rows of a CSV with their line numbers; its first line names the columns."""
+def check_sheet(sheet: Sheet, config: Config) -> None:
+    """FactoryError with all that is wrong with a CSV, and with what a configuration makes of it."""
+    sheet.check(config)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as e:
-        raise FactoryError(f"{path} cannot be read: {e.strerror}.") from None
-    except UnicodeDecodeError:
-        raise FactoryError(f"{path} is not in UTF-8: save it as CSV in UTF-8.") from None
-    head = text.partition("\n")[0]
-    delimiter = max(",;\t", key=head.count)
-    reader = csv.DictReader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
-    found = []
-    for row in reader:
-        if None in row or None in row.values():
-            count = len(reader.fieldnames)
-            raise FactoryError(
-                f"{path}, line {reader.line_num}: it must have {count} columns, as the first line."
-            )
-        found.append((reader.line_num, {key.strip(): row[key].strip() for key in row}))
-    if not found:
-        raise FactoryError(f"{path} has no rows: its first line names the columns.")
-    return found
+        _check_shared(config, set(sheet.names))
+    except ConfigError as e:
+        sheet.refuse([str(e)])
+    sheet.refuse()
 
 
 def _check_shared(config: Config, names: "set[str]") -> None:
@@ -234,29 +245,15 @@ def _check_shared(config: Config, names: "set[str]") -> None:
             )
 
 
-def _distinct(config: Config, row: Dict[str, str]) -> List[Tuple[str, str]]:
-    # What must not be in two rows. Where a board's own values come in, it is seen later.
-    found = [("chip_id", row.get("chip_id", "")), ("mac", row.get("mac", ""))]
-    found.append((_COLUMN, row.get(_COLUMN, "")))
-    patterns = [("endpoint", config.endpoint)]
-    for account in config.accounts + config.given:
-        patterns.append(("key", account.security.key))
-        patterns.append((f"{account.section.name}.security.identity", account.security.identity))
-    for what, pattern in patterns:
-        if names_in(pattern) and set(names_in(pattern)) <= set(row):
-            found.append((what, fill(pattern, row)))
-    # A key may be used for two accounts of a board; its value is compared, and never shown.
-    return [pair for pair in dict.fromkeys(found) if pair[1]]
-
-
 # The table of ports.
 
 
 class Show:
     """What a person looks at: a table of ports and states; lines where there is no terminal."""
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Console, as_json: bool = False):
         self.console = console
+        self.as_json = as_json  # an object an event instead, for other programs
         self.lines: Dict[str, dict] = {}
         self.failures: List[str] = []
         self.done = 0
@@ -270,11 +267,18 @@ class Show:
                 line.clear()
                 line["since"] = time.monotonic()
             line.update(details, state=state)
+            if self.as_json:
+                self.tell(state, port=port, **details)
             if state in ("done", "done before", "failed"):
                 line["seconds"] = time.monotonic() - line.get("since", time.monotonic())
-                if not self.console.is_terminal:
+                if not self.console.is_terminal and not self.as_json:
                     said = Text(printable(self._text(port, line)))
                     self.console.print(said, soft_wrap=True)
+
+    def tell(self, event: str, **details) -> None:
+        """Print an event as JSON."""
+        now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+        print(json.dumps({"time": now, "event": event, **details}), flush=True)
 
     def _text(self, port: str, line: dict) -> str:
         what = line.get("endpoint") or line.get("chip") or "a board"
@@ -319,9 +323,10 @@ def run(
     rows: Rows,
     named: Sequence[str],
     console: Console,
+    as_json: bool = False,
 ) -> List[str]:
     """Provision boards as they are plugged in until all rows are given. Returns the failures."""
-    show = Show(console)
+    show = Show(console, as_json)
     show.left = rows.left()
     workers: Dict[str, threading.Thread] = {}
     handled = set()  # ports whose board has been seen to
@@ -339,7 +344,6 @@ def run(
             wait_for(port)
             status = provision(port, config, ledger, rows.choose, step, again=False)
         except FactoryError as e:
-            rows.release(chip[0] if chip else None)
             show.failures.append(f"{chip[0] if chip else port}: {e}")
             show.set(port, "failed", note=str(e))
         except Exception as e:  # a defect of this tool: other ports go on
@@ -350,7 +354,11 @@ def run(
             before = status.get("before", False)
             show.done += not before
             show.set(port, "done before" if before else "done")
-        show.left = rows.left()
+        count()
+
+    def count() -> None:
+        with contextlib.suppress(FactoryError):  # the next board will say so
+            show.left = rows.left()
 
     def look() -> None:
         there = [port for port in named if is_there(port)] if named else ports()
@@ -366,13 +374,18 @@ def run(
 
     for port in named:
         show.set(port, "waiting")
-    live = Live(show, console=console, refresh_per_second=8) if console.is_terminal else None
+    shown = console.is_terminal and not as_json
+    live = Live(show, console=console, refresh_per_second=8) if shown else None
+    counted = time.monotonic()
     try:
         if live:
             live.start()
         while True:
             for port in [port for port, worker in workers.items() if not worker.is_alive()]:
                 workers.pop(port)
+            if time.monotonic() - counted > _LOOK_S:
+                count()
+                counted = time.monotonic()
             if not workers and show.left == 0:
                 break
             look()
@@ -384,4 +397,6 @@ def run(
     finally:
         if live:
             live.stop()
+        if as_json:
+            show.tell("end", done=show.done, failed=len(show.failures), left=show.left)
     return show.failures

@@ -197,6 +197,8 @@ class Board:
 
     def _refused(self) -> FactoryError:
         # mpremote does not say why it could not open a port.
+        if not _is_terminal(self.port):
+            return FactoryError(f"{self.port} is no serial port.")
         try:
             serial.Serial(self.port, exclusive=True).close()
         except OSError as e:
@@ -299,6 +301,20 @@ class Board:
             f"The board on {self.port} went silent: was the cable pulled? It has its old "
             "configuration or the new one, whole; plug it in and start again."
         )
+
+
+def _is_terminal(port: str) -> bool:
+    # False where that is known: for a file, a folder, another device.
+    if os.name != "posix":
+        return True
+    try:
+        fd = os.open(port, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError:
+        return True
+    try:
+        return os.isatty(fd)
+    finally:
+        os.close(fd)
 
 
 def restart_in_boot_loader(port: str) -> None:

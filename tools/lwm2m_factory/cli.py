@@ -1,15 +1,20 @@
 """The command lwm2m-factory."""
 
 import argparse
+import contextlib
 import getpass
+import json
 import sys
 from pathlib import Path
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, Iterator, List, Optional, Sequence
 
 from rich.console import Console
 
-from . import FactoryError, __version__, batch, config, export, flash, ledger
+from . import FactoryError, __version__, batch, config, export, flash, former, ledger, schema
 from .board import Board, only_port
+from .canonical import hexadecimal, row_name
+from .patterns import BOARD_VALUES, names_in
+from .sheet import Sheet
 from .text import printable
 
 MODES = config.NAMES
@@ -17,6 +22,59 @@ MODES = config.NAMES
 
 def _ask_password(path: Path) -> str:
     return getpass.getpass(f"Password of {path}: ")
+
+
+def _where(args: argparse.Namespace) -> "str | Path":
+    if args.ledger:
+        return args.ledger if schema.is_url(args.ledger) else Path(args.ledger)
+    return args.config.resolve().parent / ledger.NAME
+
+
+def _former(args: argparse.Namespace) -> "list[Path]":
+    # Where factory.log and factory.secrets may lie.
+    return [args.config.resolve().parent, Path.cwd()]
+
+
+def _is_there(args: argparse.Namespace) -> bool:
+    where = _where(args)
+    if not isinstance(where, Path) or where.exists():
+        return True
+    return any((folder / "factory.secrets").exists() for folder in _former(args))
+
+
+@contextlib.contextmanager
+def _open(args: argparse.Namespace) -> "Iterator[ledger.Ledger]":
+    passphrase = None
+    if args.passphrase_file:
+        path = args.passphrase_file
+        try:
+            schema.check_mode(path)
+            passphrase = path.read_text(encoding="utf-8").strip()
+        except OSError as e:
+            raise FactoryError(f"{path} cannot be read: {e.strerror}.") from None
+        if not passphrase:
+            raise FactoryError(f"{path} is empty: a passphrase stands in it.")
+
+    def ask() -> Optional[str]:
+        return getpass.getpass("Passphrase of the secrets: ") if sys.stdin.isatty() else None
+
+    with ledger.Ledger(_where(args), ask, passphrase) as kept:
+        for path in former.take_in(kept, _former(args)):
+            print(
+                f"{kept.name} has what was in {path.with_suffix('')}. Its keys are still in {path}: "
+                "keep that as safe as before, or erase it.",
+                file=sys.stderr,
+            )
+        yield kept
+
+
+def _existing(args: argparse.Namespace) -> "contextlib.AbstractContextManager[ledger.Ledger]":
+    if not _is_there(args):
+        raise FactoryError(
+            f"There is no ledger {_where(args)}: name the configuration with --config, or the "
+            "ledger with --ledger."
+        )
+    return _open(args)
 
 
 def _sure(args: argparse.Namespace, question: str) -> None:
@@ -63,6 +121,9 @@ def _describe(status: dict) -> List[str]:
 def _status(args: argparse.Namespace) -> None:
     with Board(only_port(args.port)) as board:
         status = board.status()
+    if args.json:
+        print(json.dumps(status))
+        return
     for line in _describe(status):
         _say(line)
 
@@ -73,19 +134,20 @@ def _verify(args: argparse.Namespace) -> None:
         status = board.status()
         tested = board.selftest()["tested"]
     chip, endpoint = status["chip_id"], status["endpoint"]
-    if args.secrets.exists():
-        given = (each for each in ledger.records(args.secrets) if each["chip_id"] == chip)
-        record = next(given, None)
-        if record is None:
-            raise FactoryError(f"The board {chip} is not in {args.secrets}.")
-        if record["endpoint"] != endpoint:
-            raise FactoryError(
-                f"The board {chip} was given {record['endpoint']}, but has {endpoint}."
-            )
-        if record["sha256"] != status["sha256"]:
-            raise FactoryError(
-                f"The board {chip} has another configuration than {args.secrets} says it was given."
-            )
+    if _is_there(args):
+        with _open(args) as kept, kept.book() as book:
+            given = book.board(chip)
+            if given is None:
+                raise FactoryError(f"The board {chip} is not in {kept.name}.")
+            if given.endpoint != endpoint:
+                raise FactoryError(
+                    f"The board {chip} was given {given.endpoint}, but has {endpoint}."
+                )
+            if book.record(given).get("sha256") != status["sha256"]:
+                raise FactoryError(
+                    f"The board {chip} has another configuration than {kept.name} says it was "
+                    "given."
+                )
         tested = [*tested, "what was given"]
     _say(f"{endpoint} on {port} is as it should be: {', '.join(tested)}.")
 
@@ -128,54 +190,148 @@ def _unlock(args: argparse.Namespace) -> None:
     _say(f"The board on {port} is open, and has nothing on it.")
 
 
-def _provision(args: argparse.Namespace) -> None:
-    names = ("serial",) if args.csv is None else batch.columns(args.csv)
-    found = config.load(args.config, names, _ask_password)
-    console = Console(stderr=True)
-    with ledger.Ledger(args.log, args.secrets) as open_ledger:
-        if args.csv:
-            choose = _row(args, found, open_ledger)
-        else:
-            needed = set(found.names()) - ({"serial"} if args.serial else set())
-            if needed:
-                raise FactoryError(
-                    "The configuration needs a serial number: give it with --serial."
-                )
+def _load(args: argparse.Namespace) -> config.Config:
+    # The configuration, and a look at the CSV with it: what is wrong with either is said together.
+    if args.csv is None:
+        names = () if args.run is _batch else ("serial",)
+        return config.load(args.config, names, _ask_password)
+    sheet = Sheet(args.csv)
+    try:
+        found = config.load(args.config, sheet.names, _ask_password)
+    except config.ConfigError as e:
+        sheet.refuse([str(e)])
+        raise
+    batch.check_sheet(sheet, found)
+    return found
 
-            def choose(chip: str, mac: str):
-                return ({"serial": args.serial} if args.serial else {}), args.serial
+
+def _check(args: argparse.Namespace) -> None:
+    found = _load(args)
+    if args.csv is None:
+        _say(f"{args.config} is right.")
+        return
+    sheet = Sheet(args.csv)
+    given = ""
+    if _is_there(args):
+        with _open(args) as kept:
+            left = batch.Rows(args.csv, found, kept).left()
+        given = f" {len(sheet.rows) - left} of them are given." if left is not None else ""
+    _say(f"{args.config} and {args.csv} are right: {len(sheet.rows)} rows.{given}")
+
+
+def _provision(args: argparse.Namespace) -> None:
+    found = _load(args)
+    console = Console(stderr=True)
+    with _open(args) as kept:
+        choose = _choice(args, found, kept)
 
         def step(state: str, **details) -> None:
             if console.is_terminal:
                 console.print(f"{state} …", style="dim", end="\r")
 
-        status = batch.provision(only_port(args.port), found, open_ledger, choose, step)
-    for line in _describe(status):
-        _say(line)
-    _say(f"Noted in {args.log}; its keys are in {args.secrets}.")
+        status = batch.provision(only_port(args.port), found, kept, choose, step)
+        for line in _describe(status):
+            _say(line)
+        _say(f"Noted in {kept.name}.")
 
 
-def _row(args: argparse.Namespace, found: config.Config, open_ledger: ledger.Ledger):
-    rows = batch.Rows(args.csv, found, open_ledger)
-    if not args.serial:
-        return rows.choose
-    if args.serial not in rows.rows:
-        raise FactoryError(f"{args.csv} has no row with the serial number {args.serial}.")
-    return lambda chip, mac: (rows.rows[args.serial], args.serial)
+def _choice(args: argparse.Namespace, found: config.Config, kept: ledger.Ledger) -> batch.Choose:
+    if args.csv:
+        rows = batch.Rows(args.csv, found, kept)
+        if not args.serial:
+            return rows.choose
+        row = rows.of_serial(args.serial)
+        return lambda book, chip, mac: row
+    values = {"serial": args.serial} if args.serial else {}
+    if set(found.names()) - set(values):
+        raise FactoryError("The configuration needs a serial number: give it with --serial.")
+    name = row_name(found.endpoint, values, found.names(), kept.digest)
+    return lambda book, chip, mac: (values, name)
 
 
 def _batch(args: argparse.Namespace) -> Optional[int]:
-    found = config.load(args.config, batch.columns(args.csv), _ask_password)
+    found = _load(args)
     console = Console()
-    with ledger.Ledger(args.log, args.secrets) as open_ledger:
-        rows = batch.Rows(args.csv, found, open_ledger)
-        failures = batch.run(found, open_ledger, rows, args.port or [], console)
+    with _open(args) as kept:
+        rows = batch.Rows(args.csv, found, kept)
+        failures = batch.run(found, kept, rows, args.port or [], console, args.json)
         left = rows.left()
     for failure in failures:
         print(printable(failure), file=sys.stderr)
-    if left:
+    if left and not args.json:
         _say(f"{left} rows of {args.csv} are left: the same command goes on.")
     return 1 if failures else None
+
+
+def _forget(args: argparse.Namespace) -> None:
+    with _existing(args) as kept:
+        with kept.book() as book:
+            board = book.find(args.who)
+        if args.free not in (None, board.endpoint):
+            raise FactoryError(
+                f"The board {board.chip} has the endpoint {board.endpoint}, and not {args.free}: "
+                "nothing was done."
+            )
+        whose = f"{board.endpoint}, its identities, keys and row"
+        _sure(
+            args,
+            f"The chip {board.chip} may get another identity then, and another board {whose}."
+            if args.free
+            else f"The chip {board.chip} may get another identity then, and no board {whose}.",
+        )
+        with kept.book() as book:
+            book.forget(book.find(args.who), bool(args.free))
+    _say(f"{board.chip} is forgotten; what was done with it is not (`history`).")
+
+
+def _replace(args: argparse.Namespace) -> None:
+    # The configuration may name any column of the row that the first board was given.
+    with _existing(args) as kept:
+        with kept.book() as book:
+            values = book.record(book.find(args.who)).get("values", {})
+        found = config.load(args.config, list(values), _ask_password)
+        if set(names_in(found.endpoint)) & set(BOARD_VALUES):
+            raise FactoryError(
+                f"The endpoint name {found.endpoint} is made of the board itself: a successor has "
+                "another one, and is provisioned as any board."
+            )
+
+        def choose(book: ledger.Book, chip: str, mac: str) -> "tuple[dict, str | None]":
+            board = book.find(args.who)
+            if hexadecimal(board.chip) == hexadecimal(chip):  # it was begun before
+                return values, board.row
+            book.replace(board, chip)
+            return values, board.row
+
+        status = batch.provision(only_port(args.port), found, kept, choose)
+        for line in _describe(status):
+            _say(line)
+        _say(f"It has the place of {args.who}, with keys of its own: export them to the servers.")
+
+
+def _history(args: argparse.Namespace) -> None:
+    with _existing(args) as kept:
+        last = 0
+        while True:
+            with kept.book() as book:
+                page = book.history(args.who, last)
+            for event in page:
+                last = event.id
+                told = {name: value for name, value in event._asdict().items() if value}
+                details = told.pop("details", {})
+                if args.json:
+                    print(json.dumps({**told, **details}, ensure_ascii=True))
+                else:
+                    listed = [f"{name} {value}" for name, value in details.items()]
+                    _say(f"{event.time}  {event.event:<9}  {event.chip or 'a board'}")
+                    for line in (
+                        [f"endpoint {event.endpoint}"] if event.endpoint else []
+                    ) + listed:
+                        _say(f"    {line}")
+            if not page:
+                break
+    if not last:
+        raise FactoryError(f"Nothing of {args.who} is in {kept.name}.")
 
 
 def _flash(args: argparse.Namespace) -> None:
@@ -183,7 +339,12 @@ def _flash(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
-    counts = export.FORMS[args.to](args.secrets, args.output, args.short_id)
+    with _existing(args) as kept:
+        counts = export.FORMS[args.to](kept, args.output, args.short_id)
+    if not any(counts.values()):
+        raise FactoryError(
+            f"There is nothing to export: no board has what {args.output} is to say."
+        )
     for name, count in counts.items():
         _say(f"{name}: {count} entries")
     if args.to != "labels":
@@ -208,18 +369,26 @@ def _parser() -> argparse.ArgumentParser:
             "--port", help="the board's serial port; needed where there are several"
         )
 
-    def files(found: argparse.ArgumentParser) -> None:
+    def as_json(found: argparse.ArgumentParser, text: str) -> None:
+        found.add_argument("--json", action="store_true", help=f"for programs: {text}")
+
+    def files(found: argparse.ArgumentParser, config: bool = True) -> None:
+        if config:
+            found.add_argument(
+                "--config",
+                type=Path,
+                default=Path("factory.toml"),
+                help="the configuration, beside which the ledger is (%(default)s)",
+            )
         found.add_argument(
-            "--log",
-            type=Path,
-            default=Path("factory.log"),
-            help="what was given to which board, without keys (%(default)s)",
+            "--ledger",
+            help="a file, or postgresql://user@host/database for several machines "
+            f"({ledger.NAME} beside the configuration)",
         )
         found.add_argument(
-            "--secrets",
+            "--passphrase-file",
             type=Path,
-            default=Path("factory.secrets"),
-            help="the keys, for export (%(default)s)",
+            help="encrypts the ledger's secrets, from now on; of mode 0600",
         )
 
     one = command("provision", _provision, "give a board its identity")
@@ -229,15 +398,22 @@ def _parser() -> argparse.ArgumentParser:
         "--csv", type=Path, help="take the next row, or the one of --serial, of a CSV"
     )
     port(one)
-    files(one)
+    files(one, False)
+    checked = command("check", _check, "look for all that is wrong, without a board")
+    checked.add_argument("config", type=Path, help="the configuration, TOML")
+    checked.add_argument("csv", type=Path, nargs="?", help="the rows, as batch has them")
+    files(checked, False)
     many = command("batch", _batch, "give many boards theirs, as they are plugged in")
     many.add_argument("config", type=Path, help="the configuration, TOML")
     many.add_argument(
         "csv", type=Path, nargs="?", help="a row a board; without it, boards without end"
     )
     many.add_argument("--port", action="append", help="look at this port only; may be repeated")
-    files(many)
-    port(command("status", _status, "say what a board is and has"))
+    as_json(many, "an object an event")
+    files(many, False)
+    told = command("status", _status, "say what a board is and has")
+    port(told)
+    as_json(told, "as the board says it")
     checked = command("verify", _verify, "test a board, and compare it with what it was given")
     port(checked)
     files(checked)
@@ -255,6 +431,24 @@ def _parser() -> argparse.ArgumentParser:
     port(image)
     image.add_argument("--drive", type=Path, help="of the board in its boot loader")
     image.add_argument("--erase", action="store_true", help="ESP32: erase all of it before")
+    gone = command("forget", _forget, "let a chip get another identity")
+    gone.add_argument("who", help="the chip, or its endpoint name")
+    gone.add_argument(
+        "--free", metavar="ENDPOINT", help="its endpoint name once more: it may be given again"
+    )
+    gone.add_argument("--yes", action="store_true", help="do not ask")
+    files(gone)
+    new = command(
+        "replace", _replace, "give a board the place of one that is broken, with new keys"
+    )
+    new.add_argument("config", type=Path, help="the configuration, TOML")
+    new.add_argument("who", help="the broken one's chip, or its endpoint name")
+    port(new)
+    files(new, False)
+    past = command("history", _history, "say what was done with a chip or an endpoint name")
+    past.add_argument("who", help="the chip, or the endpoint name")
+    as_json(past, "an object an event")
+    files(past)
     out = command("export", _export, "write what servers have to know of the boards")
     out.add_argument("--to", required=True, choices=list(export.FORMS), help="for whom")
     out.add_argument(

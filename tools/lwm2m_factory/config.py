@@ -59,10 +59,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
-import tomlkit
-from tomlkit.exceptions import ParseError
-
-from . import image, network
+from . import image, network, toml
 from .certificates import Ask, Authority, Files, der
 from .patterns import BOARD_VALUES, KEY_BYTES, endpoint_fault, key_fault, names_in
 from .sections import ConfigError, Section
@@ -72,6 +69,8 @@ MODES = {"psk": PSK, "certificate": CERTIFICATE, "none": NONE}
 MATCHING = ("exact", "sha256", "sha384", "sha512")  # Matching Types (/0/x/13)
 NAMES = {value: name for name, value in MODES.items()}
 
+_TOP = ("endpoint", "network", "board", "app", "bootstrap", "server")
+_BOOTSTRAP = ("uri", "hold_off", "account_timeout", "security", "server")
 _SECONDS = range(1 << 31)
 
 # Resources of /1 by the names that they have here, with their type and range.
@@ -142,15 +141,17 @@ def load(path: Path, columns: Sequence[str] = ("serial",), ask: Optional[Ask] = 
     columns: what patterns may name beside what a board has itself.
     """
     try:
-        document = tomlkit.parse(path.read_text(encoding="utf-8"))
+        table, lines = toml.load(path)
     except OSError as e:
         raise ConfigError(f"{path} cannot be read: {e.strerror}.") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not in UTF-8.") from None
-    except ParseError as e:
-        # Its words may quote the text, where a key may stand.
-        raise ConfigError(f"{path}, line {e.line}, column {e.col + 1}: this is no TOML.") from None
-    top = Section(path, document, document)
+    except toml.Wrong as e:
+        place = f"{path}, line {e.line}" + (f", column {e.column}" if e.column else "")
+        what = f": {e.what}" if e.what else ""
+        raise ConfigError(f"{place}: this is no TOML{what}.") from None
+    top = Section(path, lines, table)
+    top.know(_TOP)
     reader = _Reader((*BOARD_VALUES, *columns), ask)
     endpoint = top.take("endpoint", str)
     reader.check_names(top, "endpoint", endpoint)
@@ -160,9 +161,9 @@ def load(path: Path, columns: Sequence[str] = ("serial",), ask: Optional[Ask] = 
     accounts, given = [], []
     bootstrap = top.section("bootstrap")
     if bootstrap:
+        bootstrap.know(_BOOTSTRAP)
         accounts.append(reader.bootstrap(bootstrap))
         given = [reader.server(each, False) for each in bootstrap.sections("server")]
-        bootstrap.done(("uri", "hold_off", "account_timeout", "security", "server"))
     accounts += [reader.server(each) for each in top.sections("server")]
     if not accounts:
         raise top.error("server", "is missing: give a [[server]] or a [bootstrap].")
@@ -183,7 +184,6 @@ def load(path: Path, columns: Sequence[str] = ("serial",), ask: Optional[Ask] = 
     app = top.section("app")
     if app:
         settings["app"] = app.rest()
-    top.done(("endpoint", "network", "board", "app", "bootstrap", "server"))
     return Config(path, endpoint, accounts, given, settings, top)
 
 
@@ -220,6 +220,8 @@ class _Reader:
         return Account(section, None, uri, self._security(section, uri), timers)
 
     def server(self, section: Section, own: bool = True) -> Account:
+        known = ("short_id", "uri", "lifetime", "queue", "store_notifications", "security")
+        section.know((*known, *_SERVER_OPTIONS))
         short_id = section.take("short_id", int, within=range(1, 65535))
         values = {
             0: short_id,
@@ -236,8 +238,6 @@ class _Reader:
         security = self._security(section, uri)
         if not own and security.mode == PSK and security.options:
             raise section.error("security", "cannot name cipher_suites for a bootstrap server.")
-        known = ("short_id", "uri", "lifetime", "queue", "store_notifications", "security")
-        section.done((*known, *_SERVER_OPTIONS))
         return Account(section, short_id, uri, security, server=values)
 
     def _uri(self, section: Section) -> str:

@@ -1,4 +1,4 @@
-"""What servers have to know of the boards, out of the file of secrets, one board at a time.
+"""What servers have to know of the boards, out of the file of kept, one board at a time.
 
 Every form is streamed: the memory that it takes does not depend on how many boards there are.
 All files but labels have keys in them, and the mode 0600.
@@ -6,6 +6,7 @@ All files but labels have keys in them, and the mode 0600.
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -30,7 +31,7 @@ _LESHAN_USAGES = (
 _LESHAN_MODES = {"psk": "PSK", "certificate": "X509", "none": "NO_SEC"}
 
 
-def leshan(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+def leshan(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """A folder with what Leshan's demo servers take. Returns how many entries each file has.
 
     bootstrapStore.json: the file of its bootstrap server's store (data/bootstrapStore.json).
@@ -39,45 +40,45 @@ def leshan(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """
     private_folder(out)
     counts = {}
-    for name, lines in (
-        ("bootstrapStore.json", _object(_configs(secrets))),
-        ("bootstrap.rest", _bootstrap_calls(secrets)),
-        ("server.rest", _server_calls(secrets, short_id)),
+    for name, lines, more in (
+        ("bootstrapStore.json", _object(_configs(kept)), 1),
+        ("bootstrap.rest", _bootstrap_calls(kept), 0),
+        ("server.rest", _server_calls(kept, short_id), 0),
     ):
-        counts[name] = _write(out / name, lines)
+        counts[name] = _write(out / name, lines, more, empty=True)
     return counts
 
 
-def bootstrap_server(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+def bootstrap_server(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """The table of accounts of our Bootstrap Server (module lwm2m.table)."""
-    return {out.name: _write(out, _object(_accounts(secrets)))}
+    return {out.name: _write(out, _object(_accounts(kept)), 1)}
 
 
-def server(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+def server(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """The table of clients of our LwM2M Server (module lwm2m.clients)."""
-    return {out.name: _write(out, _object(_clients(secrets, short_id)))}
+    return {out.name: _write(out, _object(_clients(kept, short_id)), 1)}
 
 
-def csv_file(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+def csv_file(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """A line for each account of each board."""
-    return {out.name: _write(out, _csv(secrets))}
+    return {out.name: _write(out, _csv(kept), 1)}
 
 
-def labels(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
+def labels(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """A folder with a label for each board, SVG: its endpoint name as a QR code, and its numbers."""
     count = 0
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for record in ledger.records(secrets):
-            name = quote(record["endpoint"], safe="")[:_MAX_NAME]
-            (out / f"{name}.svg").write_text(_label(record), encoding="utf-8")
+        for record in kept.records():
+            path = out / f"{_file_name(record['endpoint'])}.svg"
+            path.write_text(_label(record), encoding="utf-8")
             count += 1
     except OSError as e:
         raise FactoryError(f"{out} cannot be written: {e.strerror}.") from None
     return {out.name: count}
 
 
-FORMS: Dict[str, Callable[[Path, Path, Optional[int]], Dict[str, int]]] = {
+FORMS: Dict[str, Callable[[ledger.Ledger, Path, Optional[int]], Dict[str, int]]] = {
     "leshan": leshan,
     "bootstrap-server": bootstrap_server,
     "server": server,
@@ -86,23 +87,37 @@ FORMS: Dict[str, Callable[[Path, Path, Optional[int]], Dict[str, int]]] = {
 }
 
 
-def _write(path: Path, lines: Iterable[str]) -> int:
-    # Under another name until it is whole. Lines that begin with a space or letter are entries.
+def _file_name(endpoint: str) -> str:
+    # Where two could have the same, on a file system without case or when cut, a digest tells them.
+    name = quote(endpoint, safe="")
+    if endpoint == endpoint.lower() and len(name) <= _MAX_NAME and not name.startswith("."):
+        return name
+    digest = hashlib.sha256(endpoint.encode()).hexdigest()[:16]
+    return f"{name.lstrip('.')[:_MAX_NAME]}-{digest}"
+
+
+def _write(path: Path, lines: Iterable[str], more: int, empty: bool = False) -> int:
+    # Under another name until it is whole. more: so many of the lines are no entries; empty: it may
+    # have none.
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise FactoryError(f"{path} is no file that can be replaced: name another one.")
     new = path.with_name(path.name + ".new")
-    count = 0
+    count = -more
     try:
         with private(new) as f:
             with io.TextIOWrapper(f, encoding="utf-8", newline="") as text:
                 for line in lines:
                     text.write(line)
                     count += 1
+        if not count and not empty:
+            raise FactoryError(f"There is nothing to export: no board has what {path} is to say.")
         new.replace(path)
     except OSError as e:
         raise FactoryError(f"{path} cannot be written: {e.strerror}.") from None
     finally:
         with contextlib.suppress(OSError):
             new.unlink()
-    return max(count - 1, 0) if path.suffix in (".json", ".csv") else count
+    return count
 
 
 def _object(pairs: "Iterator[tuple[str, dict]]") -> Iterator[str]:
@@ -154,8 +169,8 @@ def _server_account(record: dict, short_id: Optional[int]) -> Optional[dict]:
 # Our own servers.
 
 
-def _accounts(secrets: Path) -> "Iterator[tuple[str, dict]]":
-    for record in ledger.records(secrets):
+def _accounts(kept: ledger.Ledger) -> "Iterator[tuple[str, dict]]":
+    for record in kept.records():
         given = _given(record)
         if given:
             servers = []
@@ -178,8 +193,8 @@ def _proof(security: dict) -> Optional[dict]:
     return {"mode": "certificate"} if security["mode"] == "certificate" else None
 
 
-def _clients(secrets: Path, short_id: Optional[int]) -> "Iterator[tuple[str, dict]]":
-    for record in ledger.records(secrets):
+def _clients(kept: ledger.Ledger, short_id: Optional[int]) -> "Iterator[tuple[str, dict]]":
+    for record in kept.records():
         account = _server_account(record, short_id)
         security = account and _proof(account["security"])
         if security:
@@ -189,8 +204,8 @@ def _clients(secrets: Path, short_id: Optional[int]) -> "Iterator[tuple[str, dic
 # Leshan's.
 
 
-def _configs(secrets: Path) -> "Iterator[tuple[str, dict]]":
-    for record in ledger.records(secrets):
+def _configs(kept: ledger.Ledger) -> "Iterator[tuple[str, dict]]":
+    for record in kept.records():
         given = _given(record)
         if given:
             yield record["endpoint"], _config(given)
@@ -244,8 +259,8 @@ def _call(method: str, path: str, body: dict) -> str:
     return _json({"method": method, "path": path, "body": body}) + "\n"
 
 
-def _bootstrap_calls(secrets: Path) -> Iterator[str]:
-    for record in ledger.records(secrets):
+def _bootstrap_calls(kept: ledger.Ledger) -> Iterator[str]:
+    for record in kept.records():
         given = _given(record)
         if given:
             security = _security_info(record["endpoint"], _bootstrap_account(record)["security"])
@@ -255,8 +270,8 @@ def _bootstrap_calls(secrets: Path) -> Iterator[str]:
             yield _call("POST", path, _config(given))
 
 
-def _server_calls(secrets: Path, short_id: Optional[int]) -> Iterator[str]:
-    for record in ledger.records(secrets):
+def _server_calls(kept: ledger.Ledger, short_id: Optional[int]) -> Iterator[str]:
+    for record in kept.records():
         account = _server_account(record, short_id)
         security = account and _security_info(record["endpoint"], account["security"])
         if security:
@@ -275,21 +290,21 @@ def _security_info(endpoint: str, security: dict) -> Optional[dict]:
 # CSV.
 
 
-def _csv(secrets: Path) -> Iterator[str]:
+def _csv(kept: ledger.Ledger) -> Iterator[str]:
     text = io.StringIO()
     writer = csv.writer(text)
 
     def line(*values: object) -> str:
         text.seek(0)
         text.truncate()
-        writer.writerow(values)
+        writer.writerow([_text(str(value)) for value in values])
         return text.getvalue()
 
     yield line(
         *("endpoint", "chip_id", "account", "in_board", "uri", "mode", "identity", "key"),
         "certificate",
     )
-    for record in ledger.records(secrets):
+    for record in kept.records():
         for account in record["accounts"] + record["given"]:
             security = account["security"]
             yield line(
@@ -305,15 +320,21 @@ def _csv(secrets: Path) -> Iterator[str]:
             )
 
 
+def _text(value: str) -> str:
+    # A spreadsheet computes what begins so, and could be made to call programs.
+    return "'" + value if value.startswith(("=", "+", "-", "@")) else value
+
+
 # Labels: 40 mm by 15 mm, in tenths of a millimetre.
 
 
 def _label(record: dict) -> str:
     code = segno.make(record["endpoint"], micro=False)
     texts = [record["endpoint"]]
-    for name, key in (("SN", "row"), ("Chip", "chip_id"), ("MAC", "mac")):
-        if record.get(key):
-            texts.append(f"{name} {record[key]}")
+    numbers = dict(record, serial=record.get("values", {}).get("serial"))
+    for name, key in (("SN", "serial"), ("Chip", "chip_id"), ("MAC", "mac")):
+        if numbers.get(key):
+            texts.append(f"{name} {numbers[key]}")
     lines = "".join(
         f'<text x="152" y="{30 + 30 * n}" font-size="{18 if n else 20}" '
         f'textLength="{min(240, 11 * len(text))}" lengthAdjust="spacingAndGlyphs">'

@@ -39,14 +39,15 @@ def endpoint_of(config: Config, values: Dict[str, str]) -> str:
 
 def make(config: Config, values: Dict[str, str], earlier: Optional[dict] = None) -> Identity:
     """Make a board's identity. earlier: its record, where it is given again; the keys stay."""
-    values = dict(values, endpoint=endpoint_of(config, values))
-    endpoint = values["endpoint"]
+    endpoint = endpoint_of(config, values)
+    told = {name: values[name] for name in values if name not in BOARD_VALUES}
+    values = dict(values, endpoint=endpoint)
     keys = {}
     for each in (*earlier["accounts"], *earlier["given"]) if earlier else ():
         if each["security"]["mode"] == "psk":
             keys[_place(each)] = each["security"]["key"]
     state = {0: {}, 1: {}}
-    record = {"endpoint": endpoint, "accounts": [], "given": []}
+    record = {"endpoint": endpoint, "values": told, "accounts": [], "given": []}
     for given, accounts in ((False, config.accounts), (True, config.given)):
         for account in accounts:
             found = _record(account, given)

@@ -1,6 +1,7 @@
 """The network of a board: [network] of the configuration."""
 
 import ipaddress
+import math
 import re
 from typing import Optional
 
@@ -90,7 +91,7 @@ def _ppp(section: Section) -> dict:
                 and [type(part) for part in step[:2]] == [str, str]
                 and len(step) == 3
                 and type(step[2]) in (int, float)
-                and step[2] > 0
+                and 0 < step[2] < math.inf
             ):
                 raise section.error("chat", 'must be a list of ["send", "expect", seconds].')
     return found

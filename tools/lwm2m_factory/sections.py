@@ -3,11 +3,11 @@
 import difflib
 import json
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from . import FactoryError
+from .toml import Place
 
-_MARK = "\0"  # stands in no TOML
 _REQUIRED = object()
 _TYPES = {str: "a text in quotes", int: "a whole number", bool: "true or false", list: "a list"}
 
@@ -19,35 +19,26 @@ class ConfigError(FactoryError):
 class Section:
     """A table of the file, from which fields are taken; what is left at the end is unknown."""
 
-    def __init__(self, path: Path, document, table, name: str = ""):
+    def __init__(
+        self, path: Path, lines: Dict[Place, int], table: dict, name: str = "", place: Place = ()
+    ):
         self.path = path
         self.name = name
-        self._document = document
+        self._lines = lines
         self._table = table
+        self._place = place
         self._left = list(table)
 
-    def _line(self, item) -> Optional[int]:
-        # tomlkit keeps the text as it was, so a mark in an item's comment shows where it ends.
-        trivia = item.trivia
-        kept = trivia.comment
-        trivia.comment = _MARK
-        text = self._document.as_string()
-        trivia.comment = kept
-        before, mark, _ = text.partition(_MARK)
-        lines = item.as_string().count("\n") if not hasattr(item, "items") else 0
-        return before.count("\n") + 1 - lines if mark else None
-
     def _line_of(self, key: Optional[str]) -> int:
-        items = [self._table] if key not in self._table else [self._item(key), self._table]
-        items += [self._item(k) for k in self._table]  # of a table without a header
-        for item in items:
-            line = self._line(item) if hasattr(item, "trivia") else None
-            if line:
-                return line
-        return 1
-
-    def _item(self, key: str):
-        return self._table.item(key) if hasattr(self._table, "item") else self._table[key]
+        place = self._place if key is None else (*self._place, key)
+        while True:
+            if place in self._lines:
+                return self._lines[place]
+            # A table without a header begins with the first that is in it.
+            inside = [n for each, n in self._lines.items() if each[: len(place)] == place]
+            if inside or not place:
+                return min(inside, default=1)
+            place = place[:-1]
 
     def error(self, key: Optional[str], sentence: str) -> ConfigError:
         """What is wrong with a field of this section, or with all of it."""
@@ -58,7 +49,7 @@ class Section:
         return key in self._table
 
     def has_table(self, key: str) -> bool:
-        return self.has(key) and hasattr(self._item(key), "items")
+        return isinstance(self._table.get(key), dict)
 
     def take(self, key: str, kind: type, default=_REQUIRED, within: Optional[range] = None):
         """A field's value. ConfigError where it is missing, of another type, or out of range."""
@@ -69,7 +60,6 @@ class Section:
                 raise self.error(key, "is missing.")
             return default
         value = self._table[key]
-        value = value.unwrap() if hasattr(value, "unwrap") else value
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise self.error(key, f"must be {_TYPES[kind]}.")
         if kind is str and not value and default is _REQUIRED:
@@ -93,31 +83,30 @@ class Section:
             return None
         if not self.has_table(key):
             raise self.error(key, f"must be a table: [{key}].")
-        return self._inner(self._item(key), key)
+        return self._inner(self._table[key], key, (key,))
 
     def sections(self, key: str) -> "List[Section]":
         if key in self._left:
             self._left.remove(key)
         if key not in self._table:
             return []
-        items = self._item(key)
-        if not isinstance(items, list) or not all(hasattr(item, "items") for item in items):
+        items = self._table[key]
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise self.error(key, f"must be a list of tables: [[{key}]].")
-        return [self._inner(item, f"{key}[{n}]") for n, item in enumerate(items, 1)]
+        return [self._inner(item, f"{key}[{n + 1}]", (key, n)) for n, item in enumerate(items)]
 
-    def _inner(self, item, key: str) -> "Section":
+    def _inner(self, item: dict, key: str, place: Place) -> "Section":
         name = f"{self.name}.{key}" if self.name else key
-        return Section(self.path, self._document, item, name)
+        return Section(self.path, self._lines, item, name, self._place + place)
 
     def rest(self) -> dict:
         """All fields that were not taken, as they are; they have to fit into JSON."""
         found = {}
         for key in self._left:
             value = self._table[key]
-            value = value.unwrap() if hasattr(value, "unwrap") else value
             try:
-                json.dumps(value)
-            except TypeError:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError, RecursionError):
                 raise self.error(key, "must be made of texts, numbers, true and false.") from None
             found[key] = value
         self._left.clear()
@@ -125,7 +114,14 @@ class Section:
 
     def done(self, known: Sequence[str]) -> None:
         """ConfigError where a field is left that nobody has asked for."""
-        for key in self._left:
+        self._refuse(self._left, known)
+
+    def know(self, known: Sequence[str]) -> None:
+        """ConfigError where a field has another name than these: what it was meant for is missing."""
+        self._refuse([key for key in self._table if key not in known], known)
+
+    def _refuse(self, keys: Sequence[str], known: Sequence[str]) -> None:
+        for key in keys:
             near = difflib.get_close_matches(key, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}."
             raise self.error(key, f"is unknown: {hint}")
