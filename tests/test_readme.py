@@ -2,7 +2,8 @@
 
 import re
 
-from conftest import ROOT
+import pytest
+from conftest import ROOT, micropython
 from lwm2m_factory import config, image
 
 EXAMPLES = ROOT / "lib" / "lwm2m-keys" / "examples"
@@ -24,3 +25,19 @@ def test_factory_configuration(tmp_path):
     assert endpoint == "urn:dev:ops:32473-0001"
     assert settings["network"]["apn"] == "iot.example"
     assert state[0][0][0] == "coaps://bs.example.org" and len(state[0][0][5]) == 16
+
+
+@pytest.mark.parametrize(
+    "package", ["lwm2m-consistency", "lwm2m-credentials", "lwm2m-keys", "lwm2m-store"]
+)
+def test_example_of_a_package(package, tmp_path):
+    # It runs, and each line that is printed is as the comment behind it says.
+    text = (ROOT / "lib" / package / "README.md").read_text()
+    assert text.startswith(f"# {package}\n")
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    done = micropython("-c", program, cwd=tmp_path, timeout=60)
+    assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+    said = re.findall(r"^print\(.*\)  # ([^:\n]*)", program, re.M)
+    assert said and len(said) == len(done.stdout.splitlines())
+    for comment, line in zip(said, done.stdout.splitlines()):
+        assert line == comment or line.startswith(comment), (comment, line)
