@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-#define LWM2M_AREA_BYTES (20480) // as in device/area.py and rp2/_boot.py
+#define LWM2M_AREA_BYTES (20480) // as the map has it: tools/lwm2m_factory/flash_map.py
 #define LWM2M_LOCK_WORD "LwM2M: locked \r\n" // 16 bytes
 
 bool lwm2m_locked(void);

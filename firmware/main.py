@@ -9,7 +9,7 @@ import lwm2m
 import device.led as leds
 import device.settings as settings
 from device.guard import ASKED, LOOKUP_MS, RETRY, TICK_MS, Guard, describe
-from device.link import Backoff, Link
+from device.link import Gate, Link
 from lwm2m.net import address
 from micropython import const
 from ucoap.engine import diff
@@ -53,7 +53,6 @@ class _Board:
         self._console = None  # a Console, where the device is locked
         self._client = None
         self._app = None
-        self._backoff = Backoff()  # for when every server has failed
         self._clock = None  # a Clock, where an account has certificates
 
     def run(self):
@@ -152,9 +151,9 @@ class _Board:
         link = Link(
             values["network"], network, machine, guard.refused, guard.refuse, _on_network_fault
         )
+        gate = Gate(client)
         turn = getattr(self._app, "turn", None)
         was_up = None
-        online = True
         guard.hold(0)
         while True:
             now = net.now()
@@ -162,21 +161,12 @@ class _Board:
             up = link.poll(now)
             if up != was_up:
                 led.show(leds.CONNECTING)
-                if online and was_up:
-                    client.offline()  # its next address may be another
-                    online = False
                 was_up = up
+            gate.poll(up, now)  # what the application runs on this net beside the client goes on
             if up and self._has_time(now, values):
-                if not online and self._backoff.is_due(now):
-                    client.online()
-                    online = True
                 typed = self._console and self._console.poll()
                 if client.step(0 if typed else 1):
-                    # Every server has failed. What the application runs on this net goes on.
-                    led.show(leds.ERROR)
-                    self._backoff.fail(net.now())
-                    client.offline()
-                    online = False
+                    led.show(leds.ERROR)  # every server has failed: it tries again by itself
             else:
                 self._pause()
             if turn:
@@ -202,9 +192,7 @@ class _Board:
     def _on_event(self, event):
         if event.type in _SHOWN:
             self._led.show(_SHOWN[event.type])
-        if event.type == lwm2m.EVENT_REG_REGISTERED:
-            self._backoff.reset()
-        elif event.type == lwm2m.EVENT_BS_FINISHED:
+        if event.type == lwm2m.EVENT_BS_FINISHED:
             self._client.stop()  # as the new accounts may need the clock
         on_event = getattr(self._app, "on_event", None)
         if on_event:

@@ -4,66 +4,19 @@ unix port twice, with the library as source and compiled at -O3, in a heap like 
 A file may ask for another heap in its first lines: "# heapsize: 4M".
 """
 
-import os
 import re
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
 import pytest
+from harness.micropython import HEAP, UNIT, micropython
 
-ROOT = Path(__file__).resolve().parent.parent
-UNIT = ROOT / "tests" / "unit"
-MICROPYTHON = ROOT / "build" / "unix" / "micropython"
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests")]
+# For all tests of a file, of which the longest takes 20 s on an idle machine.
+TIMEOUT_S = 600
 
-# An RP2040 has about 200 KB of heap, of 32-bit words; here they are 64-bit ones.
-DEFAULT_HEAP = "400K"
-TIMEOUT_S = 540
-
-
-def lib_dir(flavour: str, role: str = "full") -> Path:
-    """The folder with the library as its manifests stage it: flavour "src" or "mpy"."""
-    import stage
-
-    src, mpy = stage.stage(role)
-    return src if flavour == "src" else mpy
-
-
-def image_lib(folder: Path, role: str, *more: str) -> Path:
-    """A folder in that one, with what a Pico's image of that role has of ours, compiled.
-
-    more: packages beside that.
-    """
-    import stage
-
-    manifest = folder / "manifest.py"
-    board = ROOT / "boards" / "RPI_PICO_LWM2M" / "manifest.py"
-    lines = [f'include("{board}", role="{role}")', *(f'require("{name}")' for name in more)]
-    manifest.write_text("\n".join(lines) + "\n")
-    ours = (ROOT / "lib", ROOT / "firmware")
-    listed = [
-        module
-        for module in stage.modules(manifest, "rp2")
-        if module.target != "_boot.py" and set(ours) & set(module.source.parents)
-    ]
-    stage.compiled(listed, folder / "mpy")
-    return folder / "mpy"
-
-
-def micropython(
-    *args: str,
-    flavour: str = "src",
-    role: str = "full",
-    heap: str = DEFAULT_HEAP,
-    lib: "Path | None" = None,
-    **kwargs,
-) -> subprocess.CompletedProcess:
-    """Run the unix port on args, with the library of that role, or in that folder, in its path."""
-    path = [str(lib or lib_dir(flavour, role)), str(UNIT), ".frozen"]
-    env = dict(os.environ, MICROPYPATH=os.pathsep.join(path))
-    command = [str(MICROPYTHON), "-X", "heapsize=" + heap, *args]
-    return subprocess.run(command, env=env, text=True, capture_output=True, **kwargs)
+# Ctrl-C ends some of the programs here. Started in the background, pytest ignores it, and what it
+# starts would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent):
@@ -86,7 +39,7 @@ class UnitFile(pytest.File):
         heap = re.search(r"^# heapsize: (\w+)$", text, re.MULTILINE)
         names = re.findall(r"^def (test_\w+)\(", text, re.MULTILINE)
         for flavour in ("src", "mpy"):
-            run = UnitRun(self.path.stem, flavour, heap.group(1) if heap else DEFAULT_HEAP)
+            run = UnitRun(self.path.stem, flavour, heap.group(1) if heap else HEAP)
             for name in names:
                 item = UnitItem.from_parent(self, name=f"{name}[{flavour}]")
                 item.run, item.function_name = run, name

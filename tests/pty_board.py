@@ -14,8 +14,9 @@ import tty
 from pathlib import Path
 from typing import Optional
 
-import stage
-from steps import MICROPYTHON
+from harness.awaited import PATIENCE_S
+from builds import stage
+from builds.steps import MICROPYTHON
 
 BLOCKS = 64
 _BOOT = """\
@@ -135,7 +136,7 @@ class PtyBoard:
         # Until it is at its prompt, a Ctrl-C would end it, and not only what it runs.
         said = b""
         while not said.endswith(b">>> "):
-            assert select.select([self._inner], [], [], 20)[0], said
+            assert select.select([self._inner], [], [], PATIENCE_S)[0], said
             said += os.read(self._inner, 4096)
 
     def power_off(self) -> None:
@@ -150,7 +151,9 @@ class PtyBoard:
     def run(self, code: str) -> str:
         """What a program prints on this board, which is off: at its start, as it were."""
         assert self._process is None
-        done = subprocess.run(self._command(code), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            self._command(code), capture_output=True, text=True, timeout=PATIENCE_S
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -2,18 +2,19 @@
 
 import struct
 
-from steps import SOURCE
+from builds.steps import SOURCE
 
 BANNER = "MicroPython v%d.%d.0 on 2026-08-01"
 
 
-def texts(version, board="Board", network=True):
+def texts(version, board="Board", network=True, build="BOARD"):
     """The strings of an image that are looked for."""
     return b"\0".join(
         [
             b"",
             (BANNER % version).encode(),
             b"; %s with CHIP" % board.encode(),
+            build.encode(),
             b"getaddrinfo" if network else b"no network",
             b"",
         ]

@@ -9,12 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import build_firmware
 import pytest
-import stage
-from build_firmware import BOARDS
-from conftest import micropython
-from steps import ROOT, SOURCE
+from builds import build_firmware, stage
+from builds.build_firmware import BOARDS
+from builds.steps import ROOT, SOURCE, StepFailed
+from harness.micropython import micropython
+from lwm2m_factory import flash_map
 
 ALL = build_firmware.boards()
 ESP32 = [board for board in ALL if build_firmware.mcu(board) != "rp2040"]
@@ -22,7 +22,8 @@ RP2040 = [board for board in ALL if build_firmware.mcu(board) == "rp2040"]
 
 FIRMWARE = ROOT / "firmware"
 FLASH_SIZE = 4 * 1024 * 1024
-AREA_SIZE = 5 * 4096
+PICO_FLASH_SIZE = 2 * 1024 * 1024
+XIP = 0x10000000  # where an RP2040 sees its flash
 
 # What sdkconfigs may set, and to what: of components/mbedtls/Kconfig, components/esptool_py and
 # components/partition_table (Kconfig.projbuild) of ESP-IDF 5. A misspelt symbol is ignored silently.
@@ -37,6 +38,7 @@ SYMBOLS = {
     "CONFIG_MBEDTLS_SSL_IN_CONTENT_LEN": range(512, 16385),  # depend on …ASYMMETRIC_CONTENT_LEN
     "CONFIG_MBEDTLS_SSL_OUT_CONTENT_LEN": range(512, 16385),
     "CONFIG_ESPTOOLPY_FLASHSIZE_4MB": BOOL,
+    "CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE": BOOL,  # of components/bootloader (Kconfig.projbuild)
     "CONFIG_PARTITION_TABLE_CUSTOM": BOOL,
     "CONFIG_PARTITION_TABLE_CUSTOM_FILENAME": None,  # a path
 }
@@ -65,22 +67,24 @@ def test_folder_has_configuration_only(board) -> None:
     assert stock.keys() <= about.keys()
 
 
+def macros_of(board: str, *options: str) -> "dict[str, str]":
+    """What a board's header defines. The preprocessor resolves the paths and the redefinitions, in the
+    tree that is compiled."""
+    header = BOARDS / board / "mpconfigboard.h"
+    command = ["gcc", "-E", "-dM", "-Wall", "-Werror", *options, f"-I{SOURCE}", "-x", "c"]
+    done = subprocess.run([*command, str(header)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return dict(re.findall(r"^#define (\w+)(?:\([^)]*\))? (.*)$", done.stdout, re.M))
+
+
 @pytest.mark.parametrize("board", ALL)
 def test_header_is_the_stock_boards_with_ours(board) -> None:
-    # The preprocessor resolves the paths and the redefinitions, in the tree that is compiled.
-    header = BOARDS / board / "mpconfigboard.h"
-    command = ["gcc", "-E", "-dM", "-Wall", "-Werror", f"-I{SOURCE}", "-x", "c", str(header)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    macros = dict(re.findall(r"^#define (\w+)(?:\([^)]*\))? (.*)$", done.stdout, re.M))
+    macros = macros_of(board)
     assert "(LwM2M)" in macros["MICROPY_HW_BOARD_NAME"]
     assert "EXEC_FLAG_NO_INTERRUPT" in macros["MICROPY_BOARD_BEFORE_PYTHON_EXEC"]
     assert "lwm2m_reset" in macros["MICROPY_BOARD_AFTER_PYTHON_EXEC"]
     if board in RP2040:
         assert macros["MICROPY_PY_NETWORK"].strip("()") == "1"
-        storage = eval(macros["MICROPY_HW_FLASH_STORAGE_BYTES"])
-        text = (BOARDS / board / "deploy.md").read_text()
-        assert f"0x{0x10200000 - storage:08X} | {storage // 1024 - 20} K" in text.replace(",", "")
     else:
         stock = board.replace("_LWM2M", "")
         text = (SOURCE / "ports/esp32/boards" / stock / "mpconfigboard.h").read_text()
@@ -137,17 +141,104 @@ def test_manifest_freezes_a_role_and_the_device(board, role, tmp_path) -> None:
     assert boot == (FIRMWARE / "rp2/_boot.py" if port == "rp2" else boot)
 
 
+# --- The map of the flash
+
+
+PICO = {
+    "application": (0x000000, 768 * 1024),
+    "slot A": (0x0C0000, 128 * 1024),
+    "slot B": (0x0E0000, 128 * 1024),
+    "file system": (0x100000, 1004 * 1024),
+    "factory area": (0x1FB000, 5 * 4096),
+}
+PICO_W = {
+    "application": (0x000000, 944 * 1024),
+    "slot A": (0x0EC000, 128 * 1024),
+    "slot B": (0x10C000, 128 * 1024),
+    "file system": (0x12C000, 828 * 1024),
+    "factory area": (0x1FB000, 5 * 4096),
+}
+ESP32_4MB = {
+    "nvs": (0x9000, 0x4000),
+    "otadata": (0xD000, 0x2000),
+    "phy_init": (0xF000, 0x1000),
+    "ota_0": (0x10000, 0x1D0000),
+    "ota_1": (0x1E0000, 0x1D0000),
+    "lwm2m": (0x3B0000, 5 * 4096),
+    "vfs": (0x3B5000, None),
+}
+
+
+def test_map_is_what_it_always_was() -> None:
+    # Boards in the field have it: this says once more what may never change.
+    fixed = {"RPI_PICO_LWM2M": PICO, "RPI_PICO_W_LWM2M": PICO_W}
+    fixed.update(dict.fromkeys(ESP32, ESP32_4MB))
+    assert fixed == {
+        board: {each.name: (each.start, each.size) for each in regions}
+        for board, regions in flash_map.MAPS.items()
+    }
+    assert sorted(flash_map.MAPS) == ALL
+
+
+@pytest.mark.parametrize("board", ALL)
+def test_map_has_no_gap_and_no_overlap(board) -> None:
+    regions = flash_map.MAPS[board]
+    assert all(before.end == after.start for before, after in zip(regions, regions[1:]))
+    assert all(each.start % flash_map.SECTOR == 0 for each in regions)
+    assert regions[-1].end == (PICO_FLASH_SIZE if board in RP2040 else None)
+
+
+@pytest.mark.parametrize("board", RP2040)
+def test_rp2040_is_built_with_the_map(board) -> None:
+    parts = {each.name: each for each in flash_map.MAPS[board]}
+    slots = parts["slot A"].size + parts["slot B"].size
+    storage = parts["file system"].size + parts["factory area"].size
+    assert PICO_FLASH_SIZE - storage == parts["file system"].start
+    wanted = {"MICROPY_HW_ROMFS_BYTES": slots, "MICROPY_HW_FLASH_STORAGE_BYTES": storage}
+    # From 1.29 on what the .cmake file says comes to the compiler, too.
+    for options in ([], [f"-D{name}={size}" for name, size in wanted.items()]):
+        macros = macros_of(board, *options)
+        assert {name: eval(macros[name]) for name in wanted} == wanted
+    text = (BOARDS / board / "mpconfigboard.cmake").read_text()
+    found = re.findall(r"^set\((MICROPY_HW_\w+_BYTES) (\d+)\)$", text, re.M)
+    assert {name: int(size) for name, size in found} == wanted
+
+
+@pytest.mark.parametrize("board", ALL)
+def test_deploy_shows_the_map(board) -> None:
+    base, digits = (XIP, 8) if board in RP2040 else (0, 6)
+    wanted = ["| from | bytes | name | what |", "|---|---|---|---|"]
+    for each in flash_map.MAPS[board]:
+        size = "the rest" if each.size is None else f"{each.size // 1024:,} K"
+        wanted.append(f"| 0x{base + each.start:0{digits}X} | {size} | {each.name} | {each.what} |")
+    text = (BOARDS / board / "deploy.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("|")] == wanted
+
+
 def test_all_agree_on_the_area() -> None:
     header = (FIRMWARE / "lock.h").read_text()
     area = (FIRMWARE / "device/area.py").read_text()
     boot = (FIRMWARE / "rp2/_boot.py").read_text()
-    assert f"LWM2M_AREA_BYTES ({AREA_SIZE})" in header
-    assert f"_AREA = {AREA_SIZE} " in boot
-    assert "_BLOCK = const(4096)" in area
-    assert f"_BLOCKS = const({AREA_SIZE // 4096})" in area
+    for board in ALL:
+        size = flash_map.region(board, "factory area" if board in RP2040 else "lwm2m").size
+        assert f"LWM2M_AREA_BYTES ({size})" in header
+        assert f"_AREA = {size} " in boot
+        assert f"_BLOCK = const({flash_map.SECTOR})" in area
+        assert f"_BLOCKS = const({size // flash_map.SECTOR})" in area
     word = re.search(r'LWM2M_LOCK_WORD ("[^"]+")', header)[1]
     assert f"_LOCK = b{word}" in area
     assert len(eval(word)) == 16
+
+
+def test_image_that_is_too_large_is_refused() -> None:
+    build_firmware.check_size("RPI_PICO_LWM2M", 768 * 1024)
+    build_firmware.check_size("RPI_PICO_W_LWM2M", 944 * 1024)
+    with pytest.raises(StepFailed) as caught:
+        build_firmware.check_size("RPI_PICO_LWM2M", 768 * 1024 + 1)
+    assert str(caught.value) == (
+        "The image of RPI_PICO_LWM2M has 786,433 bytes, 1 more than its place in the map of the flash "
+        "(tools/lwm2m_factory/flash_map.py): choose a smaller ROLE=, or freeze less."
+    )
 
 
 def test_lock_compiles_for_an_esp32(tmp_path) -> None:
@@ -195,6 +286,7 @@ def test_sdkconfig_has_known_symbols_and_what_mbedtls_needs(board) -> None:
     assert values["CONFIG_MBEDTLS_PSK_MODES"] == "y"
     assert values["CONFIG_MBEDTLS_ASYMMETRIC_CONTENT_LEN"] == "y"
     assert values["CONFIG_PARTITION_TABLE_CUSTOM"] == "y"
+    assert values["CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE"] == "y"
     # The same records as on the other boards.
     header = (FIRMWARE / "mbedtls_lwm2m.h").read_text()
     for name in ("MBEDTLS_SSL_IN_CONTENT_LEN", "MBEDTLS_SSL_OUT_CONTENT_LEN"):
@@ -213,17 +305,27 @@ def partitions(board):
 @pytest.mark.parametrize("board", ESP32)
 def test_partitions(board) -> None:
     table = partitions(board)
-    found = {entry.name: (entry.type, entry.subtype, entry.offset, entry.size) for entry in table}
     app, data = 0, 1
-    assert found["factory"][0] == app
-    assert found["lwm2m"] == (data, 6, 0x200000, AREA_SIZE)
-    # MicroPython makes the file system behind the last one, where there is no "vfs".
-    assert max(table, key=lambda entry: entry.offset).name == "lwm2m"
-    assert found.keys() == {"nvs", "phy_init", "factory", "lwm2m"}
-    # No stock partition lies elsewhere, so that an image replaces a stock one of the same size.
-    stock = (SOURCE / "ports/esp32/partitions-4MiBplus.csv").read_text()
-    for name, offset, size in re.findall(r"^(\w+),.*, *(0x\w+), *(0x\w+),", stock, re.M):
-        assert found[name][2:] == (int(offset, 16), int(size, 16)), name
+    kinds = {
+        "nvs": (data, 2),
+        "otadata": (data, 0),
+        "phy_init": (data, 1),
+        "ota_0": (app, 0x10),
+        "ota_1": (app, 0x11),
+        "lwm2m": (data, 6),
+    }
+    # MicroPython makes the file system behind the last one, as there is no "vfs".
+    *wanted, files = flash_map.MAPS[board]
+    assert files.name == "vfs"
+    assert [(e.name, (e.type, e.subtype), e.offset, e.size) for e in table] == [
+        (each.name, kinds[each.name], each.start, each.size) for each in wanted
+    ]
+    # Up to the first application it is upstream's table for updates.
+    stock = (SOURCE / "ports/esp32/partitions-4MiB-ota.csv").read_text()
+    below = re.findall(r"^(\w+),.*, *(0x\w+), *(0x\w+),", stock, re.M)[:3]
+    assert [(each.name, each.start, each.size) for each in wanted[:3]] == [
+        (name, int(offset, 16), int(size, 16)) for name, offset, size in below
+    ]
     again = type(table).from_binary(table.to_binary())
     assert [(e.name, e.offset, e.size) for e in again] == [
         (e.name, e.offset, e.size) for e in table
@@ -288,7 +390,8 @@ def test_merged_flash_is_read_by_the_device(board, tmp_path) -> None:
     )
 
     # A file system, as MicroPython's esp32 port makes and mounts it: what is left of the flash.
-    start = area.offset + area.size
+    start = flash_map.region(board, "vfs").start
+    assert start == area.offset + area.size
     fs = littlefs.LittleFS(
         block_size=4096, block_count=(FLASH_SIZE - start) // 4096, prog_size=32, read_size=32
     )

@@ -14,17 +14,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import build_firmware
-import bundle
+import listing
 import littlefs
 import pytest
-import stage
 import stock_images
-from conftest import micropython
-from lwm2m_factory import FactoryError, firmware, flash
+from harness.awaited import PATIENCE_S
+from builds import build_firmware, bundle, stage
+from builds.steps import BUILD, ROOT, SOURCE
+from harness import tool
+from harness.micropython import micropython
+from lwm2m_factory import FactoryError, firmware, flash, flash_map
 from lwm2m_factory import image as provisioning
 from pty_board import PtyBoard
-from steps import BUILD, ROOT, SOURCE
 
 ROLES = sorted(path.stem for path in stage.ROLES.glob("*.py"))
 
@@ -102,17 +103,6 @@ vfs.mount(files, "/")
 os.chdir("/")
 sys.path[:] = ["", ".frozen", "/lib"]
 """
-READ = """\
-import hashlib
-def walk(folder):
-    for name, kind, *_ in os.ilistdir(folder):
-        path = folder + "/" + name
-        if kind == 0x4000:
-            walk(path)
-        else:
-            with open(path, "rb") as f: print(path, hashlib.sha256(f.read()).digest().hex())
-walk("")
-"""
 # As a board starts: the library loads, and main.py ends where the factory has given nothing.
 START = """\
 import lwm2m, lwm2m.core, lwm2m.dtls, device.factory
@@ -126,19 +116,15 @@ print(os.statvfs("/")[2])
 
 
 def on_unix(image: Path, start: int, size: int, options: str, code: str) -> "list[str]":
-    done = micropython("-c", MOUNT % (str(image), start, size, options) + code, timeout=60)
+    done = micropython("-c", MOUNT % (str(image), start, size, options) + code)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
     return done.stdout.splitlines()
 
 
 def check_file_system(board: Path, image: Path, start: int, size: int, options: str) -> None:
     """MicroPython mounts it, as the port's _boot.py does, reads all of it back, and starts."""
-    read = on_unix(image, start, size, options, READ)
-    wanted = []
-    for path in bundle.files(board):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        wanted.append(f"/{path.relative_to(board).as_posix()} {digest}")
-    assert sorted(read) == sorted(wanted)
+    read = on_unix(image, start, size, options, listing.PROGRAM)
+    assert sorted(read) == listing.of_bundle(board)
     said = on_unix(image, start, size, options, START)
     assert said[0] == "/lib/lwm2m/__init__.mpy 3"
     assert said[1] == "the factory has given this board nothing yet"
@@ -176,6 +162,8 @@ def flashed_by_boot_rom(uf2: bytes, blocks=None) -> bytearray:
 def test_file_system_for_a_stock_pico_w(minimal, tmp_path) -> None:
     text = (SOURCE / "ports/rp2/boards/RPI_PICO_W/mpconfigboard.h").read_text()
     size = eval(re.search(r"FLASH_STORAGE_BYTES\s+(\(.*\))", text)[1])
+    where = flash_map.STOCK["RPI_PICO_W"]
+    assert (0x200000 - size, size) == (where.start, where.size)
     path = minimal / "RPI_PICO_W-files.uf2"
     firmware.check_uf2(path, path.read_bytes())
     image = tmp_path / "flash.bin"
@@ -187,9 +175,10 @@ def test_file_system_for_a_stock_pico_w(minimal, tmp_path) -> None:
 
 def test_file_system_for_a_stock_esp32(minimal, tmp_path) -> None:
     partitions = pytest.importorskip("esp_idf_defs.partitions").PartitionTable
+    where = flash_map.STOCK["ESP32_GENERIC"]
     text = (SOURCE / "ports/esp32/partitions-4MiBplus.csv").read_text()
     start = max(entry.offset + entry.size for entry in partitions.from_csv(text))
-    assert start == bundle.ESP32_4MB[0]
+    assert (start, 0x400000 - start) == (where.start, where.size)
     image = tmp_path / "files.bin"
     image.write_bytes((minimal / "ESP32-4MB-files.bin").read_bytes())
     check_file_system(minimal / "board", image, 0, 0x400000 - start, "")
@@ -344,8 +333,7 @@ def test_flash_without_room(minimal, tmp_path, esptool) -> None:
 
 
 def make_flash(*args: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(ROOT / "tools/flash_board.py"), "--for", "make flash"]
-    return subprocess.run([*command, *map(str, args)], capture_output=True, text=True)
+    return tool.run("builds.flash_board", "--for", "make flash", *args)
 
 
 def refusal(*args: object) -> str:
@@ -484,14 +472,14 @@ def test_mip(minimal, tmp_path) -> None:
     with PtyBoard(tmp_path / "board", ours=False) as board:
         command = [sys.executable, "-m", "mpremote", "connect", str(board.port), "mip", "install"]
         done = subprocess.run(
-            [*command, str(minimal / "package.json")], capture_output=True, text=True, timeout=120
+            [*command, str(minimal / "package.json")],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         board.power_off()
-        read = board.run("for name in ('rom',): vfs.umount('/' + name)\n" + READ).splitlines()
-    wanted = {f"/{name}" for name in names(minimal / "board")}
-    assert {line.split()[0] for line in read} == wanted
-    for line in read:
-        name, digest = line.split()
-        data = (minimal / "board" / name[1:]).read_bytes()
-        assert hashlib.sha256(data).hexdigest() == digest
+        read = board.run(
+            "for name in ('rom',): vfs.umount('/' + name)\n" + listing.PROGRAM
+        ).splitlines()
+    assert sorted(read) == listing.of_bundle(minimal / "board")

@@ -1,6 +1,6 @@
 """A failing test under MicroPython is seen to fail, with the library compiled at -O3 too."""
 
-from conftest import UNIT, micropython
+from harness.micropython import UNIT, micropython
 
 
 def test_canary(tmp_path):

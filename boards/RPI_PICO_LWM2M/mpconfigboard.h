@@ -1,7 +1,11 @@
-// A Raspberry Pi Pico with PPP over a UART: 2 MB of flash, of which the second half is the file system
-// and, behind it, the factory area.
+// A Raspberry Pi Pico with PPP over a UART.
 #define MICROPY_HW_BOARD_NAME               "Raspberry Pi Pico (LwM2M)"
-#define MICROPY_HW_FLASH_STORAGE_BYTES      (1024 * 1024)
+
+// The map of its 2 MB of flash, which is fixed for good: tools/lwm2m_factory/flash_map.py.
+#undef MICROPY_HW_ROMFS_BYTES
+#undef MICROPY_HW_FLASH_STORAGE_BYTES
+#define MICROPY_HW_ROMFS_BYTES              (256 * 1024) // slots A and B
+#define MICROPY_HW_FLASH_STORAGE_BYTES      (1024 * 1024) // the file system and the factory area
 
 #define MICROPY_PY_NETWORK                  (1)
 #define MICROPY_PY_NETWORK_PPP_LWIP         (1)

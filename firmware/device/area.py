@@ -2,8 +2,8 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
 # Images of this project reserve five blocks of 4,096 bytes for it: on an RP2040 those behind the
-# file system, which no formatting reaches; on an ESP32 the data partition "lwm2m". Stock images of
-# MicroPython have none.
+# file system, the last of the flash, which no formatting reaches; on an ESP32 the data partition
+# "lwm2m". Stock images of MicroPython have none.
 #
 # Block 0 is the lock, which firmware/lock.c reads at each start before Python does: LOCK at its
 # beginning means that there is no REPL. Blocks 1 and 2 are one copy of the factory's file, 3 and 4
@@ -20,7 +20,7 @@ from io import BytesIO
 from micropython import const
 
 _BLOCK = const(4096)
-_BLOCKS = const(5)  # as in firmware/lock.h and rp2/_boot.py
+_BLOCKS = const(5)  # as the map of the flash has it: tools/lwm2m_factory/flash_map.py
 _PAGE = const(256)  # what an RP2040 programs at once
 _HEAD = const(12)
 _MAGIC = b"LwF1"

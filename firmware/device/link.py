@@ -2,9 +2,11 @@
 # settings say. An image has the module of what its board has.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
-# Nothing here waits. What fails is tried again after 1 s, 2, 4, …, 300 s, for ever: a network that
-# is away is no reason for a reset. The wait begins anew when the network was up for a minute.
+# Nothing here waits. What fails is tried again after 1 s, 2, 4, …, 300 s, a quarter more or less, for
+# ever: a network that is away is no reason for a reset. The wait begins anew when the network was up
+# for a minute.
 
+from lwm2m.net import rng
 from micropython import const
 from ucoap.engine import diff
 
@@ -18,6 +20,7 @@ _UP = const(3)
 _MAX_WAIT = const(300)  # s
 _JOIN_MS = const(60000)  # to get an address
 _STEADY_MS = const(60000)
+_MAX_AWAY_MS = const(900000)
 
 
 def find_driver(kind):
@@ -40,7 +43,7 @@ def find_driver(kind):
 
 
 class Backoff:
-    """Waits that grow: 1, 2, 4, …, 300 s."""
+    """Waits that grow: 1, 2, 4, …, 300 s; each is random within ±25 %, or a fleet would be in step."""
 
     def __init__(self):
         self.reset()
@@ -51,11 +54,47 @@ class Backoff:
 
     def fail(self, now):
         """Something has failed at that time (ms, masked to 30 bits)."""
-        self.due = now + self._wait * 1000 & _MASK
+        ms = self._wait * 1000
+        self.due = now + ms - ms // 4 + (ms * (rng() & 0x3FF) >> 11) & _MASK
         self._wait = min(self._wait * 2, _MAX_WAIT)
 
     def is_due(self, now):
         return self.due is None or diff(now, self.due) >= 0
+
+
+class Gate:
+    """Lets a client use the network while that is up.
+
+    What was away comes back to a whole fleet at once: a client then waits for a random part of the time
+    that it was away, at most of 15 minutes.
+    """
+
+    def __init__(self, client):
+        self._client = client
+        self._up = None  # None before the first answer: there is no wait after a reset
+        self._since = 0  # ms, when the network went
+        self._due = None  # ms, when the client may be back; None where it is not kept away
+
+    def poll(self, up, now):
+        """Returns whether the client may run. now: ms, masked to 30 bits."""
+        if up != self._up:
+            if self._up and self._due is None:
+                self._client.offline()  # its next address may be another
+                self._since = self._due = now
+            elif up and self._due is not None:
+                away = min(diff(now, self._since), _MAX_AWAY_MS)
+                self._due = now + (away * (rng() & 0x3FF) >> 10) & _MASK
+            self._up = up
+        if not up:
+            if diff(now, self._since) > _MAX_AWAY_MS:  # a difference of times tells six days
+                self._since = now - _MAX_AWAY_MS & _MASK
+            return False
+        if self._due is not None:
+            if diff(now, self._due) < 0:
+                return False
+            self._due = None
+            self._client.online()
+        return True
 
 
 class Link:

@@ -5,7 +5,7 @@
 import rp2
 import vfs
 
-_AREA = 20480  # as in lock.h and device/area.py
+_AREA = 20480  # as the map of the flash has it: tools/lwm2m_factory/flash_map.py
 
 # The flash is programmed in pages of 256 bytes.
 bdev = rp2.Flash(len=rp2.Flash().ioctl(4, 0) * 4096 - _AREA)

@@ -1,4 +1,4 @@
-# tools/build_unix.py uses this folder as VARIANT_DIR.
+# tools/builds/build_unix.py uses this folder as VARIANT_DIR.
 FROZEN_MANIFEST ?= $(VARIANT_DIR)/manifest.py
 MBEDTLS_CONFIG_FILE = \"mbedtls_config_variant.h\"
 

@@ -1,23 +1,16 @@
 """Boards for tests/board: `make test-board` has built the image and the emulator."""
 
 import json
-import os
 import shutil
-import socket
-import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-import build_firmware
 import pytest
-import stage
-from board import Board
-from steps import MICROPYTHON, ROOT
-
-BOARD = "RPI_PICO_LWM2M"
-UNIT = ROOT / "tests" / "unit"
-sys.path += [str(UNIT), str(ROOT / "tests" / "interop")]  # dtls_certs, processes
+from builds import build_firmware
+from harness.board import BOARD, Board
+from harness.lines import Process
+from harness.micropython import UNIT
+from harness.ports import free_port
 
 
 @pytest.fixture(scope="session")
@@ -44,36 +37,25 @@ def board(flash: Path):
 
 @contextmanager
 def _dtls_echo(**options):
-    """Our Listener in the unix port, which sends back what it gets: its port and its stdout."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
-        free.bind(("127.0.0.1", 0))
-        options["port"] = free.getsockname()[1]
-    path = [str(stage.stage("full")[1]), str(UNIT), ".frozen"]
-    process = subprocess.Popen(
-        [MICROPYTHON, UNIT.parent / "dtls_peer.py", "echo", json.dumps(options)],
-        env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout.readline() == "ready\n"
-        yield options["port"], process.stdout
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    """Our Listener in the unix port, which sends back what it gets: its port and its process."""
+    options["port"] = free_port()
+    peer = UNIT.parent / "dtls_peer.py"
+    with Process(peer, "echo", json.dumps(options), heap="2M") as process:
+        process.wait_for("ready")
+        yield options["port"], process
 
 
 @pytest.fixture
 def dtls_echo():
-    """A Listener that has a key: (its port, the key, its stdout)."""
+    """A Listener that has a key: (its port, the key, its process)."""
     key = bytes(range(0x41, 0x51))
-    with _dtls_echo(psk={"device-1": "x:" + key.hex()}, cert=None) as (port, out):
-        yield port, key, out
+    with _dtls_echo(psk={"device-1": "x:" + key.hex()}, cert=None) as (port, process):
+        yield port, key, process
 
 
 @pytest.fixture
 def dtls_certificates_echo():
-    """A Listener that has a certificate: (its port, its stdout)."""
-    with _dtls_echo(psk=None, cert="c:SERVER") as (port, out):
-        yield port, out
+    """A Listener that has a certificate: (its port, its process)."""
+    # An emulated board takes its time, and more on a busy machine.
+    with _dtls_echo(psk=None, cert="c:SERVER", limit_ms=600000) as (port, process):
+        yield port, process

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from board import Board
-from from_factory import ENDPOINT, SHORT_ID, exported, factory, keys, provision
-from leshan.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
-from processes import Servers
-from steps import ROOT
+from builds.steps import ROOT
+from harness.board import HOST_S, Board
+from harness.from_factory import ENDPOINT, SHORT_ID, exported, factory, keys, provision
+from harness.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
+from harness.processes import Servers
 
-TIMEOUT_S = 60
 CUTS = 13
 
 
@@ -53,9 +52,9 @@ def fresh(left_factory: Factory, tmp_path: Path):
 def comes_up(servers: Servers, bootstrapped: bool = True) -> None:
     """Wait until the board has registered, after it was bootstrapped."""
     if bootstrapped:
-        servers.wait_event("BS_STARTED", TIMEOUT_S, endpoint=ENDPOINT)
-        servers.wait_event("BS_FINISHED", TIMEOUT_S, endpoint=ENDPOINT)
-    found = servers.wait_event("REGISTERED", TIMEOUT_S, endpoint=ENDPOINT)
+        servers.wait_event("BS_STARTED", HOST_S, endpoint=ENDPOINT)
+        servers.wait_event("BS_FINISHED", HOST_S, endpoint=ENDPOINT)
+    found = servers.wait_event("REGISTERED", HOST_S, endpoint=ENDPOINT)
     assert found["lifetime"] == 120 and "/3303/0" in found["links"]
 
 
@@ -80,7 +79,7 @@ def test_from_the_factory_to_its_server_and_back(fresh) -> None:
     servers.call("write_attributes", ENDPOINT, "/3303/0/5700", {"pmax": 1})
     assert servers.call("observe", ENDPOINT, "/3303/0/5700")["text"].startswith("2")
     for _ in range(3):
-        said = servers.wait_event("NOTIFICATION", TIMEOUT_S, path="/3303/0/5700")
+        said = servers.wait_event("NOTIFICATION", HOST_S, path="/3303/0/5700")
         assert 20 < float(said["text"]) < 30
     servers.call("cancel", ENDPOINT, "/3303/0/5700")
 
@@ -124,7 +123,7 @@ def test_power_fails_while_it_stores_what_it_was_given(left_factory: Factory, tm
             board.wait_cut()
             before = len(servers.events)
             board.start()
-            servers.wait_event("REGISTERED", TIMEOUT_S, endpoint=ENDPOINT)
+            servers.wait_event("REGISTERED", HOST_S, endpoint=ENDPOINT)
             names = [event["event"] for event in servers.events[before:]]
             seen.append("old" if "BS_STARTED" in names else "new")
             assert "REFUSED" not in names
@@ -166,19 +165,16 @@ def test_leshan(board, tmp_path) -> None:
         bootstrap.call("configure", endpoint=ENDPOINT, config=config)
         for process, key in zip((bootstrap, server), keys(tmp_path)):
             process.call("secure", endpoint=ENDPOINT, identity=ENDPOINT, key=key)
-        # Not reset(): once in ten times, when that came while PPP was being negotiated, the link was
-        # down until device.link tried again a minute later.
-        board.kill()
-        board.start()
-        bootstrap.wait_event("session_finished", TIMEOUT_S, endpoint=ENDPOINT)
-        found = server.wait_event("registered", TIMEOUT_S, endpoint=ENDPOINT)
+        board.reset()
+        bootstrap.wait_event("session_finished", HOST_S, endpoint=ENDPOINT)
+        found = server.wait_event("registered", HOST_S, endpoint=ENDPOINT)
         assert found["lifetime"] == 120
         of = {"endpoint": ENDPOINT}
         assert server.call("read", path="/3/0", **of)["content"]["0"] == "MicroPython"
         server.call("write_attributes", path="/3303/0/5700", attributes="pmax=1", **of)
         assert server.call("observe", path="/3303/0/5700", **of)["code"] == "2.05"
         for _ in range(2):
-            said = server.wait_event("notification", TIMEOUT_S, path="/3303/0/5700", **of)
+            said = server.wait_event("notification", HOST_S, path="/3303/0/5700", **of)
             assert 20 < said["content"] < 30
 
 

@@ -4,48 +4,26 @@ The stock image is one of STOCK_PICO, built from the same sources as this projec
 writes a UF2's blocks to the flash: what the boot ROM makes of the file is not tested.
 """
 
-import hashlib
-import os
 import subprocess
-import sys
 from pathlib import Path
 
-import build_firmware
-import bundle
+import listing
 import pytest
-from board import Board
+from builds import build_firmware, bundle
+from builds.steps import ROOT
+from harness import tool
+from harness.board import HOST_S, Board
+from harness.from_factory import ENDPOINT, HEAD
 from managed import Servers
-from steps import ROOT
 from test_device import break_in
 
 STOCK = Path(__file__).with_name("STOCK_PICO")
-ENDPOINT = "urn:dev:ops:32473-1"
 CONFIG = """\
-endpoint = "urn:dev:ops:32473-{serial}"
-
-[network]
-type = "ppp"
-uart = 0
-tx = 0
-rx = 1
-chat = []
-
 [[server]]
 short_id = 1
 uri = "%s"
 lifetime = 300
 security.mode = "none"
-"""
-FILES = """\
-import hashlib, os
-def walk(folder):
-    for name, kind, *_ in os.ilistdir(folder):
-        path = folder + "/" + name
-        if kind == 0x4000:
-            walk(path)
-        else:
-            with open(path, "rb") as f: print(path[1:], hashlib.sha256(f.read()).digest().hex())
-walk("")
 """
 
 
@@ -69,38 +47,27 @@ def stock(tmp_path):
 def test_stock_image_with_the_bundle(stock, tmp_path) -> None:
     stock.expect("the factory has given this board nothing yet")
     stock.expect(">>> ")
-    found = dict(line.split() for line in stock.run(FILES).splitlines())
-    files = bundle.folder("minimal") / "board"
-    assert found == {
-        path.relative_to(files).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in bundle.files(files)
-    }
+    found = sorted(stock.run(listing.PROGRAM).splitlines())
+    assert found == listing.of_bundle(bundle.folder("minimal") / "board")
     out = stock.run("import lwm2m, gc; print(lwm2m.__file__); gc.collect(); print(gc.mem_free())")
     assert out.split()[0] == "/lib/lwm2m/__init__.mpy"
     print("free heap:", out.split()[1])
 
     def factory(*args: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-m", "lwm2m_factory", *args, "--port", stock.port],
-            cwd=tmp_path,
-            env=dict(os.environ, PYTHONPATH=str(ROOT / "tools")),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        return tool.factory(tmp_path, *args, "--port", stock.port)
 
     servers = Servers("10.64.0.1")
     try:
         uri = f"coap://10.64.0.1:{servers.port}"
-        (tmp_path / "factory.toml").write_text(CONFIG % uri)
+        (tmp_path / "factory.toml").write_text(HEAD + CONFIG % uri)
         done = factory("provision", "factory.toml", "--serial", "1")
         assert done.returncode == 0, done.stdout + done.stderr
         assert ", stock" in done.stdout and f"Endpoint  {ENDPOINT}" in done.stdout
         # It starts and registers, from its file of the factory, also after a power cut.
-        servers.said.wait_for("registered " + ENDPOINT, 90)
+        servers.said.wait_for("registered " + ENDPOINT, HOST_S)
         stock.kill()
         stock.start()
-        servers.said.wait_for("registered " + ENDPOINT, 90)
+        servers.said.wait_for("registered " + ENDPOINT, HOST_S)
         assert servers.tell("read", "/3/0/3") == "2.05 b'0.1.0'"
         print("free heap, KB:", servers.tell("read", "/3/0/10"))
     finally:

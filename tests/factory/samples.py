@@ -3,10 +3,12 @@
 import datetime
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from lwm2m_factory import config
 
 PSK = """\
 endpoint = "urn:dev:ops:32473-{serial}"
@@ -66,6 +68,25 @@ cipher_suites = [0xC0AE]
 """
 
 VALUES = {"serial": "0001", "chip_id": "e66038b713952135", "mac": "28cdc1000001"}
+
+
+def load(folder: Path, text: str, **kwargs) -> config.Config:
+    """The configuration that a text is, in a file there."""
+    path = folder / "factory.toml"
+    path.write_text(text)
+    return config.load(path, **kwargs)
+
+
+def check_refused(folder: Path, text: str, old: str, new: str, sentence: str) -> None:
+    """That what has new in place of old is refused, with that sentence behind the file's name.
+
+    FOLDER in it stands for the folder.
+    """
+    assert text.count(old) >= 1
+    with pytest.raises(config.ConfigError) as caught:
+        load(folder, text.replace(old, new, 1))
+    sentence = sentence.replace("FOLDER", str(folder))
+    assert str(caught.value) == f"{folder}/factory.toml, {sentence}"
 
 
 def make_authority(folder: Path, password: bytes = b"", days: int = 4000) -> None:

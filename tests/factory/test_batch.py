@@ -1,26 +1,21 @@
 """Many boards: rows of a CSV given as boards are plugged in, each once, whatever is interrupted."""
 
 import json
-import os
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Callable, List
+from typing import List, Optional
 
 import pytest
+from harness.awaited import PATIENCE_S, eventually
+from harness import tool
+from lwm2m_factory import FactoryError, batch, config, identity, ledger
 from pty_board import PtyBoard
-from samples import PSK
-from steps import ROOT
-
-from lwm2m_factory import FactoryError, batch, config, ledger
 from rich.console import Console
+from samples import PSK
 
-ENVIRONMENT = dict(os.environ, PYTHONPATH=str(ROOT / "tools"))
 CSV = "serial,site\n" + "".join(f"{n:04},Berlin\n" for n in range(1, 7))
 CHIPS = [f"e66038b71395213{n}" for n in range(8)]
-PATIENCE_S = 30
 
 
 @pytest.fixture
@@ -39,23 +34,17 @@ def line(tmp_path: Path):
     return tmp_path
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
-
-
 class Batch:
     """The command at work. It is looked at through its log."""
 
-    def __init__(self, folder: Path, boards: List[PtyBoard], csv: str = "boards.csv"):
+    def __init__(self, folder: Path, boards: List[PtyBoard], csv: Optional[str] = "boards.csv"):
         self.folder = folder
         ports = [arg for board in boards for arg in ("--port", str(board.port))]
+        given = [csv] if csv else []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "lwm2m_factory", "batch", "factory.toml", csv, *ports],
+            tool.command("lwm2m_factory", "batch", "factory.toml", *given, *ports),
             cwd=folder,
-            env=ENVIRONMENT,
+            env=tool.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -74,10 +63,22 @@ class Batch:
         return self.process.returncode, out, err
 
 
-def events(folder: Path, kind: str) -> List[dict]:
+def log(folder: Path) -> str:
+    """The whole lines of the log."""
     path = folder / "factory.log"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [entry for entry in map(json.loads, lines) if entry["event"] == kind]
+    text = path.read_text() if path.exists() else ""
+    return text[: text.rfind("\n") + 1]
+
+
+def events(folder: Path, kind: str) -> List[dict]:
+    entries = map(json.loads, log(folder).splitlines())
+    return [entry for entry in entries if entry["event"] == kind]
+
+
+def wait_for(folder: Path, kind: str, count: int = 1) -> None:
+    """Wait until so many events of that kind are in the log."""
+    what = f"event {count} {kind!r}"
+    eventually(lambda: len(events(folder, kind)) >= count, what, lambda: log(folder))
 
 
 def given(board: PtyBoard) -> "list":
@@ -104,10 +105,10 @@ def check_all(folder: Path, boards: List[PtyBoard]) -> None:
         assert found == [record["endpoint"], *keys]
         assert not seen & set(found)
         seen |= set(found)
-    log = (folder / "factory.log").read_text()
+    written = (folder / "factory.log").read_text()
     for record in records:
         for account in record["accounts"] + record["given"]:
-            assert account["security"]["key"] not in log
+            assert account["security"]["key"] not in written
 
 
 def test_several_ports_at_once_and_a_board_that_fails(line: Path, boards) -> None:
@@ -116,10 +117,10 @@ def test_several_ports_at_once_and_a_board_that_fails(line: Path, boards) -> Non
     with broken, Batch(line, [*used, broken]) as run:
         for board in used[:3]:
             board.plug()
-        until(lambda: len(events(line, "done")) == 3, "three boards")
+        wait_for(line, "done", 3)
         used[3].plug()
-        until(lambda: len(events(line, "done")) == 4, "the fourth")
-        until(lambda: events(line, "failed"), "the broken one")
+        wait_for(line, "done", 4)
+        wait_for(line, "failed")
         run.process.send_signal(signal.SIGINT)
         status, out, err = run.end()
     assert status == 1
@@ -146,26 +147,25 @@ def test_several_ports_at_once_and_a_board_that_fails(line: Path, boards) -> Non
 
 
 def test_killed_at_any_moment(line: Path, boards) -> None:
-    # With nothing noted behind it, the tool is killed again and again, and goes on.
+    # With nothing noted behind it, the tool is killed again and again, and goes on. It cannot end
+    # by itself before the last board is plugged in.
     used = boards[:6]
-    for board in used:
+    for board in used[:5]:
         board.plug()
-    log = line / "factory.log"
 
     def noted() -> int:
-        return log.read_text().count("\n") if log.exists() else 0
+        return log(line).count("\n")
 
     for n in range(10):
         with Batch(line, used) as run:
             # When it has noted a few things more, boards are in the middle of it.
             more = noted() + 1 + n % 3
-            until(
-                lambda run=run, more=more: run.process.poll() is not None or noted() >= more, "it"
-            )
-            assert run.process.poll() is None, "it was quicker than the kills"
+            eventually(lambda more=more: noted() >= more, f"{more} events", lambda: log(line))
+            assert run.process.poll() is None
             run.process.kill()
-        if len(events(line, "done")) > 3:
+        if len(events(line, "done")) > 2:
             break
+    used[5].plug()
     with Batch(line, used) as run:
         status, _, err = run.end()
         assert status == 0, err
@@ -181,9 +181,9 @@ def test_cable_pulled_and_plugged_in_again(line: Path, boards) -> None:
     with Batch(line, boards[:2]) as run:
         first.plug(pull_after=1500)
         first.wait()
-        until(lambda: events(line, "failed"), "the one that was cut")
+        wait_for(line, "failed")
         second.plug()
-        until(lambda: events(line, "done"), "the second")
+        wait_for(line, "done")
         first.plug()
         status, out, err = run.end()
     assert status == 1  # something has failed meanwhile, and is named
@@ -209,7 +209,7 @@ def test_more_boards_than_rows(line: Path, boards) -> None:
     (line / "boards.csv").write_text("serial,chip_id\n0001,e66038b713952137\n")
     with Batch(line, boards[:1]) as run:
         boards[0].plug()
-        until(lambda: events(line, "failed"), "it")
+        wait_for(line, "failed")
         run.process.send_signal(signal.SIGINT)
         _, _, err = run.end()
     assert "There is no row left for the board e66038b713952130." in err
@@ -217,23 +217,19 @@ def test_more_boards_than_rows(line: Path, boards) -> None:
 
 def test_without_a_csv(line: Path, boards) -> None:
     (line / "factory.toml").write_text(PSK.replace("{serial}", "{chip_id}"))
-    ports = [arg for board in boards[:2] for arg in ("--port", str(board.port))]
-    command = [sys.executable, "-m", "lwm2m_factory", "batch", "factory.toml", *ports]
-    process = subprocess.Popen(command, cwd=line, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
-    try:
+    with Batch(line, boards[:2], csv=None) as run:
         for board in boards[:2]:
             board.plug()
-        until(lambda: len(events(line, "done")) == 2, "both")
-    finally:
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE_S) == 0
+        wait_for(line, "done", 2)
+        run.process.send_signal(signal.SIGINT)
+        assert run.end()[0] == 0
     check_all(line, boards[:2])
 
 
 def test_only_one_at_a_time(line: Path, boards) -> None:
     with Batch(line, boards[:1]):
         boards[0].plug()
-        until(lambda: events(line, "done"), "the first")
+        wait_for(line, "done")
         with Batch(line, boards[:1]) as second:
             status, _, err = second.end()
     assert status == 1
@@ -310,7 +306,7 @@ def test_rows_are_known_again(tmp_path: Path) -> None:
             rows.choose("chip1", "")
             values, row = rows.choose("chip2", "")
             assert (values, row) == ({column: "b"}, name)
-            kept.assign("chip2", config.identity(found, dict(values, chip_id="chip2")), row)
+            kept.assign("chip2", identity.make(found, dict(values, chip_id="chip2")), row)
             path.write_text(f"{column}\nz\na\nb\n")
             rows = batch.Rows(path, found, kept)
             assert rows.choose("chip2", "") == ({column: "b"}, name)
@@ -327,7 +323,7 @@ def make(folder: Path) -> ledger.Ledger:
 
 def assign(found: ledger.Ledger, chip: str, endpoint: str) -> None:
     record = {"endpoint": endpoint, "accounts": [], "given": []}
-    found.assign(chip, config.Identity(endpoint, b"", record), endpoint[-1])
+    found.assign(chip, identity.Identity(endpoint, b"", record), endpoint[-1])
 
 
 def test_a_line_that_was_cut(tmp_path: Path) -> None:

@@ -6,20 +6,17 @@ import os
 import pty
 import re
 import stat
-import subprocess
-import sys
 import threading
 import tty
 from pathlib import Path
 from typing import Callable
 
 import pytest
-from pty_board import PtyBoard
-from samples import CERTIFICATE, PSK, make_authority
-from steps import ROOT
-
-from lwm2m_factory import FactoryError, config, image
+from harness.tool import factory
+from lwm2m_factory import FactoryError, config, identity, image
 from lwm2m_factory.board import Board, Unplugged
+from pty_board import PtyBoard
+from samples import CERTIFICATE, PSK
 
 # What a board starts with, as its main program has it: what JSON is printed.
 GIVEN = """\
@@ -45,12 +42,6 @@ CHIP = "e66038b713952135"
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    make_authority(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def board(tmp_path: Path):
     with PtyBoard(tmp_path / "board", CHIP) as found:
         yield found
@@ -65,19 +56,6 @@ def port(tmp_path: Path):
     else:
         with PtyBoard(tmp_path / "board") as found:
             yield found.port
-
-
-def factory(folder: Path, *args: object) -> subprocess.CompletedProcess:
-    """Run the command in a folder."""
-    return subprocess.run(
-        [sys.executable, "-m", "lwm2m_factory", *map(str, args)],
-        cwd=folder,
-        env=dict(os.environ, PYTHONPATH=str(ROOT / "tools"), COLUMNS="100"),
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-    )
 
 
 def keys_of(folder: Path) -> "list[str]":
@@ -316,7 +294,7 @@ def identities(tmp_path: Path):
         path = tmp_path / "c.toml"
         path.write_text(text)
         found = config.load(path)
-        return config.identity(found, {"serial": "1", "chip_id": CHIP, "mac": ""}).data
+        return identity.make(found, {"serial": "1", "chip_id": CHIP, "mac": ""}).data
 
     new = PSK.replace("interval = 60", "interval = 90").replace("server.example", "new.example")
     return made(PSK), made(new)

@@ -1,154 +1,10 @@
-"""The configuration: what it makes of a board, and the sentence for everything that is wrong."""
+"""The configuration: what is read from it, and the sentence for everything that is wrong."""
 
-import json
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from samples import CERTIFICATE, PSK, VALUES, make_authority
-
-from lwm2m_factory import FactoryError, config, image
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    make_authority(tmp_path)
-    return tmp_path
-
-
-def load(folder: Path, text: str, **kwargs) -> config.Config:
-    path = folder / "factory.toml"
-    path.write_text(text)
-    return config.load(path, **kwargs)
-
-
-def test_pre_shared_keys(tmp_path: Path) -> None:
-    found = load(tmp_path, PSK)
-    made = config.identity(found, VALUES)
-    endpoint, state, settings = image.unpack(made.data)
-    assert endpoint == made.endpoint == "urn:dev:ops:32473-0001"
-    keys = [state[0][iid].pop(5) for iid in (0, 1)]
-    assert [len(key) for key in keys] == [16, 32]
-    assert state == {
-        0: {
-            0: {
-                0: "coaps://bs.example.org",
-                1: True,
-                2: 0,
-                3: b"urn:dev:ops:32473-0001",
-                4: b"",
-                11: 5,
-                12: 0,
-            },
-            1: {
-                0: "coaps://server.example.org",
-                1: False,
-                2: 0,
-                3: b"e66038b713952135",
-                4: b"",
-                10: 101,
-            },
-        },
-        1: {0: {0: 101, 1: 300, 6: True, 7: "UQ"}},
-    }
-    assert settings == {
-        "network": {
-            "type": "wifi",
-            "ssid": "line 3",
-            "password": "correct horse",
-            "country": "DE",
-            "address": "dhcp",
-        },
-        "led": 25,
-        "app": {"interval": 60},
-    }
-    record = made.record
-    assert [each["security"]["key"] for each in record["accounts"]] == [k.hex() for k in keys]
-    later = record["given"][0]
-    assert later["short_id"] == 7 and len(later["security"]["key"]) == 32
-    for key in (*keys, bytes.fromhex(later["security"]["key"])):
-        assert key.hex() not in repr(made) and key not in repr(made).encode()
-    json.dumps(record)
-
-    # Other boards get other keys; the same board, given again, keeps its own.
-    other = config.identity(found, dict(VALUES, serial="0002"))
-    assert not set(_keys(other.record)) & set(_keys(record))
-    again = config.identity(found, VALUES, record)
-    assert _keys(again.record) == _keys(record)
-    assert again.data == made.data
-
-
-def _keys(record: dict) -> "list[str]":
-    return [each["security"]["key"] for each in record["accounts"] + record["given"]]
-
-
-def test_given_key(tmp_path: Path) -> None:
-    text = PSK.replace("key_bytes = 32", 'key = "{psk}"')
-    found = load(tmp_path, text, columns=("serial", "psk"))
-    assert found.names() == ["serial", "psk"]
-    made = config.identity(found, dict(VALUES, psk="00112233445566778899AABBCCDDEEFF"))
-    key = image.unpack(made.data).state[0][1][5]
-    assert key == bytes.fromhex("00112233445566778899aabbccddeeff")
-    with pytest.raises(FactoryError) as caught:
-        config.identity(found, dict(VALUES, psk="00112233"))
-    assert str(caught.value).startswith("server[1].security.key has 4 bytes: a key has from 16 to")
-    with pytest.raises(FactoryError, match=r"security.key needs \{psk\}: it is not given"):
-        config.identity(found, VALUES)
-
-
-def test_certificate(authority: Path) -> None:
-    found = load(authority, CERTIFICATE)
-    made = config.identity(found, VALUES)
-    account = image.unpack(made.data).state[0][0]
-    certificate = x509.load_der_x509_certificate(account[3])
-    key = serialization.load_der_private_key(account[5], None)
-    ca = x509.load_pem_x509_certificate((authority / "ca.pem").read_bytes())
-    certificate.verify_directly_issued_by(ca)
-    assert certificate.subject.rfc4514_string() == "CN=sensor-0001"
-    assert isinstance(key.curve, ec.SECP256R1)
-    assert key.public_key() == certificate.public_key()
-    assert (certificate.not_valid_after_utc - certificate.not_valid_before_utc).days == 1000
-    server = x509.load_pem_x509_certificate((authority / "server.pem").read_bytes())
-    assert account[4] == server.public_bytes(serialization.Encoding.DER)
-    assert (account[2], account[14], account[15], account[16]) == (
-        2,
-        "server.example.org",
-        3,
-        {0: 0xC0AE},
-    )
-    # The private key is in the board's file only.
-    assert account[5].hex() not in json.dumps(made.record)
-    assert image.unpack(config.identity(found, VALUES).data).state[0][0][5] != account[5]
-
-
-@pytest.mark.parametrize("name", ["sha256", "sha384", "sha512"])
-def test_digest_of_the_server_certificate(authority: Path, name: str) -> None:
-    text = CERTIFICATE + f'matching_type = "{name}"\n'
-    account = image.unpack(config.identity(load(authority, text), VALUES).data).state[0][0]
-    server = x509.load_pem_x509_certificate((authority / "server.pem").read_bytes())
-    assert account[4] == server.fingerprint(getattr(hashes, name.upper())())
-    assert account[13] == {"sha256": 1, "sha384": 2, "sha512": 3}[name]
-
-
-def test_password_of_the_authority(tmp_path: Path) -> None:
-    make_authority(tmp_path, b"secret")
-    asked = []
-
-    def ask(path: Path) -> str:
-        asked.append(path.name)
-        return "secret"
-
-    load(tmp_path, CERTIFICATE, ask=ask)
-    assert asked == ["ca.key"]
-    with pytest.raises(config.ConfigError, match=r"ca.key has another password\."):
-        load(tmp_path, CERTIFICATE, ask=lambda path: "other")
-    with pytest.raises(
-        config.ConfigError, match=r"ca.key has a password, and nobody can be asked"
-    ):
-        load(tmp_path, CERTIFICATE)
-
+from lwm2m_factory import identity, image
+from samples import CERTIFICATE, PSK, check_refused, load
 
 NETWORKS = [
     ('type = "none"', {"type": "none"}),
@@ -194,7 +50,7 @@ SERVER = '[[server]]\nshort_id = 1\nuri = "coap://127.0.0.1"\n'
 def test_network(tmp_path: Path, text: str, network: dict) -> None:
     found = load(tmp_path, f'endpoint = "x"\n[network]\n{text}\n{SERVER}')
     assert found.settings == {"network": network}
-    assert image.unpack(config.identity(found, {}).data).settings == {"network": network}
+    assert image.unpack(identity.make(found, {}).data).settings == {"network": network}
 
 
 # What is replaced in PSK or CERTIFICATE, and the sentence behind the file's name.
@@ -330,45 +186,6 @@ WRONG = [
     (PSK, "lifetime = 300", "lifetime = 300 s", "line 30, column 16: this is no TOML."),
     (
         CERTIFICATE,
-        "ca.pem",
-        "none.pem",
-        (
-            "line 10: server[1].security.ca_certificate FOLDER/none.pem "
-            "cannot be read: No such file or directory."
-        ),
-    ),
-    (
-        CERTIFICATE,
-        '"ca.pem"',
-        '"ca.key"',
-        (
-            "line 10: server[1].security.ca_certificate FOLDER/ca.key "
-            "is no certificate in PEM or DER."
-        ),
-    ),
-    (
-        CERTIFICATE,
-        '"ca.pem"',
-        '"server.pem"',
-        ("line 10: server[1].security.ca_certificate is not that of a CA."),
-    ),
-    (
-        CERTIFICATE,
-        '"ca.key"',
-        '"other.key"',
-        ("line 11: server[1].security.ca_key does not belong to ca_certificate."),
-    ),
-    (
-        CERTIFICATE,
-        "1000",
-        "5000",
-        (
-            "line 13: server[1].security.valid_days would outlive the CA's "
-            "own certificate, which ends in 3999 days."
-        ),
-    ),
-    (
-        CERTIFICATE,
         "[0xC0AE]",
         '["x"]',
         ("line 15: server[1].security.cipher_suites must be IANA's numbers, such as 0xC0A8."),
@@ -386,37 +203,4 @@ WRONG = [
     ("text", "old", "new", "sentence"), WRONG, ids=[row[3].split(":")[1] for row in WRONG]
 )
 def test_wrong(authority: Path, text: str, old: str, new: str, sentence: str) -> None:
-    other = ec.generate_private_key(ec.SECP256R1()).private_bytes(
-        serialization.Encoding.DER,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    (authority / "other.key").write_bytes(other)
-    assert text.count(old) >= 1
-    with pytest.raises(config.ConfigError) as caught:
-        load(authority, text.replace(old, new, 1))
-    sentence = sentence.replace("FOLDER", str(authority))
-    assert str(caught.value) == f"{authority}/factory.toml, {sentence}"
-
-
-def test_endpoint_needs_what_the_board_lacks(tmp_path: Path) -> None:
-    found = load(tmp_path, PSK.replace("{serial}", "{mac}"))
-    with pytest.raises(FactoryError, match=r"needs \{mac\}, which this board does not have\."):
-        config.identity(found, dict(VALUES, mac=""))
-
-
-def test_too_long(tmp_path: Path) -> None:
-    found = load(tmp_path, PSK.replace("interval = 60", f'text = "{"x" * 4000}"'))
-    with pytest.raises(FactoryError, match="a board has 4096 for it"):
-        config.identity(found, VALUES)
-
-
-def test_damaged_file(tmp_path: Path) -> None:
-    data = config.identity(load(tmp_path, PSK), VALUES).data
-    for i in range(0, len(data), 7):
-        damaged = bytearray(data)
-        damaged[i] ^= 4
-        with pytest.raises(FactoryError, match="damaged"):
-            image.unpack(bytes(damaged))
-        with pytest.raises(FactoryError, match="damaged"):
-            image.unpack(data[:i])
+    check_refused(authority, text, old, new, sentence)

@@ -13,11 +13,10 @@ from xml.etree import ElementTree as ET
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from harness import tool
+from harness.micropython import micropython
+from lwm2m_factory import FactoryError, config, export, identity, ledger
 from samples import CERTIFICATE, PSK, VALUES, make_authority
-from steps import MICROPYTHON, ROOT
-
-import stage
-from lwm2m_factory import FactoryError, config, export, ledger
 
 
 def given(folder: Path, text: str, count: int = 3) -> Path:
@@ -27,7 +26,7 @@ def given(folder: Path, text: str, count: int = 3) -> Path:
     with ledger.Ledger(folder / "factory.log", folder / "factory.secrets") as kept:
         for n in range(count):
             values = dict(VALUES, serial=f"{n:04}", chip_id=f"chip{n}")
-            kept.assign(f"chip{n}", config.identity(found, values))
+            kept.assign(f"chip{n}", identity.make(found, values))
     return folder / "factory.secrets"
 
 
@@ -39,11 +38,9 @@ def check_private(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def micropython(code: str, *args: object) -> str:
+def under_micropython(code: str, *args: object) -> str:
     """What a program prints under the unix port, with all packages."""
-    path = stage.stage("full")[0]
-    command = [MICROPYTHON, "-c", f"import sys; sys.path.insert(0, {str(path)!r})\n{code}", *args]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+    done = micropython("-c", code, *args, timeout=60)
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout
 
@@ -54,7 +51,7 @@ def test_our_bootstrap_server(tmp_path: Path) -> None:
     assert export.FORMS["bootstrap-server"](secrets, out, None) == {"accounts.json": 3}
     check_private(out)
     # The server's own reader takes it, and has the board's key for DTLS.
-    printed = micropython(
+    printed = under_micropython(
         "from lwm2m.table import load_accounts, plan\n"
         "from lwm2m.clients import credentials_of\n"
         f"table = load_accounts({str(out)!r})\n"
@@ -82,7 +79,7 @@ def test_our_server(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("clients*"))
     assert export.FORMS["server"](secrets, out, 101) == {"clients.json": 3}
     check_private(out)
-    printed = micropython(
+    printed = under_micropython(
         "from lwm2m.clients import load_clients, credentials_of\n"
         f"credentials, identities = credentials_of(load_clients({str(out)!r}))\n"
         "print(sorted(identities.items()))\n"
@@ -115,7 +112,7 @@ def test_certificates_that_the_bootstrap_server_gives(tmp_path: Path) -> None:
     secrets = given(tmp_path, text, 1)
     out = tmp_path / "accounts.json"
     export.FORMS["bootstrap-server"](secrets, out, None)
-    printed = micropython(
+    printed = under_micropython(
         "from lwm2m.table import load_accounts, plan\n"
         f"values = plan('', load_accounts({str(out)!r})['sensor-0000'])[1][0][1]\n"
         "for rid in (3, 4, 5): print(values[rid].hex())\n"
@@ -142,6 +139,7 @@ def test_leshan(tmp_path: Path) -> None:
     secrets = given(tmp_path, PSK.replace("urn:dev:ops:32473-", "a/b"))
     out = tmp_path / "leshan"
     counts = export.FORMS["leshan"](secrets, out, 101)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o700
     assert counts == {"bootstrapStore.json": 3, "bootstrap.rest": 6, "server.rest": 3}
     for name in counts:
         check_private(out / name)
@@ -249,7 +247,7 @@ def test_constant_memory(tmp_path: Path) -> None:
         out.mkdir()
         done = subprocess.run(
             [sys.executable, "-c", code, secrets, out],
-            env={"PYTHONPATH": str(ROOT / "tools")},
+            env=tool.environment(),
             capture_output=True,
             text=True,
         )

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from lwm2m_factory import FactoryError, flash
+import stock_images
+from lwm2m_factory import FactoryError, firmware, flash, flash_map
+from builds.steps import ROOT
 
 
 def uf2(blocks: int = 5, family: int = 0xE48BFF56) -> bytes:
@@ -99,3 +100,72 @@ def test_esptool_without_an_esp32(tmp_path: Path) -> None:
     text = str(caught.value)
     assert text.startswith("esptool could not flash firmware.bin over /dev/none («")
     assert "Could not open /dev/none" in text and "is it the esp32s3's port" in text
+
+
+# --- Images of this project keep to the map of their board's flash
+
+CHIPS = {"": (0, 0x1000), "_C3": (5, 0), "_S3": (9, 0)}  # numbers and places, as in firmware.CHIPS
+
+
+def ours(kind: str, **more) -> bytes:
+    board = f"ESP32_GENERIC{kind}_LWM2M"
+    table = (ROOT / "boards" / board / "partitions.csv").read_text()
+    return stock_images.esp32(*CHIPS[kind], **{"table": table, "build": board, **more})
+
+
+@pytest.mark.parametrize("kind", CHIPS)
+def test_esp32_image_of_ours(tmp_path: Path, kind: str) -> None:
+    image = tmp_path / "firmware.bin"
+    _, place = CHIPS[kind]
+    good = ours(kind)
+
+    def refused(data: bytes, words: str) -> None:
+        image.write_bytes(data)
+        with pytest.raises(FactoryError) as caught:
+            flash.flash(image, "/dev/none", None, False)
+        board = f"ESP32_GENERIC{kind}_LWM2M"
+        assert str(caught.value) == (
+            f"{image} is for {board}, and {words}: take what make firmware BOARD={board} has built."
+        )
+
+    # What it has for otadata is blank, so that the boot loader starts ota_0, where it goes.
+    firmware.check_map(image, good)
+    assert good[0xD000 - place : 0xF000 - place] == b"\xff" * 0x2000
+    firmware.check_map(image, good.ljust(0x1E0000 - place, b"\xff"))
+    refused(
+        good.ljust(0x1E0001 - place, b"\xff"), "reaches beyond its application's place, 0x1e0000"
+    )
+    used = bytearray(good)
+    used[0xD000 - place] = 2  # sequence number 2: ota_1
+    refused(
+        bytes(used),
+        "has been in use: its otadata may name another application than the one in it",
+    )
+    gone = bytearray(good)
+    gone[0x10000 - place] = 0xFF
+    refused(bytes(gone), "has no application")
+    other = ours(kind, table="partitions-4MiB-ota.csv")
+    refused(other, "its partition ota_0 is not where that board has it")
+    nothing = "nvs,data,nvs,0x9000,0x4000\n"
+    refused(ours(kind, table=nothing), "its partition table is not that board's")
+    # An image that is not ours has what map it likes.
+    firmware.check_map(image, ours(kind, table=nothing, build="ESP32_GENERIC"))
+
+
+@pytest.mark.parametrize("board", ["RPI_PICO_LWM2M", "RPI_PICO_W_LWM2M"])
+def test_rp2040_image_of_ours(tmp_path: Path, drive: Path, board: str) -> None:
+    image = tmp_path / "firmware.uf2"
+    place = flash_map.region(board, "application")
+    image.write_bytes(stock_images.pico_w(size=place.size, build=board))
+    flash.flash(image, None, drive, False)
+    (drive / image.name).unlink()
+    image.write_bytes(stock_images.pico_w(size=place.size + 1, build=board))
+    with pytest.raises(FactoryError) as caught:
+        flash.flash(image, None, drive, False)
+    assert str(caught.value) == (
+        f"{image} is for {board}, and would write {0x10000000 + place.size:#x}, where its program does "
+        f"not belong: take what make firmware BOARD={board} has built."
+    )
+    assert os.listdir(drive) == ["INFO_UF2.TXT"]
+    image.write_bytes(stock_images.pico_w(size=place.size + 1, build="RPI_PICO_W"))
+    flash.flash(image, None, drive, False)

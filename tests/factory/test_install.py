@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from builds.steps import ROOT
 from pty_board import PtyBoard
 from samples import PSK
-from steps import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 import subprocess
 from pathlib import Path
 
+from harness.tool import factory
 from pty_board import PtyBoard
 from samples import PSK
-from test_board import factory
 
 MAIN = """\
 import os, sys, time, rawrepl, device.settings as settings

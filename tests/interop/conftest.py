@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import pytest
 from device_objects import MODELS, SENSOR, TEST_OBJECT
-from keys import SERVER
-from processes import Device, Managed
-from leshan.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
+from harness.keys import SERVER
+from harness.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
+from harness.processes import Device, Managed
 
 
 class Peers(NamedTuple):

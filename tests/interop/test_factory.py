@@ -4,8 +4,7 @@ import json
 
 import pytest
 from factory.samples import make_authority
-
-from lwm2m_factory import config, export, ledger
+from lwm2m_factory import config, export, identity, ledger
 
 BOARD = """\
 endpoint = "{serial}"
@@ -27,7 +26,7 @@ def exported(folder, endpoint, text):
     path = folder / "factory.toml"
     path.write_text(text)
     with ledger.Ledger(folder / "factory.log", folder / "factory.secrets") as kept:
-        made = config.identity(config.load(path), {"serial": endpoint})
+        made = identity.make(config.load(path), {"serial": endpoint})
         kept.assign("chip", made)
     export.FORMS["leshan"](folder / "factory.secrets", folder / "leshan", 7)
     found = json.loads((folder / "leshan/bootstrapStore.json").read_text())[endpoint]

@@ -5,9 +5,10 @@ import hashlib
 import socket
 
 import pytest
-from keys import certs, printed, psk
-from leshan.leshan import LeshanError, accounts
-from udp_relay import UdpRelay
+from harness.awaited import PATIENCE_S, Late
+from harness.keys import certs, printed, psk
+from harness.leshan import LeshanError, accounts
+from harness.udp_relay import UdpRelay
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_driver_says_what_went_wrong(leshan, endpoint):
         leshan.server.call("read", endpoint=endpoint, path="/3/0")
     with pytest.raises(LeshanError, match="unknown command fly"):
         leshan.server.call("fly")
-    with pytest.raises(LeshanError, match="did not give the event registered"):
+    with pytest.raises(Late, match="the event registered"):
         leshan.server.wait_event("registered", endpoint=endpoint, timeout=0.01)
 
 
@@ -129,7 +130,7 @@ def test_relay_counts_and_tells_clients_apart():
     def udp():
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         s.bind(("127.0.0.1", 0))
-        s.settimeout(5)
+        s.settimeout(PATIENCE_S)
         return s
 
     with udp() as target, udp() as one, udp() as other:

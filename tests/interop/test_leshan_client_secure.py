@@ -1,8 +1,8 @@
 """Leshan's own client under DTLS with our Bootstrap Server and our Server."""
 
 import pytest
-from keys import certs, psk, x509
-from processes import LeshanClient, Servers
+from harness.keys import certs, psk, x509
+from harness.processes import LeshanClient, Servers
 
 FIRST = psk("first-identity", b"a key of 16 byte")
 OTHER = psk("other-identity", b"another-key-with-twenty-eight")

@@ -1,16 +1,26 @@
-"""DTLS with libcoap's programs, each built with GnuTLS and with OpenSSL: our client and its servers."""
+"""libcoap's programs with ours: DTLS, each built with GnuTLS and with OpenSSL, our client and its
+servers; and bodies in blocks, without DTLS.
+"""
 
 import base64
+import contextlib
+import os
 import re
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
+import time
+import zlib
+from pathlib import Path
 
 import pytest
-from keys import certs, psk, x509
-from processes import Device, Servers
+from builds import stage, steps
+from harness.awaited import PATIENCE_S
+from harness.keys import certs, psk, x509
+from harness.lines import Lines
+from harness.processes import Device, Servers
 
 ENDPOINT = "device-1"
 KEYS = psk(ENDPOINT, b"a-key-for-libcoap")
@@ -21,6 +31,14 @@ UNKNOWN = psk("device-2", b"a-key-for-libcoap")
 STRANGER = x509(certs.SELF, certs.SELF_KEY)
 FOREIGN = x509(server=certs.SELF, usage=2)
 ONCE = {"17": 1, "18": 0, "20": 1}  # one attempt to register is all
+# How long our client waits for a server that says nothing any more: all that it says before has come
+# by then, on a busy machine too.
+SILENT_MS = 10000
+# With GnuTLS it closes the session after 5 s.
+SILENT = (
+    "wrong pre-shared key or identity, or no answer any more",
+    "the peer has closed the session",
+)
 
 
 def program(name, build):
@@ -36,24 +54,11 @@ class Libcoap:
         port = two_ports()
         command = [program(name, build), "-v", "7", "-A", "127.0.0.1", "-p", str(port), *options]
         self.uri = "coaps://127.0.0.1:%d" % (port + 1)
-        self._said = []
-        self._changed = threading.Condition()
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self):
-        for line in self._process.stdout:
-            with self._changed:
-                self._said.append(line)
-                self._changed.notify_all()
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self._said = Lines(self._process.stdout)
 
     def expect(self, pattern):
-        with self._changed:
-            found = self._changed.wait_for(lambda: re.search(pattern, "".join(self._said)), 10)
-            assert found, "no %s in\n%s" % (pattern, "".join(self._said))
+        self._said.wait(lambda: re.search(pattern, self._said.text()), pattern)
 
     def __enter__(self):
         self.expect("created DTLS endpoint")
@@ -62,7 +67,7 @@ class Libcoap:
     def __exit__(self, kind, error, trace):
         self._process.kill()
         self._process.wait()
-        self._reader.join()
+        self._said.join()
         self._process.stdout.close()
 
 
@@ -138,7 +143,7 @@ def test_its_server_has_no_registration_interface(build, keys, certificates):
 @pytest.mark.parametrize(
     "keys, code, text",
     [
-        (WRONG, "5.03", "wrong pre-shared key or identity, or no answer any more"),
+        (WRONG, "5.03", SILENT),
         (STRANGER, "4.01", "the server does not accept the certificate"),
         (FOREIGN, "4.01", "the server's certificate is not signed by the CA"),
     ],
@@ -146,7 +151,7 @@ def test_its_server_has_no_registration_interface(build, keys, certificates):
 )
 def test_a_handshake_fails(build, keys, code, text, certificates):
     with Libcoap("coap-server", build, *certificates, *options(KEYS, certificates)) as server:
-        with device(server.uri, keys, handshake_ms=2000) as client:
+        with device(server.uri, keys, handshake_ms=SILENT_MS) as client:
             failed = client.wait_event("REG_FAILED")
             assert (failed["code"], failed["internal"]) == (code, True)
             assert failed["text"].startswith(text)
@@ -157,8 +162,8 @@ def test_a_handshake_fails(build, keys, code, text, certificates):
 
 def ask(build, uri, *options):
     """The code that coap-client gets, None where it gets none."""
-    command = [program("coap-client", build), "-v", "6", "-B", "3", *options, uri + "/none"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    command = [program("coap-client", build), "-v", "6", "-B", "30", *options, uri + "/none"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     found = re.search(r"\b[245]\.\d\d\b", done.stdout + done.stderr)
     return found and found[0]
 
@@ -187,3 +192,108 @@ def test_its_client_with_a_certificate(build, tmp_path):
             "openssl": "the client's certificate is not signed by the CA",
         }
         servers.wait_event("REFUSED", text=refusals[build])
+
+
+# --- Bodies in blocks, of which the engine has both roles (blocks.py), without DTLS
+
+LARGE = b"".join(b"%9d\n" % i for i in range(100_000))  # what blocks.py has, too
+
+
+@contextlib.contextmanager
+def blocks(*args):
+    """blocks.py with these arguments, in a heap that the million bytes do not fit in."""
+    path = [str(stage.stage("full")[1]), ".frozen"]
+    program = Path(__file__).with_name("blocks.py")
+    command = [steps.BUILD / "unix" / "micropython", "-X", "heapsize=200K", program, *args]
+    with subprocess.Popen(
+        command,
+        env=dict(os.environ, MICROPYPATH=os.pathsep.join(path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def blocks_uri():
+    port = two_ports()
+    with blocks("server", str(port)) as process:
+        assert process.stdout.readline() == "ready\n"
+        yield "coap://127.0.0.1:%d" % port
+        process.terminate()
+        assert process.stdout.read() == ""  # no traceback
+
+
+def coap_client(*options):
+    done = subprocess.run(
+        [program("coap-client", "notls"), "-v", "4", "-B", "100", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0
+    return done.stdout
+
+
+@pytest.mark.parametrize("lost", [(), ("-l", "2,5,9")], ids=["", "with loss"])
+@pytest.mark.parametrize("size", ["16", "32", "64", "1024", None])
+def test_its_client_reads_what_changes(blocks_uri, tmp_path, size, lost):
+    out = tmp_path / "clock"
+    options = ["-b", size] if size else []
+    for _ in range(1 if lost else 3):
+        coap_client(*options, *lost, "-o", str(out), blocks_uri + "/clock")
+        read = out.read_bytes()
+        assert len(read) == 3000 and len(set(read)) == 1
+
+
+def test_its_client_observes_what_changes(blocks_uri, tmp_path):
+    out = tmp_path / "clock"
+    coap_client("-s", "3", "-b", "64", "-o", str(out), blocks_uri + "/clock")
+    read = out.read_bytes()
+    assert len(read) >= 3 * 3000 and len(read) % 3000 == 0
+    seen = [read[at : at + 3000] for at in range(0, len(read), 3000)]
+    assert all(len(set(one)) == 1 for one in seen)
+    assert len(set(seen)) >= 3
+
+
+@pytest.mark.parametrize("lost", [(), ("-l", "2,50,51")], ids=["", "with loss"])
+def test_its_client_puts_a_megabyte(blocks_uri, tmp_path, lost):
+    package = tmp_path / "package"
+    package.write_bytes(LARGE)
+    said = coap_client("-m", "put", "-f", str(package), *lost, blocks_uri + "/package")
+    assert said.strip() == "%d %08x" % (len(LARGE), zlib.crc32(LARGE))
+
+
+def test_its_client_gets_a_megabyte(blocks_uri, tmp_path):
+    out = tmp_path / "package"
+    coap_client("-o", str(out), blocks_uri + "/package")
+    assert out.read_bytes() == LARGE
+
+
+def test_its_client_puts_what_is_not_wanted(blocks_uri, tmp_path):
+    package = tmp_path / "package"
+    package.write_bytes(LARGE)
+    started = time.monotonic()
+    for path in ("/clock", "/nothing"):
+        options = ("-m", "put", "-f", str(package), blocks_uri + path)
+        assert "not in blocks" in coap_client(*options)
+    assert time.monotonic() - started < 5
+
+
+def test_its_server_takes_a_megabyte_and_gives_it_back():
+    port = two_ports()
+    command = [program("coap-server", "notls"), "-A", "127.0.0.1", "-p", str(port), "-v", "7"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
+        try:
+            while b"created UDP" not in server.stdout.readline():
+                assert server.poll() is None
+            threading.Thread(target=server.stdout.read, daemon=True).start()
+            with blocks("client", str(port)) as process:
+                assert process.communicate(timeout=120)[0] == "41 45 the same\n"
+        finally:
+            server.kill()

@@ -1,5 +1,7 @@
 """Leshan's server reads, writes, executes, discovers, creates, deletes and observes on our client."""
 
+import time
+
 import pytest
 from device_objects import TEST_OBJECT
 
@@ -80,9 +82,12 @@ def test_a_value_larger_than_a_datagram_crosses_in_blocks(managed):
 
 
 def test_write_replaces_an_instance(managed):
-    # What may be missing goes with it; what may not stays where it is not written (LwM2M 1.1 6.3.3).
-    assert managed("write", "/3442/0", value={"110": "new"})["code"] == "2.04"
-    assert managed.device.object(3442) == {"0": {"110": "new", "120": 1024}}
+    # What may be missing goes with it; what may not has to be there (LwM2M 1.1 6.3.3).
+    before = managed.device.object(3442)
+    assert managed("write", "/3442/0", value={"110": "new"})["code"] == "4.00"
+    assert managed.device.object(3442) == before
+    assert managed("write", "/3442/0", value={"110": "new", "120": 7})["code"] == "2.04"
+    assert managed.device.object(3442) == {"0": {"110": "new", "120": 7}}
 
 
 def test_write_partially_leaves_the_other_resources(managed):
@@ -202,10 +207,10 @@ REFUSALS = [
     ("create", "/3", {"resources": {"0": "x"}}, "4.05"),
     ("delete", "/3/0", {}, "4.05"),
     ("delete", "/1/0", {}, "4.05"),
-    ("read", "/3/0", {"format": "SENML_JSON"}, "4.06"),
-    ("read", "/3/0/0", {"format": "SENML_CBOR"}, "4.06"),
-    ("write", "/3442/0/120", {"value": 5, "format": "SENML_CBOR"}, "4.15"),
-    ("write", "/3442/0", {"value": {"120": 5}, "format": "SENML_JSON"}, "4.15"),
+    ("read", "/3/0", {"format": "JSON"}, "4.06"),
+    ("read", "/3/0/0", {"format": "JSON"}, "4.06"),
+    ("write", "/3442/0/120", {"value": 5, "format": "JSON"}, "4.15"),
+    ("write", "/3442/0", {"value": {"120": 5}, "format": "JSON"}, "4.15"),
     ("write", "/1/0/7", {"value": "T"}, "4.00"),  # a binding that this device does not have
     ("write", "/1/0/1", {"value": -1}, "4.00"),
     ("write_attributes", "/3442/0/110", {"attributes": "pmin=10"}, "4.05"),
@@ -270,11 +275,18 @@ def test_observe_an_object_whose_instances_come_and_go(managed):
 
 
 def test_observation_with_a_minimum_period_gathers_changes(managed):
-    # Default Minimum Period (/1/x/2), s: two changes within it are one notification, of the later value.
-    assert managed("write", "/1/0/2", value=1)["code"] == "2.04"
-    assert managed("observe", "/3303/0/5700")["code"] == "2.05"
-    assert managed.device.wait_event("OBSERVATION_STARTED")["min_period"] == 1
-    managed.device.set("/3303/0/5700", 30.0)
-    managed.device.set("/3303/0/5700", 31.0)
-    assert managed.wait_event("notification", path="/3303/0/5700")["content"] == pytest.approx(31)
-    assert managed.device.names().count("OBSERVATION_NOTIFICATION") == 1
+    # Default Minimum Period (/1/x/2), s: changes within it are one notification, of the last value. On
+    # a busy machine a change may come late, and there are two.
+    path, period = "/3303/0/5700", 2
+    assert managed("write", "/1/0/2", value=period)["code"] == "2.04"
+    began = time.monotonic()
+    assert managed("observe", path)["code"] == "2.05"
+    assert managed.device.wait_event("OBSERVATION_STARTED")["min_period"] == period
+    managed.device.set(path, 30.0)
+    managed.device.set(path, 31.0)
+    managed.wait_event("notification", path=path, predicate=lambda n: n["content"] == 31)
+    count = 1 + len(managed.server.events("notification"))
+    assert time.monotonic() - began >= count * period
+    for _ in range(count):
+        managed.device.wait_event("OBSERVATION_NOTIFICATION_ACKED")
+    assert managed.device.names().count("OBSERVATION_NOTIFICATION") == count

@@ -1,13 +1,11 @@
 """Our client under DTLS with Leshan's servers: pre-shared keys, certificates, and what is refused."""
 
-import time
-
 import pytest
 from device_objects import MODELS, SENSOR, TEST_OBJECT
-from keys import SERVER, certs, psk, x509
-from processes import Managed
-from leshan.leshan import accounts
-from udp_relay import UdpRelay
+from harness.keys import SERVER, certs, psk, x509
+from harness.leshan import accounts
+from harness.processes import Managed
+from harness.udp_relay import UdpRelay
 
 FIRST = psk("first-identity", b"a key of 16 byte")
 OTHER = psk("other-identity", b"another-key-with-twenty-eight")
@@ -16,12 +14,13 @@ UNKNOWN = psk("unknown-identity", b"a key of 16 byte")
 PINNED = x509()
 BY_CA = x509(server=certs.CA, usage=2)
 
-# No answer within 50 ms + 100 ms is no answer (RFC 7252 4.8): the tests' network is loopback.
-QUICK = [50, 100, 1]
+# After 1 s + 2 s without an answer there is none (RFC 7252 4.8).
+QUICK = [1000, 100, 1]
 # One attempt to register is all.
 ONCE = {"17": 1, "18": 0, "20": 1}
-# What a server that says nothing makes a client wait, ms.
-HANDSHAKE_MS = 2000
+# How long a client waits for a server that says nothing any more: all that it says before has come by
+# then, on a busy machine too.
+SILENT_MS = 10000
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def register(leshan, device, secure):
         secure(server=known or keys)
         uri = uri or leshan.secure_server_uri
         account = {"short_id": 1, "uri": uri, "keys": keys.account, "settings": settings}
-        return device(servers=[account], objects=objects, handshake_ms=HANDSHAKE_MS, **config)
+        return device(servers=[account], objects=objects, **config)
 
     return start
 
@@ -187,7 +186,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("keys, known, code, text", REFUSED.values(), ids=REFUSED)
 def test_a_handshake_for_a_registration_fails(leshan, register, keys, known, code, text):
-    device = register(keys, known)
+    device = register(keys, known, handshake_ms=SILENT_MS)
     failed = device.wait_event("REG_FAILED", short_id=1)
     assert (failed["code"], failed["internal"], failed["text"]) == (code, True, text)
     assert not leshan.server.events("registered")
@@ -195,7 +194,7 @@ def test_a_handshake_for_a_registration_fails(leshan, register, keys, known, cod
 
 @pytest.mark.parametrize("keys, known, code, text", REFUSED.values(), ids=REFUSED)
 def test_a_handshake_for_a_bootstrap_fails(leshan, bootstrap, keys, known, code, text):
-    device = bootstrap(keys, OTHER, known=known, handshake_ms=HANDSHAKE_MS)
+    device = bootstrap(keys, OTHER, known=known, handshake_ms=SILENT_MS)
     failed = device.wait_event("BS_FAILED", short_id=65535)
     assert (failed["code"], failed["internal"], failed["text"]) == (code, True, text)
     assert not leshan.bootstrap.events("session_initiated")
@@ -230,9 +229,9 @@ def test_bootstrap_again_with_another_key_for_the_same_server(leshan, bootstrap,
     config = accounts(leshan.secure_server_uri, keys=OTHER.leshan, lifetime=77)
     leshan.bootstrap.call("configure", endpoint=endpoint, config=config)
     managed = Managed(device, leshan.server)
+    leshan.server.call("secure", endpoint=endpoint, keep_sessions=True, **OTHER.secure)
     assert managed("execute", "/1/0/9")["code"] == "2.04"
     leshan.bootstrap.wait_event("session_finished", endpoint=endpoint)
-    leshan.server.call("secure", endpoint=endpoint, **OTHER.secure)
     assert device.wait_event("REG_REGISTERED")["lifetime"] == 77
     assert OTHER.account.items() <= device.object(0)["1"].items()
     assert managed("read", "/1/0/1")["content"] == 77
@@ -247,16 +246,13 @@ def test_a_server_that_forgot_its_sessions_is_registered_with_again(
     uri = server.call("start_server", models=MODELS, **SERVER)["secure_uri"]
     server.call("secure", endpoint=endpoint, **keys.secure)
     account = {"short_id": 1, "uri": uri, "keys": keys.account, "settings": {"18": 0}}
-    ours = device(servers=[account], coap={"1": QUICK}, handshake_ms=HANDSHAKE_MS)
+    ours = device(servers=[account], coap={"1": QUICK})
     server.wait_event("registered", endpoint=endpoint)
     ours.wait_event("REG_REGISTERED")
     server.call("stop_server")
     server.call("start_server", secure_port=int(uri.rpartition(":")[2]), **SERVER)
-    start = time.monotonic()
     ours.set("/1/0/1", 500)  # leads to an update, of a session that is unknown there
     failed = ours.wait_event("REG_UPDATE_FAILED")
     assert (failed["code"], failed["internal"]) == ("5.03", True)
     assert ours.wait_event("REG_REGISTERED")["lifetime"] == 500
     assert server.wait_event("registered", endpoint=endpoint)["lifetime"] == 500
-    # The update's transmissions of at most 150 ms and a handshake.
-    assert time.monotonic() - start < 3

@@ -11,6 +11,18 @@ RST = 3
 
 MASK = 0x3FFFFFFF
 
+LIFETIME = 247000  # EXCHANGE_LIFETIME, ms
+
+ETAG = 4
+OBSERVE = 6
+PATH = 11
+FORMAT = 12
+QUERY = 15
+ACCEPT = 17
+BLOCK2 = 23
+BLOCK1 = 27
+SIZE1 = 60
+
 _message = Message()
 
 
@@ -58,6 +70,7 @@ class End:
         self.asked = []  # (peer, code, path, payload)
         self.said = []  # (code, payload)
         self.raised = []
+        self.mid = 0  # the last one of get()
         self.handler = handler
         self.engine = Engine(self._send, self._handle, rng or Rng(1), **kwargs)
         self.engine.on_exception = self.raised.append
@@ -67,7 +80,9 @@ class End:
         self.sent.append((peer, data))
 
     def _handle(self, peer, m, payload, reply, now):
-        self.asked.append((peer, m.code, m.strings(11), bytes(payload)))
+        if not hasattr(payload, "close"):  # a sink
+            payload = bytes(payload)
+        self.asked.append((peer, m.code, m.strings(11), payload))
         if self.handler:
             return self.handler(peer, m, payload, reply, now)
         return 0x44
@@ -152,3 +167,92 @@ class Net:
         while self.step():
             steps -= 1
             assert steps, "it does not end"
+
+
+# --- Bodies in blocks
+
+
+def block(number, more, size):
+    """A Block option's value."""
+    szx = 0
+    while 16 << szx < size:
+        szx += 1
+    assert 16 << szx == size
+    return number << 4 | more << 3 | szx
+
+
+def uint(value):
+    """The bytes of an option's value."""
+    out = b""
+    while value:
+        out = bytes((value & 255,)) + out
+        value >>= 8
+    return out
+
+
+def put(e, number, more, size, body, mid, peer="a", now=0, **change):
+    """Send e one block of a PUT on /f. Returns code and options of the answer."""
+    code = change.get("code", 3)
+    path = change.get("path", "f")
+    options = ((PATH, path), (FORMAT, change.get("format", 0)))
+    if "query" in change:
+        options += ((QUERY, change["query"]),)
+    options += ((BLOCK1, block(number, more, size)),)
+    e.receive(msg(CON, code, mid, b"\1", options, body), now, peer)
+    (to, data), e.sent = e.sent[0], e.sent[1:]
+    assert to == peer and not e.sent
+    type, answer, got, token, options, words = show(data)
+    assert (type, got, token) == (ACK, mid, b"\1")
+    return answer, options
+
+
+def get(e, value=None, mid=None, code=1, now=0, payload=b"", peer="a", **change):
+    """e's answer to a request for block `value` of /s; a new message, but where mid is given."""
+    if mid is None:
+        e.mid += 1
+        mid = e.mid
+    options = ((OBSERVE, change["observe"]),) if "observe" in change else ()
+    options += ((PATH, change.get("path", "s")),)
+    if "format" in change:
+        options += ((FORMAT, change["format"]),)
+    if "query" in change:
+        options += ((QUERY, change["query"]),)
+    if "accept" in change:
+        options += ((ACCEPT, change["accept"]),)
+    if value is not None:
+        options += ((BLOCK2, value),)
+    e.receive(msg(change.get("type", CON), code, mid, b"\1", options, payload), now, peer)
+    (to, data), e.sent = e.sent[0], e.sent[1:]
+    assert to == peer and not e.sent
+    return show(data)
+
+
+def fetch_all(e, size, first=None, **change):
+    """The whole of /s in blocks of that size, and its ETag, as a patient peer gets it."""
+    got = get(e, block(0, 0, size), **change) if first is None else first
+    body = got[5]
+    tag = got[4][0][1]
+    assert got[4][0][0] == ETAG
+    number = 0
+    while got[4][-1][1][-1] & 8:
+        number += 1
+        change.pop("observe", None)
+        got = get(e, block(number, 0, size), **change)
+        assert got[1] == 0x45 and got[4][0] == (ETAG, tag), got
+        assert got[4][-1][1][-1] & 7 == block(0, 0, size)
+        body += got[5]
+    return body, tag
+
+
+def rough(rng, loss=30):
+    """Loses that many percent, doubles and delays some so that they are overtaken."""
+
+    def fate(n, data):
+        delays = []
+        if rng.below(100) >= loss:
+            delays.append(1 + (rng.below(3000) if rng.below(4) == 0 else rng.below(50)))
+        if rng.below(10) == 0:
+            delays.append(1 + rng.below(9000))
+        return delays
+
+    return fate

@@ -2,9 +2,9 @@
 #
 # The file is JSON, a list of {"endpoint": name, "server": account, "bootstrap": account}, one of
 # the two left out; an account is {"uri": …, "security": {/0/x/2 to 16}}; or {"endpoint", "store":
-# folder} for accounts that are in flash. In there a str that starts
-# with "x:" is hex, one with "c:" a name of dtls_certs. Prints a line for each event; de-registers
-# when the file has gone: an interrupt could come while tls sends.
+# folder} for accounts that are in flash. "coap" are the arguments of set_coap() for the server. In
+# there a str that starts with "x:" is hex, one with "c:" a name of dtls_certs. Prints a line for
+# each event; de-registers when the file has gone: an interrupt could come while tls sends.
 
 import json
 import os
@@ -22,7 +22,7 @@ def value(x):
     return getattr(certs, x[2:]) if isinstance(x, str) and x[:2] == "c:" else x
 
 
-def start(net, endpoint, server=None, bootstrap=None, lifetime=60, store=None):
+def start(net, endpoint, server=None, bootstrap=None, lifetime=60, store=None, coap=None):
     def on_event(event):
         code = "%d.%02d" % (event.code >> 5, event.code & 31) if event.code else ""
         print(endpoint, NAMES.get(event.type), code, event.text or "")
@@ -39,7 +39,8 @@ def start(net, endpoint, server=None, bootstrap=None, lifetime=60, store=None):
             if account is server:
                 client.add_server(1, account["uri"], mode, lifetime, security=security)
                 client.set_server(1, {17: 3, 18: 1})
-                client.set_coap(1, 200, 150, 2)
+                if coap:
+                    client.set_coap(1, *coap)
             else:
                 client.add_bootstrap_server(account["uri"], mode, security)
     return client
@@ -54,7 +55,6 @@ def there(path):
 
 
 net = lwm2m.Net()
-net.handshake_ms = 4000
 with open(sys.argv[1]) as file:
     clients = [start(net, **given) for given in json.load(file)]
 while there(sys.argv[1]):

@@ -1,6 +1,7 @@
 # A network without sockets and a clock without time, for servers and clients in one process; and
 # datagrams of a peer that is not ours.
 
+import micropython
 from ucoap import ACK, CON, CONTENT_FORMAT, NON, URI_QUERY, Message, Writer, path_options
 
 MASK = 0x3FFFFFFF
@@ -102,9 +103,26 @@ class World:
                 return False
             self.time += min(wait, end - self.time)
 
+    def step(self, role, seconds):
+        """As Net.step()."""
+        self.run(lambda: role.status, seconds)
+        return role.status
+
     def wait(self, seconds):
         """Let time pass."""
         self.run(lambda: False, seconds)
+
+
+def idle(role, now):
+    """What next_ms() says, of a role that has nothing to do; to find out takes no heap."""
+    for _ in range(2):
+        micropython.heap_lock()
+        try:
+            role.poll(now)
+            wait = role.next_ms(now)
+        finally:
+            micropython.heap_unlock()
+    return wait
 
 
 def request(code, path, query="", payload=b"", format=None, type=CON, mid=0):
@@ -152,7 +170,7 @@ class Peer:
         self.address = address
         self.seen = len(world.sent)
         world.peers += 1
-        self.mid = world.peers << 8
+        self.mid = world.peers << 8 & 0xFFFF
 
     def send(self, code, path="", query="", payload=b"", format=None, type=CON, mid=None):
         """Send a request; returns the mid."""

@@ -55,13 +55,16 @@ bootstrap = bs.BootstrapServer(
     bs_port,
     "127.0.0.1",
     on_event=on_event,
+    max_sessions=clients,
     accounts={
         "*": {
             "servers": [{"short_id": 1, "uri": "coap://127.0.0.1:%d" % port, "lifetime": 600}],
         }
     },
 )
-lwm2m_server = server.Server(port, "127.0.0.1", on_client=on_client, net=bootstrap.net)
+lwm2m_server = server.Server(
+    port, "127.0.0.1", on_client=on_client, net=bootstrap.net, max_clients=clients
+)
 look()
 idle = used
 print("listening")

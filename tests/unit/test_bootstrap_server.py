@@ -7,11 +7,10 @@ import io
 import lwm2m
 import lwm2m.bootstrap_server as bs
 import lwm2m.server as server
-import micropython
 from lwm2m.bootstrap_server import FAILED, FINISHED, STARTED
 from lwm2m.credentials import Credentials
 from lwm2m.table import plan
-from servers import Peer, Session, World, payload
+from servers import Peer, Session, World, idle, payload
 from ucoap import ACK, CON, DELETE, GET, POST, PUT, RST
 
 PORT = 5783
@@ -139,9 +138,9 @@ def test_request_refused():
         (0x80, POST, "bs", "ep="),
         (0x80, POST, "bs", "ep=\x07"),
         (0x80, POST, "bs", "ep=unknown"),
+        (0x80, POST, "bs", "ep=\u202edev"),
+        (0x80, POST, "bs", "ep=dev\x9b"),
         (0x80, POST, "bs", "ep=dev&pct=tlv"),
-        (0x8F, POST, "bs", "ep=dev&pct=110"),
-        (0x8F, POST, "bs", "ep=dev&pct=112"),
         (0x85, GET, "bs", "ep=dev"),
         (0x85, PUT, "bs", "ep=dev"),
         (0x84, GET, "bspack", "ep=dev"),
@@ -152,8 +151,9 @@ def test_request_refused():
         m = Peer(log.world, PORT).ask(method, path, query)
         assert m.code == code, (method, path, query, m.code)
         assert not log.server.sessions and not log.events
-    # Without a format, as LwM2M 1.0 does, and with one.
-    for query in ("ep=dev", "ep=dev&pct=11542"):
+    # Without a format, as LwM2M 1.0 does, and with one. One that is not written here is a
+    # preference, not an error: two C clients give up, or fall back to LwM2M 1.0, on 4.15.
+    for query in ("ep=dev", "ep=dev&pct=11542", "ep=dev&pct=110", "ep=dev&pct=112"):
         assert Peer(log.world, PORT).ask(POST, "bs", query).code == 0x44
     assert not log.raised
     # Nobody decides, so nobody is served.
@@ -328,7 +328,8 @@ def test_table_failures():
 
 
 def test_discover_refused():
-    # The table then deletes / and takes ids from 0.
+    # The table then deletes /. The bootstrap account stays, often at /0/0: new ones are written
+    # from 1 on.
     for code in (0x80, 0x84, 0x85, 0xA1):
         log = Log(accounts={"*": TWO})
         peer, found = session(log)
@@ -340,7 +341,22 @@ def test_discover_refused():
             (PUT, "/1"),
             (POST, "/bs"),
         ]
+        assert seen[2][2][:2] == b"\x08\x01" and b"\x08\x02" in seen[2][2]
+        assert b"\x08\x00" not in seen[2][2]
+        assert seen[3][2][:2] == b"\x08\x00"
         assert log.events[-1][0] == FINISHED
+    # An account of the bootstrap server is written over the one that is presumed there.
+    log = Log(accounts={"*": {"servers": ACCOUNT["servers"], "bootstrap": {"uri": BS_URI}}})
+    peer, found = session(log)
+    seen = serve(peer, {(GET, "/"): (0x85, b""), (PUT, "/0"): (0x85, b"")})
+    assert [what[:2] for what in seen][2:] == [
+        (PUT, "/0"),
+        (PUT, "/0/0"),
+        (PUT, "/0/1"),
+        (PUT, "/1/0"),
+        (POST, "/bs"),
+    ]
+    assert BS_URI.encode() in seen[3][2] and URI.encode() in seen[4][2]
     # An application is told to.
     log = Log(accept)
     peer, found = session(log)
@@ -357,11 +373,11 @@ def test_discover_refused():
     assert [what[:2] for what in seen] == [
         (DELETE, "/"),
         (GET, "/"),
-        (PUT, "/0/0"),
-        (PUT, "/1/0"),
         (PUT, "/0/1"),
+        (PUT, "/1/0"),
+        (PUT, "/0/2"),
         (PUT, "/1/1"),
-        (DELETE, "/0/0"),
+        (DELETE, "/0/1"),
         (DELETE, "/1/0"),
     ]
     # What is written in bytes cannot be told from what was there before.
@@ -779,15 +795,7 @@ def test_callbacks_that_raise():
 def test_idle_step_allocates_nothing():
     log = Log(accept)
     peer, found = session(log)
-    now = log.world.now()
-    for _ in range(2):
-        micropython.heap_lock()
-        try:
-            log.server.poll(now)
-            wait = log.server.next_ms(now)
-        finally:
-            micropython.heap_unlock()
-    assert wait == 247000
+    assert idle(log.server, log.world.now()) == 247000
 
 
 def test_hostile():
@@ -809,8 +817,11 @@ def test_hostile():
     used = flood(100)  # what the engine remembers, bounded, is full now
     assert flood(10000) - used < 256
     assert list(log.server.sessions) == ["dev"] and found.live and len(log.events) == 1
+    # What may go to addresses that have not answered yet was used up: it is sent once more.
     peer.seen = 0
     found.finish(log.answered)
+    assert not peer.got()
+    log.world.wait(3)
     peer.answer(peer.got()[0], 0x44)
     assert log.answers == [(0x44, "")] and not log.raised
 
@@ -1293,7 +1304,6 @@ def test_endpoint_is_checked_first():
     for query in (
         "ep=dev-2",
         "ep=dev-2&pct=x",
-        "ep=dev-2&pct=110",
         "ep=nobody",
         "ep=nobody&pct=x",
     ):
@@ -1307,11 +1317,11 @@ def test_endpoint_is_checked_first():
 def test_a_session_of_dtls_ends():
     log = Secure(accounts=TABLE, certificate=CERTIFICATE)
     peer, m = log.ask(b"id-1", "ep=dev")
-    assert len(log.server.engine._exchanges) == 1  # a Discover is on its way
+    assert len(log.server.engine._exchanges.of) == 1  # a Discover is on its way
     peer.address.text = "idle for too long"
     log.server.disconnected(peer.address)
     assert log.events[-1] == (FAILED, "dev", 0xA3, "DTLS: idle for too long")
-    assert not log.server.sessions and not log.server.engine._exchanges
+    assert not log.server.sessions and not log.server.engine._exchanges.of
     assert peer.address not in log.server.engine._seen
     # It begins again.
     again, m = log.ask(b"id-1", "ep=dev")

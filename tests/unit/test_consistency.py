@@ -43,7 +43,6 @@ _FAULTS = (
     (_RPK, {0: COAP}, "NoSec"),
     (_CERTIFICATE, {0: COAP}, "NoSec"),
     # 6. Mode and keys do not fit each other.
-    (_PSK, {4: DER}, "Server Public Key"),
     (_PSK, {2: 1}, "DER"),
     (_PSK, {2: 2}, "DER"),
     (_RPK, {3: b"identity"}, "DER"),
@@ -54,7 +53,6 @@ _FAULTS = (
     (_CERTIFICATE, {3: b"-----BEGIN CERTIFICATE-----"}, "DER"),
     (_CERTIFICATE, {4: b""}, "DER"),
     (_CERTIFICATE, {5: b"\x00"}, "DER"),
-    (_RPK, {2: 0}, "Server Public Key"),
     # Modes that there are not, or not in this build.
     (_CERTIFICATE, {2: 4}, "not supported"),
     (_PSK, {2: 5}, "not supported"),
@@ -428,6 +426,9 @@ def test_uris():
         ("coap://10.0.0.1/a/b?c=d&e", ("coap", "10.0.0.1", 5683, "a/b?c=d&e")),
         ("coap://host?x=/y", ("coap", "host", 5683, "?x=/y")),
         ("coap://[::1]", ("coap", "::1", 5683, "")),
+        # Percent-encoding (RFC 7252 6.4), and the zone of an address (RFC 6874).
+        ("coap://[fe80::1%25eth0]:7", ("coap", "fe80::1%eth0", 7, "")),
+        ("coap://h%6fst/a%2Fb?c%26d", ("coap", "host", 5683, "a%2Fb?c%26d")),
         ("coaps://[2001:db8::1]:7/p", ("coaps", "2001:db8::1", 7, "p")),
     ):
         assert split_uri(uri) == parts, uri
@@ -457,6 +458,11 @@ def test_uris():
         "coap+tcp://host",
         "coaps+ws://host",
         "tel:1",
+        "coap://host/%",
+        "coap://host/%2",
+        "coap://host/%zz",
+        "coap://host?%ff",  # no UTF-8
+        "coap://%",
     ):
         assert split_uri(uri) is None, uri
 

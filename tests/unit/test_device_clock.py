@@ -144,18 +144,20 @@ def test_nobody_answers():
                 assert request != first
         # 5 s for an answer, then 1, 2, 4, … s.
         waits = [times[i + 1] - times[i] for i in range(9)]
-        assert waits == [6000, 7000, 9000, 13000, 21000, 37000, 69000, 133000, 261000], waits
+        for i in range(9):
+            wait = 1000 << i
+            assert wait * 3 // 4 <= waits[i] - 5000 <= wait * 5 // 4 + 1000, waits
 
 
 def test_no_such_host():
     with Server() as s:
         s.faults = 2
-        for now, lookups in ((0, 1), (900, 1), (1000, 2), (2900, 2), (3000, 3)):
+        for now, lookups in ((0, 1), (700, 1), (1300, 2), (2700, 2), (3900, 3)):
             assert not s.clock.poll(now)
             assert s.lookups == lookups, now
         request, peer = s.asked()
         s.sock.sendto(answer(request[40:]), peer)
-        s.poll_until(lambda: s.set_to, 3100)
+        s.poll_until(lambda: s.set_to, 4000)
 
 
 def test_it_is_set_already():

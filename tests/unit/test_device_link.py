@@ -80,8 +80,10 @@ def test_waits_grow():
 
     # The first was let connect, and had a minute.
     assert run.until(lambda: attempts() == 1, 62000) >= 61000
-    found = [run.until(lambda: attempts() == n, 400000) // 1000 for n in range(2, 12)]
-    assert found == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300], found
+    for n in range(2, 12):
+        wait = min(1 << n - 1, 300) * 1000
+        took = run.until(lambda: attempts() == n, 400000)
+        assert wait * 3 // 4 <= took <= wait * 5 // 4 + 200, (n, took)
     assert len(run.faults) == 12  # the time-out, and those
     # It never gives up, and is there at once when the network is.
     nic.fault = None
@@ -105,7 +107,7 @@ def test_lost():
         nic.up = False
         nic.calls.clear()
         took = run.until(lambda: any(call[0] == "connect" for call in nic.calls), 10000)
-        assert took // 1000 == expected, (up_ms, took)
+        assert expected * 750 <= took <= expected * 1250 + 200, (up_ms, took)
         nic.up = True
         assert run.poll()
     assert nic.calls[0] == ("disconnect",)
@@ -318,9 +320,67 @@ def test_backoff():
     assert backoff.is_due(0)
     now = MASK - 100
     backoff.fail(now)
-    assert not backoff.is_due(now) and not backoff.is_due(now + 999 & MASK)
-    assert backoff.is_due(now + 1000 & MASK)
+    assert not backoff.is_due(now) and not backoff.is_due(now + 749 & MASK)
+    assert backoff.is_due(now + 1250 & MASK)
     backoff.fail(now)
-    assert not backoff.is_due(now + 1999 & MASK)
+    assert not backoff.is_due(now + 1499 & MASK)
+    assert backoff.is_due(now + 2500 & MASK)
+    # Not two in step.
+    due = set()
+    for _ in range(20):
+        backoff.reset()
+        backoff.fail(0)
+        due.add(backoff.due)
+    assert len(due) > 10
     backoff.reset()
     assert backoff.is_due(now)
+
+
+class Calls:
+    """What a Gate tells a client."""
+
+    def __init__(self):
+        self.calls = []
+
+    def offline(self):
+        self.calls.append("offline")
+
+    def online(self):
+        self.calls.append("online")
+
+
+def test_gate():
+    client = Calls()
+    gate = link.Gate(client)
+    now = MASK - 5000
+    assert not gate.poll(False, now)
+    assert gate.poll(True, now + 60000 & MASK)  # after a reset there is no wait
+    assert client.calls == []
+    # Away for an hour, or nine days: back within 15 minutes, and not two in step.
+    for minutes in (60, 9 * 1440):
+        waits = set()
+        for _ in range(20):
+            client.calls.clear()
+            assert gate.poll(True, now)
+            for _ in range(minutes + 1):
+                assert not gate.poll(False, now)
+                now = now + 60000 & MASK
+            assert client.calls == ["offline"]
+            wait = 0
+            while not gate.poll(True, now):
+                now = now + 1000 & MASK
+                wait += 1
+            assert client.calls == ["offline", "online"]
+            waits.add(wait)
+        assert len(waits) > 10 and max(waits) <= 901 and max(waits) > 450, waits
+    # Away for a moment: it is as short.
+    assert not gate.poll(False, now)
+    gate.poll(True, now + 1000 & MASK)
+    assert gate.poll(True, now + 2000 & MASK)
+    # It goes again while the client waits.
+    client.calls.clear()
+    assert not gate.poll(False, now)
+    assert not gate.poll(False, now + 600000 & MASK)
+    gate.poll(True, now + 600000 & MASK)
+    gate.poll(False, now + 600000 & MASK)
+    assert client.calls.count("offline") - client.calls.count("online") == 1

@@ -2,135 +2,14 @@
 # 100,000 seeded datagrams at a client in a live session, three quarters of them mutants of valid
 # messages: nothing is raised, no account changes, and no memory is lost.
 
-import gc
-
 from ucoap import DELETE, GET, POST, PUT, Message
+import ucoap.block  # noqa: F401  # which is loaded late, and would be taken for a loss of memory
 from lwm2m.consistency import inconsistency
-from lwm2m.model import FLOAT, INT, OPAQUE, STR, E, MULTI, Object, R, W
-import lwm2m
-from world import (
-    Provisioner,
-    Random,
-    Registrar,
-    World,
-    account,
-    datagram,
-    dump,
-    encode,
-    instances,
-    server,
-)
+from fuzz import SLACK, TIMES, TLV, Case, heap, mutant, noise
+from world import account, datagram, dump, encode, instances, server
 
-_COUNT = 25000  # in each of the four functions
+_COUNT = 25000 * TIMES  # in each of the four functions
 _WARM_UP = 5000  # of them
-_SLACK = 512  # bytes by which the heap may differ: what is left of a moment
-TLV = 11542
-
-
-def _mutant(random, pool):
-    """One of the pool, damaged."""
-    data = bytearray(pool[random.below(len(pool))])
-    for _ in range(1 + random.below(3)):
-        kind = random.below(8)
-        n = len(data)
-        i = random.below(n) if n else 0
-        if kind < 3 and n:
-            data[i] ^= 1 << random.below(8)
-        elif kind == 3 and n:
-            data[i] = random.below(256)
-        elif kind == 4:
-            data = data[:i]
-        elif kind == 5:
-            data = data[:i] + bytes([random.below(256)]) + data[i:]
-        elif kind == 6:
-            data = data[:i] + data[i + 1 :]
-        else:  # the beginning of one, the end of another
-            other = pool[random.below(len(pool))]
-            data = data[:i] + other[random.below(len(other)) :]
-    if len(data) > 3 and random.below(10):
-        # A message id of its own, or it would be taken for one that was there before.
-        data[2] = random.below(256)
-        data[3] = random.below(256)
-    return bytes(data[:1280])
-
-
-def _noise(random):
-    data = bytearray(random.below(60))
-    for i in range(len(data)):
-        data[i] = random.below(256)
-    if data and random.below(2):
-        data[0] = 0x40 | data[0] & 0x3F  # CoAP's version
-    return bytes(data)
-
-
-def _heap():
-    gc.collect()
-    return gc.mem_alloc()
-
-
-class _Case:
-    """A registered client with a bootstrap server account and an object of an application."""
-
-    def __init__(self, seed):
-        self.random = Random(seed)
-        self.world = World(seed)
-        self.registrar = Registrar(self.world)
-        self.provisioner = Provisioner(self.world)
-        self.client = self.world.client(device={4: lambda: None, 5: lambda: None})
-        self.core = self.client.core
-        self.core.on_event = None
-        flags = (0, STR | R | W, 1, INT | R | W, 2, FLOAT | R | W, 3, OPAQUE | R | W)
-        flags += (4, INT | R | W | MULTI, 5, E)
-        self.obj = Object(1000, flags, multiple=True)
-        self.client.add_object(self.obj)
-        self.client.add_bootstrap_server("coap://bs:5783", lwm2m.SEC_NONE)
-        self.client.add_server(1, "coap://server", lwm2m.SEC_NONE, 300)
-        objects = self.core.objects
-        self.given = [(objects[oid], objects[oid].instances) for oid in (0, 1, 3)]
-        self.copies = [(dict(i), {n: dict(i[n]) for n in i}) for _, i in self.given]
-        self.reset()
-
-    def reset(self):
-        """Objects as in the beginning."""
-        for i in range(len(self.given)):
-            obj, found = self.given[i]
-            found.clear()
-            for iid in self.copies[i][1]:
-                found[iid] = dict(self.copies[i][1][iid])
-            obj.instances = found
-        self.obj.instances = {
-            0: {0: "a", 1: 1, 2: 1.5, 3: b"b", 4: {0: 1}, 5: lambda argument: None}
-        }
-        self.accounts = self.state()
-
-    def state(self):
-        objects = self.core.objects
-        return [{i: dict(objects[o].instances[i]) for i in objects[o].instances} for o in (0, 1)]
-
-    def settle(self):
-        """Nothing is under way any more, and nothing is remembered."""
-        self.world.run(400)
-        self.reset()
-        self.core.restart()
-        self.registrar.requests.clear()
-        self.provisioner.requests.clear()
-        self.registrar.heard.clear()
-        self.provisioner.heard.clear()
-        self.world.statuses.clear()
-        self.world.connections.clear()
-        assert self.world.run(5, lambda: self.registrar.location and self.registrar.requests)
-        self.world.run(1000)
-        self.registrar.requests.clear()
-        self.registrar.heard.clear()
-
-    def feed(self, peer, data):
-        for one in (self.registrar, self.provisioner):
-            one.heard.clear()
-            one.requests.clear()
-        now = self.world.now()
-        self.core.receive(peer, data, now)
-        self.core.poll(now)
-        assert self.core.next_ms(now) >= 0
 
 
 def _registered_pool():
@@ -164,12 +43,12 @@ def _registered_pool():
 
 
 def test_registered():
-    case = _Case(11)
+    case = Case(11)
     case.settle()
     pool = _registered_pool()
     own = case.core.objects[1]
     written = served = 0
-    heap = 0
+    least = 0
     for n in range(_COUNT):
         accounts = case.core.accounts
         if not accounts or not accounts[0].location or not accounts[0].connection:
@@ -179,7 +58,7 @@ def test_registered():
                 300, lambda: case.core.accounts and case.core.accounts[0].location
             )
             accounts = case.core.accounts
-        data = _mutant(case.random, pool)
+        data = mutant(case.random, pool)
         case.world.sent.clear()
         case.feed(accounts[0], data)
         served += bool(case.world.sent)
@@ -197,10 +76,10 @@ def test_registered():
             case.obj.instances = {0: {0: "a", 1: 1, 4: {0: 1}, 5: lambda argument: None}}
         if n % _WARM_UP == _WARM_UP - 1:
             case.settle()
-            if heap:
-                assert _heap() <= heap + _SLACK, (n, _heap() - heap)
+            if least:
+                assert heap() <= least + SLACK, (n, heap() - least)
             else:
-                heap = _heap()
+                least = heap()
     # Mutants that still mean something are not rare.
     assert served > _COUNT // 4 and written
     assert case.registrar.read("/1/0/0").text == "1"
@@ -228,13 +107,13 @@ def _session_pool():
 
 
 def test_in_a_bootstrap_session():
-    case = _Case(12)
+    case = Case(12)
     case.settle()
     pool = _session_pool()
     core, bootstrap, world = case.core, case.core.bootstrap, case.world
     before = dump(case.client)
     sessions = passed = changed = 0
-    heap = 0
+    least = 0
     for n in range(_COUNT):
         if n % 40 == 0:
             # What was done in the session is undone with it.
@@ -252,7 +131,7 @@ def test_in_a_bootstrap_session():
         peer = bootstrap.account
         if peer is None or peer.connection is None:
             continue
-        case.feed(peer, _mutant(case.random, pool))
+        case.feed(peer, mutant(case.random, pool))
         if core.state != 1:
             # A mutant was a valid Finish: what it found passes; then all is as it was.
             assert inconsistency(core.objects, (3,)) is None
@@ -267,20 +146,20 @@ def test_in_a_bootstrap_session():
         if n % _WARM_UP == _WARM_UP - 1:
             core.restart()
             case.settle()
-            if heap:
-                assert _heap() <= heap + _SLACK, (n, _heap() - heap)
+            if least:
+                assert heap() <= least + SLACK, (n, heap() - least)
             else:
-                heap = _heap()
+                least = heap()
     assert sessions == _COUNT // 40 and changed > 100 and passed
 
 
 def test_answers():
     # Mutants of what would be the right answers to Register, Update and Bootstrap-Request.
-    case = _Case(13)
+    case = Case(13)
     case.settle()
     core, world, random = case.core, case.world, case.random
     registered = 0
-    heap = 0
+    least = 0
     for n in range(_COUNT):
         if n % 20 == 0:
             # Anew, in one of three states; the servers hear nothing.
@@ -313,7 +192,7 @@ def test_answers():
             case.provisioner.heard.clear()
         peer = core.bootstrap.account or (core.accounts[0] if core.accounts else None)
         if peer and peer.connection:
-            data = bytearray(_mutant(random, answers))
+            data = bytearray(mutant(random, answers))
             if random.below(2) and len(data) > 7:
                 data[2:4] = mid  # the message id is looked at
                 data[4:8] = token
@@ -330,30 +209,30 @@ def test_answers():
             case.registrar.silent = case.provisioner.silent = False
             core.restart()
             case.settle()
-            if heap:
-                assert _heap() <= heap + _SLACK, (n, _heap() - heap)
+            if least:
+                assert heap() <= least + SLACK, (n, heap() - least)
             else:
-                heap = _heap()
+                least = heap()
     assert registered
 
 
 def test_noise():
     # Random bytes, at a client that is registered and has the last session's connection open.
-    case = _Case(14)
+    case = Case(14)
     case.settle()
-    heap = 0
+    least = 0
     for n in range(_COUNT):
         accounts = case.core.accounts
         if not accounts or not accounts[0].connection:
             assert case.world.run(300, lambda: case.core.accounts[0].location)
-        case.feed(accounts[0], _noise(case.random))
+        case.feed(accounts[0], noise(case.random))
         if n % 500 == 499:
             case.world.run(1)
             assert case.state() == case.accounts
         if n % _WARM_UP == _WARM_UP - 1:
             case.settle()
-            if heap:
-                assert _heap() <= heap + _SLACK, (n, _heap() - heap)
+            if least:
+                assert heap() <= least + SLACK, (n, heap() - least)
             else:
-                heap = _heap()
+                least = heap()
     assert case.registrar.read("/1/0/0").text == "1"

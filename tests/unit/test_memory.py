@@ -1,14 +1,17 @@
 # heapsize: 400K
 # What happens when memory runs out, and what an idle step takes of it.
 
+import gc
 import micropython
 
 from starving import starve  # first, while there is memory in one piece
-from ucoap import DELETE, POST, PUT
-from lwm2m.model import INT, OPAQUE, STR, Object, R, W, M, MULTI
+from ucoap import DELETE, POST, PUT, Error
+from lwm2m.management import format_module
+from lwm2m.model import INT, OPAQUE, STR, TIME, Object, R, W, M, MULTI
 import lwm2m
 import lwm2m.text  # as frozen modules take next to no memory to load
 import lwm2m.tlv
+from lwm2m.objects import split_uri
 from world import (
     Provisioner,
     Registrar,
@@ -21,6 +24,8 @@ from world import (
 )
 
 TEXT = 0
+CBOR = 60
+SENML_JSON = 110
 TLV = 11542
 
 
@@ -150,13 +155,14 @@ def test_idle_step_takes_nothing():
     client = world.client()
     client.add_bootstrap_server("coap://bs:5783", lwm2m.SEC_NONE)
     core = client.core
-    # Registered with two servers, one of which observes; a third one has failed for good.
+    # Registered with two servers, one of which observes; a third one has failed for a day.
     assert world.run(5, lambda: provisioner.requests)
     for n, port in ((1, 5683), (2, 5684), (3, 5685)):
         uri = "coap://server:%d" % port
         assert provisioner.write("/0/%d" % n, account(n, uri)).code == 0x44
         assert provisioner.write("/1/%d" % n, server(n, 86400)).code == 0x44
     assert provisioner.write("/1/3/17", encode({17: 1})).code == 0x44
+    assert provisioner.write("/1/3/16", encode({16: False})).code == 0x44
     assert provisioner.finish().code == 0x44
     world.run(100)  # the third's only attempt is over after 93 s at most
     assert registrars[0].location and registrars[1].location
@@ -251,3 +257,57 @@ def test_a_client_that_starved_recovers():
             one.heard.clear()
         world.connections.clear()
         world.statuses.clear()
+
+
+def test_text_of_peers_is_not_kept():
+    # MicroPython makes a name of each character that is taken out of a str, and keeps it for good:
+    # with a million characters to choose from a peer could fill the heap.
+    world = World()
+    registrar = Registrar(world)
+    client = world.client()
+    client.core.on_event = None
+    client.add_server(1, "coap://server", lwm2m.SEC_NONE, 300)
+    assert world.run(5, lambda: registrar.location)
+    heap = 0
+    for n in range(600):
+        c = bytes((0xE4 + n % 5, 0x80 + n % 50, 0x80 + n % 64))  # of UTF-8
+        text = b"coap://" + c + b":" + c
+        for path, payload in (("/1/0/7", c), ("/1/0/7", b"U" + c), ("/1/0/1", b"1" + c)):
+            answer = registrar.ask(PUT, path, payload, TEXT)
+            assert answer.code == 0x80, (path, payload)
+        assert split_uri(str(text, "utf-8")) is None
+        assert split_uri(str(b"coap://[::1]" + c, "utf-8")) is None
+        if n % 100 == 99:
+            world.run(400)
+            registrar.requests.clear()
+            registrar.heard.clear()
+            gc.collect()
+            heap = heap or gc.mem_alloc()
+            # Such a name takes 18 bytes, and there were 100.
+            assert gc.mem_alloc() < heap + 500, (n, gc.mem_alloc() - heap)
+
+
+def _read(format, data, flags):
+    # What a record or a value is read as, or None.
+    cursor = format_module(format).Cursor(data, (9, 0, 0), format)
+    try:
+        cursor.next()
+        return cursor.value(flags)
+    except Error:
+        return None
+
+
+def test_text_in_other_formats_is_not_kept():
+    heap = 0
+    for n in range(600):
+        code = 0x4E00 + n * 5
+        c = bytes((0xE0 | code >> 12, 0x80 | code >> 6 & 63, 0x80 | code & 63))  # of UTF-8
+        record = b'[{"n":"/9/0/0","vs":"\\u%04x"}]' % code
+        assert _read(SENML_JSON, record, STR).encode() == c
+        # A time with such a character between date and hour, and one in place of its zone.
+        for text in (b"2026-11-28" + c + b"20:00:00Z", b"2026-11-28T20:00:00" + c + b"01:00"):
+            _read(CBOR, b"\xc0" + bytes((0x78, len(text))) + text, TIME)
+        if n % 100 == 99:
+            gc.collect()
+            heap = heap or gc.mem_alloc()
+            assert gc.mem_alloc() < heap + 500, (n, gc.mem_alloc() - heap)

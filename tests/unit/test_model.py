@@ -30,7 +30,7 @@ _RESOURCES = (
     (0, STR | R | W | M)
     + (1, INT | R | W, 2, FLOAT | R, 3, BOOL | R | W, 4, OPAQUE | R | W, 5, TIME | R | W)
     + (6, OBJLNK | R | W, 7, INT | R | W | MULTI, 8, E, 9, STR | W, 10, UINT | R | W)
-    + (11, INT | R, 12, OPAQUE | R | MULTI, 13, E, 14, INT | R | W)
+    + (11, INT | R, 12, OPAQUE | R | MULTI, 13, E, 14, INT | R | W, 15, FLOAT | W)
 )
 
 
@@ -86,8 +86,12 @@ _READS = (
     ("/1000/0/0", TLV, 0x45, TLV, b"\xc1\x00a"),
     ("/1000/0/0", OLD_TLV, 0x45, OLD_TLV, b"\xc1\x00a"),
     ("/1000/0/0", OCTETS, 0x86, None, None),
-    ("/1000/0/0", 60, 0x86, None, None),
-    ("/1000/0/0", 110, 0x86, None, None),
+    ("/1000/0/0", 60, 0x45, 60, b"\x61a"),
+    ("/1000/0/0", 110, 0x45, 110, b'[{"bn":"/1000/0/","n":"0","vs":"a"}]'),
+    ("/1000/0/0", 112, 0x45, 112, b"\x81\xa3\x21\x68/1000/0/\0\x610\3\x61a"),
+    ("/1000/0/0", 11544, 0x45, 11544, b"\xbf\x82\x19\3\xe8\0\xbf\0\x61a\xff\xff"),
+    ("/1000/0/0", 320, 0x86, None, None),
+    ("/1000/0/0", 322, 0x86, None, None),
     ("/1000/0/0", 11543, 0x86, None, None),
     ("/1000/0/1", None, 0x45, TEXT, b"1"),
     ("/1000/0/2", None, 0x45, TEXT, b"21.5"),
@@ -101,6 +105,14 @@ _READS = (
     ("/1000/0/6", TLV, 0x45, TLV, b"\xc4\x06\x00\x03\x00\x00"),
     ("/1000/0/7", None, 0x45, TLV, b"\x86\x07\x41\x00\x0a\x41\x02\x1e"),
     ("/1000/0/7", TEXT, 0x86, None, None),
+    ("/1000/0/7", 60, 0x86, None, None),
+    (
+        "/1000/0/7",
+        110,
+        0x45,
+        110,
+        b'[{"bn":"/1000/0/","n":"7/0","v":10},{"n":"7/2","v":30}]',
+    ),
     ("/1000/0/7/2", None, 0x45, TEXT, b"30"),
     ("/1000/0/7/2", TLV, 0x45, TLV, b"\x41\x02\x1e"),
     ("/1000/0/7/1", None, 0x84, None, None),
@@ -118,7 +130,8 @@ _READS = (
     ("/1000/0", TEXT, 0x86, None, None),
     ("/1000/0", OCTETS, 0x86, None, None),
     ("/1000", None, 0x45, TLV, b"\x08\x00" + bytes([len(_ALL)]) + _ALL),
-    ("/1000", 11544, 0x86, None, None),
+    ("/1000", 60, 0x86, None, None),
+    ("/1000", 11543, 0x86, None, None),
     ("/1000/1", None, 0x84, None, None),
     ("/1000/1/0", None, 0x84, None, None),
     ("/1001", None, 0x45, TLV, b"\x06\x00\xc1\x00\x01\xc1\x01\x02"),
@@ -257,7 +270,36 @@ _WRITES = (
     (PUT, "/1000/0/0", TLV, b"\x03\x00\xc1\x00b", 0x80, {}),  # an instance
     (PUT, "/1000/0/0", TLV, b"\xc2\x00b", 0x80, {}),  # cut
     (PUT, "/1000/0/0", OCTETS, b"b", 0x8F, {}),
-    (PUT, "/1000/0/0", 60, b"\x61b", 0x8F, {}),
+    (PUT, "/1000/0/0", 60, b"\x61b", 0x44, {0: "b"}),
+    (PUT, "/1000/0/0", 60, b"\x61bc", 0x80, {}),
+    (PUT, "/1000/0/0", 60, b"\5", 0x80, {}),
+    (PUT, "/1000/0/0", 110, b'[{"n":"/1000/0/0","vs":"b"}]', 0x44, {0: "b"}),
+    (PUT, "/1000/0/0", 112, b"\x81\xa2\0\x69/1000/0/0\3\x61b", 0x44, {0: "b"}),
+    (PUT, "/1000/0/0", 11544, b"\xa1\x83\x19\3\xe8\0\0\x61b", 0x44, {0: "b"}),
+    (PUT, "/1000/0/0", 110, b"[]", 0x80, {}),
+    (PUT, "/1000/0/0", 110, b'[{"n":"/1000/0/1","v":5}]', 0x80, {}),
+    (PUT, "/1000/0/0", 110, b'[{"n":"/1000/0/0"}]', 0x80, {}),
+    (PUT, "/1000/0/0", 320, b'[{"n":"/1000/0/0","vs":"b"}]', 0x8F, {}),
+    (PUT, "/1000/0/0", 322, b"\x81\xa2\0\x69/1000/0/0\3\x61b", 0x8F, {}),
+    (PUT, "/1000/0/0", 11543, b'{"e":[{"n":"/1000/0/0","sv":"b"}]}', 0x8F, {}),
+    (PUT, "/1000/0/7", 60, b"\5", 0x8F, {}),
+    (PUT, "/1000/0/7/2", 60, b"\5", 0x44, {7: {0: 10, 2: 5}}),
+    (PUT, "/1000/0/7", 110, b'[{"n":"/1000/0/7/1","v":5}]', 0x44, {7: {1: 5}}),
+    (PUT, "/1000/0/7", 110, b'[{"n":"/1000/0/7/1"}]', 0x80, {}),
+    (POST, "/1000/0", 60, b"\5", 0x8F, {}),
+    (
+        POST,
+        "/1000/0",
+        110,
+        b'[{"bn":"/1000/0/","n":"1","v":5},{"n":"7/1","v":6}]',
+        0x44,
+        {1: 5, 7: {0: 10, 1: 6, 2: 30}},
+    ),
+    (POST, "/1000/0", 110, b'[{"n":"/1000/0/1","v":5},{"n":"/1000/0/11","v":6}]', 0x85, {}),
+    (POST, "/1000/0", 110, b'[{"n":"/1000/0/1","v":5},{"n":"/1000/0/8","v":6}]', 0x85, {}),
+    (POST, "/1000/0", 110, b'[{"n":"/1000/0/1","v":5},{"n":"/1000/0/14","vs":"6"}]', 0x80, {}),
+    (POST, "/1000/0", 110, b'[{"n":"/1000/0/1","v":5},{"n":"/1000/0/999","v":6}]', 0x44, {1: 5}),
+    (POST, "/1000/0", TLV, b"\xc1\x01\5\xc1\x01\6", 0x80, {}),  # twice
     (PUT, "/1000/0/0", LINK, b"b", 0x8F, {}),
     (PUT, "/1000/0/1", TEXT, b"-5", 0x44, {1: -5}),
     (PUT, "/1000/0/1", TEXT, b"-9223372036854775808", 0x44, {1: -1 << 63}),
@@ -268,6 +310,29 @@ _WRITES = (
     (PUT, "/1000/0/1", TEXT, b"", 0x80, {}),
     (PUT, "/1000/0/1", TLV, b"\xc2\x01\xff\x7f", 0x44, {1: -129}),
     (PUT, "/1000/0/1", TLV, b"\xc3\x01\0\0\0", 0x80, {}),
+    # What int() and a2b_base64() would take, and is no value (issue 9 B6).
+    (PUT, "/1000/0/1", TEXT, b" 7 ", 0x80, {}),
+    (PUT, "/1000/0/1", TEXT, b"1_000", 0x80, {}),
+    (PUT, "/1000/0/1", TEXT, b"+5", 0x80, {}),
+    (PUT, "/1000/0/1", TEXT, b"0x10", 0x80, {}),
+    (PUT, "/1000/0/1", TEXT, b"7\n", 0x80, {}),
+    (PUT, "/1000/0/1", TEXT, "\u0667".encode(), 0x80, {}),
+    (PUT, "/1000/0/15", TEXT, b"-1.5e3", 0x44, {15: -1500.0}),
+    (PUT, "/1000/0/15", TEXT, b"7", 0x44, {15: 7.0}),
+    (PUT, "/1000/0/15", TEXT, b"nan", 0x80, {}),
+    (PUT, "/1000/0/15", TEXT, b"inf", 0x80, {}),
+    (PUT, "/1000/0/15", TEXT, b"-infinity", 0x80, {}),
+    (PUT, "/1000/0/15", TEXT, b"1e400", 0x80, {}),
+    (PUT, "/1000/0/15", TEXT, b" 1.5", 0x80, {}),
+    (PUT, "/1000/0/15", TEXT, b"1_0.5", 0x80, {}),
+    (PUT, "/1000/0/15", TEXT, b"+1.5", 0x80, {}),
+    (PUT, "/1000/0/4", TEXT, b"!!!!", 0x80, {}),
+    (PUT, "/1000/0/4", TEXT, b"A AAA", 0x80, {}),
+    (PUT, "/1000/0/4", TEXT, b"AAEC/w==junk", 0x80, {}),
+    (PUT, "/1000/0/4", TEXT, b"AAEC/w==", 0x44, {4: b"\0\x01\x02\xff"}),
+    (PUT, "/1000/0/4", TEXT, b"AAEC/x==", 0x80, {}),  # bits that belong to nothing
+    (PUT, "/1000/0/6", TEXT, b"3: 1", 0x80, {}),
+    (PUT, "/1000/0/6", TEXT, b"+3:1", 0x80, {}),
     (PUT, "/1000/0/3", TEXT, b"0", 0x44, {3: False}),
     (PUT, "/1000/0/3", TEXT, b"2", 0x80, {}),
     (PUT, "/1000/0/3", TEXT, b"-1", 0x80, {}),
@@ -328,7 +393,8 @@ _WRITES = (
     (POST, "/1000/0", TLV, b"\x03\x01\xc1\x01\x09", 0x80, {}),  # another instance's
     (POST, "/1000/0", TLV, b"\x03\x00\xc1\x01\x09\x03\x01\xc1\x01\x09", 0x80, {}),
     (POST, "/1000/0", TEXT, b"9", 0x8F, {}),
-    (POST, "/1000/0", None, b"\xc1\x01\x09", 0x8F, {}),
+    (POST, "/1000/0", None, b"\xc1\x01\x09", 0x80, {}),  # no Content-Format
+    (POST, "/1000/0", TEXT, b"", 0x8F, {}),
     # All or nothing: the first resource of each could have been written.
     (POST, "/1000/0", TLV, b"\xc1\x01\x09\xc4\x02\0\0\0\0", 0x85, {}),
     (POST, "/1000/0", TLV, b"\xc1\x01\x09\xc1\x08\x01", 0x85, {}),
@@ -353,12 +419,15 @@ def test_write():
 
 
 def test_write_replace():
-    # PUT on an instance: writable resources that are not sent go, unless they are mandatory or
-    # the application's own functions; what is not writable stays.
+    # PUT on an instance: writable resources that are not sent go, unless they are the application's
+    # own functions; what is not writable stays; a mandatory one must be sent.
     case = _Case()
     answer = case.server.ask(PUT, "/1000/0", encode({1: 9}), TLV)
+    assert (answer.code, answer.text) == (0x80, "resource 0 is missing")
+    assert case.state() == {0: case.values}
+    answer = case.server.ask(PUT, "/1000/0", encode({0: "z", 1: 9}), TLV)
     assert answer.code == 0x44
-    wanted = {0: "a", 1: 9}
+    wanted = {0: "z", 1: 9}
     for rid in (2, 8, 11, 12, 14):
         wanted[rid] = case.values[rid]
     assert case.state() == {0: wanted}
@@ -495,7 +564,10 @@ def test_create():
         ("/1000", TLV, encode({1: 2}), 0x80),
         ("/1000", TLV, b"", 0x80),
         ("/1000", None, b"", 0x80),
-        ("/1000", TLV, instances({7: {0: "x"}, 8: {0: "y"}}), 0x80),
+        ("/1000", TLV, instances({7: {0: "x"}, 8: {1: 1}}), 0x80),  # one of them is at fault
+        ("/1000", TLV, instances({7: {0: "x"}, 5: {0: "y"}}), 0x80),
+        ("/1000", None, instances({7: {0: "x"}}), 0x80),  # no Content-Format
+        ("/1000", TEXT, b"", 0x8F),
         ("/1000", TLV, instances({65535: {0: "x"}}), 0x80),
         ("/1000", TLV, instances({7: {0: "x", 1: b"\0\0\0"}}), 0x80),
         ("/1000", TEXT, b"x", 0x8F),
@@ -508,6 +580,25 @@ def test_create():
         answer = server.ask(POST, path, payload, format)
         assert answer.code == code, (path, payload, answer.code)
     assert case.state() == state
+
+
+def test_b5_create_several_and_what_is_not_the_server_s():
+    case = _Case()
+    answer = case.server.ask(POST, "/1000", instances({7: {0: "x"}, 8: {0: "y", 1: 2}}), TLV)
+    assert (answer.code, answer.location) == (0x41, "/")
+    assert case.state()[7] == {0: "x"} and case.state()[8] == {0: "y", 1: 2}
+    # A read-only resource is the application's to set: what is sent for it is not stored.
+    answer = case.server.ask(POST, "/1000", instances({9: {0: "x", 11: 5}}), TLV)
+    assert answer.code == 0x41 and case.state()[9] == {0: "x"}
+
+    # on_check may give what the server has not.
+    def on_check(iid, values):
+        values.setdefault(0, "default")
+        values[11] = 42
+
+    case.obj.on_check = on_check
+    assert case.server.ask(POST, "/1000", instances({10: {1: 1}}), TLV).code == 0x41
+    assert case.state()[10] == {0: "default", 1: 1, 11: 42}
 
 
 def test_create_without_mandatory():
@@ -545,6 +636,22 @@ def test_other_methods():
     for code in (5, 6, 7, 8, 31):  # FETCH, PATCH, iPATCH (RFC 8132), and codes of nothing
         assert case.server.ask(code, "/1000/0").code == 0x85
         assert case.server.ask(code, "/1000/0/0").code == 0x85
+
+
+def test_c3_a_body_that_would_be_refused_takes_no_place():
+    # RFC 7959: the first of several blocks, to what cannot be written, is answered at once.
+    case = _Case()
+    block = ((27, 0x0E),)  # Block1: number 0, more follow, 1,024 bytes
+    for path, code in (
+        ("/nothing", 0x85),
+        ("/2000/0/0", 0x84),
+        ("/1000/0/2", 0x85),
+        ("/0/0/5", 0x81),
+        ("/1000/0/4", 0x5F),  # 2.31 Continue
+    ):
+        answer = case.server.ask(PUT, path, bytes(1024), OCTETS, more=block)
+        assert answer.code == code, (path, answer.code)
+        assert bool(case.client.core.engine.incoming) == (code == 0x5F)
 
 
 def test_long_values_in_blocks():

@@ -146,19 +146,201 @@ def test_cancelled_by_a_reset():
     assert case.events() == []
 
 
-def test_nobody_there_any_more():
-    # RFC 7641 4.5: a confirmable notification that times out ends the observation.
+# --- Issue 9 A1: a device that is registered must not go silent
+
+
+def test_a1_values_flow_again_after_an_outage():
+    # RFC 7641 4.5 lets an observation end whose notification times out. The server would not know.
+    for outage in (30, 60, 600, 3600):
+        case = _Case(_1=86400)
+        case.observe("/3303/0/5700")
+        case.server.silent = True
+        case.sensor.set(0, 5700, 2.0)
+        case.world.run(outage)
+        case.server.silent = False
+        # Where nothing changes meanwhile, what nobody has got is sent again by itself, after at
+        # most as long as the outage took, and a quarter of that; or the hour that is the most.
+        assert case.world.run(outage * 5 // 4 + 100, lambda: case.answers[-1].text == "2.0"), (
+            outage
+        )
+        case.sensor.set(0, 5700, 3.0)
+        assert case.world.run(5, lambda: case.answers[-1].text == "3.0"), outage
+        assert case.server.count == 1  # the registration has not been touched
+        orders = [a.observe for a in case.answers]
+        assert orders == sorted(orders) and len(case.client.core.parts[0].observations) == 1
+
+
+def test_a1_values_flow_again_after_five_days():
+    # All attempts to update and to register have failed meanwhile. The server observes anew after a
+    # registration, as every LwM2M server does.
+    case = _Case(_1=300)
+    case.observe("/3303/0/5700")
+    case.server.silent = True
+    for hour in range(5 * 24):
+        case.sensor.set(0, 5700, float(hour))
+        case.world.run(3600)
+        for grows in (case.server.heard, case.world.events, case.world.statuses):
+            grows.clear()
+        case.world.connections.clear()
+    case.server.silent = False
+    count = case.server.count
+    assert case.world.run(1800, lambda: case.server.count > count)
+    case.world.run(1)
+    case.observe("/3303/0/5700")
+    case.sensor.set(0, 5700, 500.0)
+    assert case.world.run(5, lambda: case.answers[-1].text == "500.0")
+
+
+def test_a1_the_server_is_heard_again():
+    # Whatever tells that the server is there ends the wait: here the answer to an update.
+    case = _Case(_1=86400)
+    case.observe("/3303/0/5700")
+    case.server.silent = True
+    case.sensor.set(0, 5700, 2.0)
+    case.world.run(2000)
+    case.server.silent = False
+    case.client.core.accounts[0].action = 8  # Registration Update Trigger
+    assert case.world.run(2, lambda: case.answers[-1].text == "2.0")
+
+
+def test_a1_waits_are_bounded():
+    case = _Case(_1=86400 * 30)
+    for path in ("/3303/0/5700", "/3303/0", "/3303"):
+        case.observe(path)
+    case.server.silent = True
+    case.world.datagrams = 0
+    for _ in range(24 * 60):
+        case.sensor.set(0, 5700, 2.0 + _)
+        case.world.run(60)
+    # Each attempt is five datagrams; of three observations at most one attempt an hour each, but
+    # for the first ones.
+    assert case.world.datagrams < 5 * 3 * (24 + 10), case.world.datagrams
+
+
+def test_a1_no_memory_for_a_notification():
     case = _Case()
     case.observe("/3303/0/5700")
     case.events()
-    case.server.silent = True
+    engine = case.client.core.engine
+    respond = engine.respond
+
+    def starved(*args):
+        engine.respond = respond
+        raise MemoryError
+
+    engine.respond = starved
     case.sensor.set(0, 5700, 2.0)
-    case.world.run(94)  # MAX_TRANSMIT_WAIT
-    assert case.events() == [
-        (lwm2m.EVENT_OBSERVATION_NOTIFICATION, _PATH, 1),
-        (lwm2m.EVENT_OBSERVATION_NOTIFICATION_FAILED, _PATH, 1),
+    case.world.run(3)
+    assert case.answers[-1].text == "2.0"
+    assert [e[0] for e in case.events()] == [
+        lwm2m.EVENT_OBSERVATION_NOTIFICATION_FAILED,
+        lwm2m.EVENT_OBSERVATION_NOTIFICATION,
+        lwm2m.EVENT_OBSERVATION_NOTIFICATION_ACKED,
     ]
-    assert case.client.core.parts[0].observations == []
+
+
+def test_a2_order_numbers_never_go_back():
+    # RFC 7641 3.4. The same token asks again, by a new GET or by one that comes twice.
+    case = _Case()
+    x = case.observe("/3303/0/5700")
+    for value in (2.0, 3.0, 4.0):
+        case.sensor.set(0, 5700, value)
+        case.world.run(1)
+    again = []
+    more = [(_OBSERVE, 0), (11, "3303"), (11, "0"), (11, "5700")]
+
+    def answered(x, code, m, payload):
+        if m:
+            again.append(m.uint(_OBSERVE))
+
+    case.server.engine.cancel(x)
+    case.server.engine.request(
+        case.world.now(), case.server.connection, GET, more, b"", answered, token=x.token
+    )
+    assert case.world.run(5, lambda: again)
+    assert again[0] > 3
+    case.sensor.set(0, 5700, 5.0)
+    case.world.run(1)
+    assert again[1] > again[0] and len(case.client.core.parts[0].observations) == 1
+
+
+def test_a3_what_tells_observations_apart_is_the_token():
+    # RFC 7641 4.1: another token, and another Accept, is a second one; Observe 1 with a token that
+    # observes nothing cancels nothing.
+    case = _Case()
+    case.observe("/3303/0/5700")
+    tlv = []
+    case.server.start(
+        GET, "/3303/0/5700", accept=11542, callback=tlv.append, more=((_OBSERVE, 0),)
+    )
+    case.world.run(1)
+    stranger = case.server.ask(GET, "/3303/0/5700", more=((_OBSERVE, 1),))
+    assert (stranger.code, stranger.observe) == (0x45, None)
+    refused = case.server.ask(GET, "/3303/0/5700", accept=11543, more=((_OBSERVE, 0),))
+    assert refused.code == 0x86
+    case.sensor.set(0, 5700, 2.0)
+    case.world.run(1)
+    assert case.answers[-1].text == "2.0"
+    assert (tlv[-1].format, tlv[-1].payload) == (11542, b"\xe4\x16\x44\x40\x00\x00\x00")
+
+
+def test_a3_a_server_that_has_forgotten_its_observations():
+    # The hundred and first time that it observes a path, it is still told of changes.
+    case = _Case()
+    for _ in range(101):
+        x = case.observe("/3303/0/5700")
+        case.server.engine.cancel(x)
+    case.answers.clear()
+    case.observe("/3303/0/5700")
+    assert case.answers[0].observe is not None
+    case.sensor.set(0, 5700, 2.0)
+    case.world.run(5)
+    assert case.answers[-1].text == "2.0"
+
+
+def test_a3_places_are_each_server_s_own():
+    case = _Case()
+    for _ in range(20):
+        case.observe("/3303/0/5700")
+    other = Registrar(case.world, 5002)
+    case.client.add_server(2, "coap://server:5002", lwm2m.SEC_NONE, 300)
+    assert case.world.run(5, lambda: other.location)
+    case.world.run(1)
+    answer = other.ask(GET, "/3303/0/5700", more=((_OBSERVE, 0),))
+    assert (answer.code, answer.observe) == (0x45, 0)
+
+
+def test_a4_values_that_raise():
+    case = _Case()
+    reported = []
+    case.client.core.engine.on_exception = reported.append
+    case.observe("/3303/0/5700")
+
+    def broken():
+        raise OSError(5)
+
+    for value in (broken, lambda: "warm", lambda: None, lambda: (1, 2)):
+        case.events()
+        case.sensor.instances[0][5700] = value
+        case.client.core.changed(3303, 0, 5700)
+        case.world.run(2)
+        assert [e[0] for e in case.events()] == [lwm2m.EVENT_OBSERVATION_NOTIFICATION_FAILED]
+        assert case.server.read("/3303/0/5700", 11542).code == 0xA0
+        assert reported
+        reported.clear()
+        # At the next change it is tried again.
+        case.sensor.set(0, 5700, 2.0)
+        case.world.run(2)
+        assert case.answers[-1].text == "2.0"
+    before = case.sensor.instances[0][5700]
+    for wrong in ("warm", None, b"", (1, 2), True):
+        try:
+            case.sensor.set(0, 5700, wrong)
+        except ValueError as e:
+            assert "/3303/x/5700 must be a number" in str(e)
+        else:
+            raise AssertionError(wrong)
+    assert case.sensor.get(0, 5700) == before
 
 
 def test_what_is_observed_goes():
@@ -171,15 +353,6 @@ def test_what_is_observed_goes():
     assert (case.answers[-1].code, case.answers[-1].observe) == (0x84, None)
     assert (lwm2m.EVENT_OBSERVATION_CANCELED, _PATH, 1) in case.events()
     assert case.client.core.parts[0].observations == []
-
-
-def test_asked_again():
-    # RFC 7641 4.1: a second observation of a target replaces the first.
-    case = _Case()
-    case.observe("/3303/0/5700")
-    case.observe("/3303/0/5700")
-    case.world.run(1)
-    assert len(case.client.core.parts[0].observations) == 1
 
 
 def test_a_refused_one_is_none():
@@ -211,3 +384,27 @@ def test_a_new_registration_drops_them():
     case.world.run(5)
     assert case.server.count == 2
     assert case.client.core.parts[0].observations == []
+
+
+def test_a_notification_of_several_blocks():
+    # Its value is another one at every look. The server fetches the rest by itself, and what it puts
+    # together is one of them; a Read of it likewise.
+    case = _Case()
+    looks = []
+
+    def value():
+        looks.append("%d" % len(looks) * 3000)
+        return looks[-1]
+
+    case.client.add_object(Object(1000, (1, STR | R), {0: {1: value}}))
+    case.world.run(1)
+    case.observe("/1000/0/1")
+    assert case.answers[0].text == looks[-1]
+    for _ in range(3):
+        case.client.core.changed(1000, 0, 1)
+        seen = len(case.answers)
+        count = len(looks)
+        assert case.world.run(5, lambda: len(case.answers) > seen)
+        assert case.answers[-1].text == looks[-1]
+        assert len(looks) == count + 1
+    assert case.server.read("/1000/0/1").text == looks[-1]

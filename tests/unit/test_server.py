@@ -4,13 +4,13 @@
 import gc
 
 import lwm2m
-import micropython
 import lwm2m.server as server
 from lwm2m.credentials import Credentials
 from lwm2m.model import FLOAT, INT, MULTI, OBJLNK, OPAQUE, STR, Object, R, W
 from lwm2m.objects import DEVICE
-from lwm2m.server_core import endpoint_of, links
-from servers import Peer, Session, World, payload
+from lwm2m.remote_client import _object_list, terms
+from lwm2m.texts import endpoint_of, links, printable
+from servers import Peer, Session, World, idle, payload
 from ucoap import ACK, CON, DELETE, GET, NON, POST, PUT, RST, Error
 
 PORT = 5683
@@ -241,7 +241,7 @@ def test_registers_again():
 def test_lifetime():
     # Days of fake time, in which the clock of 2 ** 30 ms (12.4 days) wraps, twice.
     day = 86400
-    log = Log()
+    log = Log(allow=lambda endpoint, peer: True)
     log.world.time = 0x3FFFFFFF - 5000
     peer, location = log.register("a", ("10.0.0.1", 1), "&lt=%d" % (30 * day))
     log.register("b", ("10.0.0.2", 1), "&lt=0")
@@ -312,12 +312,23 @@ def test_requests():
     cb = log.answered
     path3 = [(11, b"3"), (11, b"0"), (11, b"13")]
     for call, code, options, body in (
-        (lambda: s.read(c, "/3/0/13", cb), GET, path3, b""),
-        (lambda: s.read(c, "/3", cb, accept=11542), GET, [(11, b"3"), (17, b"\x2d\x16")], b""),
+        # Without Accept some clients answer in SenML, which is not read here.
+        (lambda: s.read(c, "/3/0/13", cb), GET, path3 + [(17, b"")], b""),
+        (lambda: s.read(c, "/3/0/13/1", cb), GET, path3 + [(11, b"1"), (17, b"")], b""),
+        (lambda: s.read(c, "/3/0", cb), GET, path3[:2] + [(17, b"\x2d\x16")], b""),
+        (lambda: s.read(c, "/3", cb), GET, [(11, b"3"), (17, b"\x2d\x16")], b""),
+        (lambda: s.read(c, "/3", cb, accept=110), GET, [(11, b"3"), (17, b"\x6e")], b""),
         (lambda: s.write(c, "/3/0/13", 42), PUT, path3 + [(12, b"")], b"42"),
         (lambda: s.write(c, "/3/0/13", True), PUT, path3 + [(12, b"")], b"1"),
         (lambda: s.write(c, "/3/0/13", "a b"), PUT, path3 + [(12, b"")], b"a b"),
         (lambda: s.write(c, "/3/0/13", b"\x00\x01"), PUT, path3 + [(12, b"\x2a")], b"\x00\x01"),
+        (lambda: s.write(c, "/3/0/13", 42, None, 60), PUT, path3 + [(12, b"\x3c")], b"\x18\x2a"),
+        (
+            lambda: s.write(c, "/3/0/13", True, None, 110),
+            PUT,
+            path3 + [(12, b"\x6e")],
+            b'[{"bn":"/3/0/","n":"13","vb":true}]',
+        ),
         (
             lambda: s.write(c, "/3/0", b"\xc1\x01a", replace=False),
             POST,
@@ -341,7 +352,13 @@ def test_requests():
             b"",
         ),
         (lambda: s.write_attributes(c, "/3/0", {"gt": None}), PUT, path3[:2] + [(15, b"gt")], b""),
-        (lambda: s.observe(c, "/3/0/13", cb), GET, [(6, b"")] + path3, b""),
+        (lambda: s.observe(c, "/3/0/13", cb), GET, [(6, b"")] + path3 + [(17, b"")], b""),
+        (
+            lambda: s.observe(c, "/3/0", cb),
+            GET,
+            [(6, b"")] + path3[:2] + [(17, b"\x2d\x16")],
+            b"",
+        ),
     ):
         call()
         m = peer.got()[-1]
@@ -369,6 +386,8 @@ def test_wrong_arguments():
         lambda: s.write(c, "/3", b""),
         lambda: s.write(c, "/3/0/1", "x", format=42),
         lambda: s.write(c, "/3/0", {0: 1}),
+        lambda: s.write(c, "/3/0", 1, format=110),
+        lambda: s.write(c, "/3/0/1", 1, format=11543),
         lambda: s.write(c, "/3/0/1", None),
         lambda: s.execute(c, "/3/0"),
         lambda: s.create(c, "/3/0", b""),
@@ -414,6 +433,42 @@ def test_answers():
         (c, 0x85, None, b"not allowed"),
     ]
     assert not c.operations
+
+
+def test_resources_of_several_values_are_asked_for_in_tlv():
+    # Text carries one value: after 4.06 the same is asked for in TLV, and that is the end of it.
+    log = Log()
+    peer, location = log.register()
+    s = log.server
+    c = s.clients["dev"]
+    s.read(c, "/3/0/11", log.answered)
+    handle = s.observe(c, "/3/0/6", log.answered)
+    s.read(c, "/3/0/7", log.answered, accept=0)  # the application's own choice
+    for path, accept, code in (
+        ("11", 0, 0x86),
+        ("6", 0, 0x86),
+        ("7", 0, 0x86),
+        ("11", 11542, 0x45),
+        ("6", 11542, 0x45),
+    ):
+        m = peer.got()[0]
+        assert m.strings(11) == ["3", "0", path] and m.uint(17) == accept
+        assert m.uint(6) == (0 if path == "6" else None)
+        peer.answer(m, code, b"x", accept, observe=1 if path == "6" and code == 0x45 else None)
+    assert [answer[1] for answer in log.answers] == [0x86, 0x45, 0x45]
+    assert handle.active and c.operations == [handle]
+    s.cancel(handle)
+    m = peer.got()[0]
+    assert m.uint(17) == 11542
+    peer.answer(m, 0x45)
+    # It refuses that as well.
+    s.read(c, "/3/0/11", log.answered)
+    for accept in (0, 11542):
+        m = peer.got()[0]
+        assert m.uint(17) == accept
+        peer.answer(m, 0x86)
+    assert [answer[1] for answer in log.answers] == [0x86, 0x45, 0x45, 0x86]
+    assert not peer.got() and not c.operations
 
 
 def test_no_answer():
@@ -567,15 +622,7 @@ def test_idle_step_allocates_nothing():
     handle = log.server.observe(log.server.clients["dev"], "/3/0/1", log.answered)
     peer.answer(peer.got()[0], 0x45, b"1", 0, observe=1)
     assert handle.active
-    now = log.world.now()
-    for _ in range(2):
-        micropython.heap_lock()
-        try:
-            log.server.poll(now)
-            wait = log.server.next_ms(now)
-        finally:
-            micropython.heap_unlock()
-    assert wait == 60000
+    assert idle(log.server, log.world.now()) == 60000
 
 
 def test_links():
@@ -630,6 +677,48 @@ def test_object_list():
     assert peer.got()[-1].strings(11) == ["lwm2m", "3", "0"]
 
 
+def test_alternate_paths_that_are_no_good_are_refused():
+    # Every request would have to carry it: with 1,200 bytes of it read() raised.
+    for root in (
+        "/" + "a" * 1200,
+        "/" + "a" * 64,
+        "/a/" * 22,
+        "lwm2m",
+        "coap://h/a",
+        "/a?b",
+        "//a",
+    ):
+        log = Log()
+        body = ('<%s>;rt="oma.lwm2m",</1/0>' % root).encode()
+        m = Peer(log.world, PORT).ask(POST, "rd", "ep=dev&lwm2m=1.1", body, 40)
+        assert m.code == 0x80 and b"alternate path" in payload(m), root
+        assert not log.server.clients
+        peer, location = log.register()
+        m = peer.ask(POST, location, "", body, 40)
+        assert m.code == 0x80 and log.server.clients["dev"].root == ""
+    # The longest one, with the longest of all that goes with it, in the smallest datagram.
+    log = Log(size=128)
+    root = "/" + "a" * 31 + "/" + "b" * 31
+    body = ('<%s>;rt="oma.lwm2m",<%s/1/0>' % (root, root)).encode()
+    peer = Peer(log.world, PORT)
+    assert peer.ask(POST, "rd", "ep=dev&lwm2m=1.1", body, 40).code == 0x41
+    c = log.server.clients["dev"]
+    log.server.observe(c, "/65534/65534/65534/65534", log.answered, accept=11542)
+    assert peer.got()[-1].strings(11) == ["a" * 31, "b" * 31] + ["65534"] * 4
+
+
+def test_what_does_not_fit_is_a_wrong_argument():
+    log = Log(size=128)
+    log.register()
+    c = log.server.clients["dev"]
+    try:
+        log.server.write_attributes(c, "/3/0", {"x" * 200: 1})
+        raise AssertionError
+    except ValueError as e:
+        assert "128 bytes" in str(e)
+    assert not c.operations
+
+
 # The Device object of the example in LwM2M 1.1 7.4.3.2.
 DEVICE_TLV = (
     b"\xc8\x00\x14Open Mobile Alliance"
@@ -675,6 +764,26 @@ def test_values():
         (DEVICE, "/3/0/9", 11542, b"\xc1\x09\x64", {9: 100}),
         (DEVICE, "/3/0/9", 0, b"100", {9: 100}),
         (DEVICE, "/3/0/9", None, b"100", {9: 100}),
+        (DEVICE, "/3/0/9", 60, b"\x18\x64", {9: 100}),
+        (DEVICE, "/3/0/9", 110, b'[{"bn":"/3/0/9","v":100}]', {9: 100}),
+        (DEVICE, "/3/0/9", 110, b"[]", {}),
+        (DEVICE, "/3/0/9", 112, b"\x81\xa2\x21\x66/3/0/9\2\x18\x64", {9: 100}),
+        (DEVICE, "/3/0/9", 11544, b"\xa1\x83\3\0\x09\x18\x64", {9: 100}),
+        (DEVICE, "/3/0/6/1", 11544, b"\xa1\x84\3\0\6\1\5", {6: {1: 5}}),
+        (
+            DEVICE,
+            "/3/0/6",
+            110,
+            b'[{"n":"/3/0/6/0","v":1},{"n":"/3/0/6/1","v":5}]',
+            {6: {0: 1, 1: 5}},
+        ),
+        (
+            DEVICE,
+            "/3",
+            110,
+            b'[{"bn":"/3/0/","n":"9","v":100},{"n":"0","vs":"x"}]',
+            {0: {9: 100, 0: "x"}},
+        ),
         (DEVICE, "/3/0/6", 11542, b"\x86\x06\x41\x00\x01\x41\x01\x05", {6: {0: 1, 1: 5}}),
         (DEVICE, "/3/0/6/1", 11542, b"\x83\x06\x41\x01\x05", {6: {1: 5}}),
         (DEVICE, "/3/0/6/1", 11542, b"\x41\x01\x05", {6: {1: 5}}),
@@ -692,7 +801,9 @@ def test_values():
         (DEVICE, "/3/0", 11542, b"\x08"),
         (DEVICE, "/3/0/9", 0, b"many"),
         (DEVICE, "/3/0", 0, b"x"),
-        (DEVICE, "/3/0/9", 110, b"[]"),
+        (DEVICE, "/3/0/9", 11543, b"{}"),
+        (DEVICE, "/3/0/9", 110, b'[{"n":"/3/0/10","v":1}]'),
+        (DEVICE, "/3/0", 60, b"\1"),
         (DEVICE, "/3/0/99", 0, b"x"),
         (DEVICE, "3/0", 0, b"x"),
         (OTHER, "/9/0/0", 0, b"AP8"),
@@ -715,6 +826,13 @@ def test_encode():
     assert server.encode(DEVICE, {9: 100, 0: "MP", 6: {1: 5}}) == (
         b"\xc2\x00MP\x83\x06\x41\x01\x05\xc1\x09\x64"
     )
+    values = {9: 100, 6: {1: 5}}
+    assert server.encode(DEVICE, values, "/3/0", 110) == (
+        b'[{"bn":"/3/0/","n":"6/1","v":5},{"n":"9","v":100}]'
+    )
+    assert server.encode(DEVICE, values, "/3/7", 11544) == (
+        b"\xbf\x82\3\7\xbf\6\xbf\1\5\xff\x09\x18\x64\xff\xff"
+    )
     try:
         server.encode(DEVICE, {99: 1})
         raise AssertionError
@@ -722,15 +840,40 @@ def test_encode():
         assert "99" in str(e)
 
 
-def test_endpoint():
+# What a terminal or a log acts on: C0, DEL, C1, separators of lines and paragraphs, and what turns
+# the direction of writing (Unicode 16, UAX 9, 2).
+NOT_PRINTED = "\0\a\n\r\x1b\x7f\x80\x9b\x9f\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069"
+PRINTED = " ~\xa0°é\u061b\u061d\u200d\u2010\u2027\u202f\u2065\u206a\u4e00\U0001f600"
+
+
+def test_endpoint_names_with_controls_are_refused():
     assert endpoint_of({"ep": "a b"}) == "a b"
-    for found in ({}, {"ep": ""}, {"ep": "a\n"}, {"ep": "\x7f"}):
+    assert endpoint_of({"ep": PRINTED}) == PRINTED
+    for name in ["", NOT_PRINTED] + ["a%sb" % c for c in NOT_PRINTED]:
         try:
-            endpoint_of(found)
+            endpoint_of({"ep": name})
         except Error as e:
-            assert e.code == 0x80
+            assert e.code == 0x80 and "ep" in e.text
         else:
-            raise AssertionError
+            raise AssertionError(name)
+        log = Log()
+        peer = Peer(log.world, PORT)
+        m = peer.ask(POST, "rd", "ep=%s&lwm2m=1.1" % name, LIST, 40)
+        assert m.code == 0x80 and payload(m), name
+        assert not log.server.clients and not log.events
+
+
+def test_printable():
+    assert printable("") == ""
+    assert printable(PRINTED) == PRINTED
+    assert printable("a\x1b]0;b\x07c") == "a\\x1b]0;b\\x07c"
+    assert printable("\u202etxt\u2066") == "\\u202etxt\\u2066"
+    assert printable(b"a\r\n") == "a\\x0d\\x0a"
+    assert printable(b"\xff\x9b1m\xc3") == "\\xff\\x9b1m\\xc3"
+    for c in NOT_PRINTED:
+        for text in ("a%sb" % c, ("a%sb" % c).encode(), c * 100):
+            found = printable(text)
+            assert c not in found and "\\" in found
 
 
 def test_with_the_client():
@@ -744,7 +887,7 @@ def test_with_the_client():
     client.add_server(1, "coap://10.0.0.2:%d" % PORT, lwm2m.SEC_NONE, lifetime=3600)
     assert world.run(lambda: "dev" in s.clients, 10)
     c = s.clients["dev"]
-    assert [path for path, _ in c.links] == ["/1/0", "/3/0", "/3303/0"] and c.formats == (11542,)
+    assert [path for path, _ in c.links] == ["/1/0", "/3/0", "/3303/0"] and c.formats == (112,)
 
     def ask(call, *args, **more):
         n = len(log.answers)
@@ -758,6 +901,12 @@ def test_with_the_client():
     assert ask(s.write, "/3303/0/5701", "F") == (0x44, None, b"")
     assert sensor.get(0, 5701) == "F"
     assert ask(s.write, "/3303/0/5700", 1.0)[0] == 0x85
+    for format in (110, 112, 11544, 11542):
+        assert ask(s.write, "/3303/0/5701", "K%d" % format, format=format) == (0x44, None, b"")
+        code, got, data = ask(s.read, "/3303/0", accept=format)
+        assert (code, got) == (0x45, format)
+        values = server.values(sensor.resources, "/3303/0", format, data)
+        assert values == {5700: 20.5, 5701: "K%d" % format}
     code, format, data = ask(s.discover, "/3303/0")
     assert [path for path, _ in links(data)] == ["/3303/0", "/3303/0/5700", "/3303/0/5701"]
     value = server.encode(sensor.resources, {5700: 1.5, 5701: "K"})
@@ -813,8 +962,8 @@ def test_noise():
         log.server.receive(("10.0.0.%d" % (i % 250), 1), data, world.now())
         if i % 500 == 499:
             for client in list(log.server.clients.values()):
-                client.due = log.server._port.seconds
-            log.server._port.alarm(0)
+                client.due = log.server.seconds
+            log.server._set_alarm(0)
             world.time += 250000
             log.server.poll(world.now())
             world.sent.clear()
@@ -876,6 +1025,17 @@ def test_secure_port():
         raise AssertionError
     except ValueError as e:
         assert "give credentials" in str(e)
+
+
+def test_how_many_sessions_an_identity_may_have():
+    # For each of its endpoint names one, and another one while it begins anew; and two besides.
+    s = Secure(identities={"dev": "a", "gw": ["a", "b", "c"], "none": []}).server
+    for identity, expected in ((b"dev", 4), (b"gw", 8), (b"none", 2), (b"other", 2), (None, 2)):
+        assert s.places(identity) == expected
+    assert Secure().server.places(b"other") == 4
+    # Of many sessions more handshakes may be under way at once.
+    assert Secure().listener.options["half_open"] == 20
+    assert Secure(max_clients=4).listener.options["half_open"] == 16
 
 
 def test_credentials_fail():
@@ -1006,7 +1166,7 @@ def test_session_ends():
     # It is registered, but cannot be asked.
     assert [answer[1] for answer in log.answers] == [0x45, 0xA3, 0xA3]
     assert client.peer is None and log.server.clients["dev"] is client
-    assert not log.server.engine._exchanges and peer.address not in log.server.engine._seen
+    assert not log.server.engine._exchanges.of and peer.address not in log.server.engine._seen
     handle = log.server.read(client, "/3/0/1", log.answered)
     assert len(log.answers) == 3  # not before read() has returned
     log.world.wait(0)
@@ -1085,3 +1245,31 @@ def test_next_ms_of_the_net():
     assert log.server.next_ms() == 250
     log.world.roles.pop()
     assert log.server.next_ms() == 60000
+
+
+def test_text_of_clients_is_not_kept():
+    # MicroPython keeps a character that is taken out of a str for good, and whoever sends one need
+    # not be known.
+    heap = 0
+    for n in range(600):
+        code = 0x4E00 + n * 5
+        c = str(bytes((0xE0 | code >> 12, 0x80 | code >> 6 & 63, 0x80 | code & 63)), "utf-8")
+        assert printable(c) is c and endpoint_of({"ep": c}) is c
+        assert printable(c + "\x07") == c + "\\x07"
+        assert printable("\u202e" + c) == "\\u202e" + c
+        path = b"<" + c.encode() + b'>;rt="oma.lwm2m"'
+        for f, args in (
+            (endpoint_of, ({"ep": c + "\x07"},)),
+            (terms, (None, {"b": "U" + c}, b"", 2048)),
+            (_object_list, (path,)),
+        ):
+            try:
+                f(*args)
+            except (Error, ValueError):
+                pass
+            else:
+                raise AssertionError(args)
+        if n % 100 == 99:
+            gc.collect()
+            heap = heap or gc.mem_alloc()
+            assert gc.mem_alloc() < heap + 500, (n, gc.mem_alloc() - heap)

@@ -214,17 +214,32 @@ def test_value_that_makes_registration_impossible():
             assert b.stored()[1][1][rid] == good, (value, seconds)
             picky_power_on(b)
             assert b.client.core.objects[1].get(1, rid) == good
-        # Without one the client comes back by itself, and says so.
+        # Without one the client comes back by itself, and says so; it does not wait as long as after
+        # a refusal of what it has nothing better for (/1/x/18), and nothing has failed.
         b = picky_board()
+        location = b.registrar.location
         assert b.registrar.ask(3, path, value, 0).code == 0x44
-        assert b.world.run(5, lambda: b.world.statuses)
-        assert b.world.statuses[0][1] == 0xA3
+        assert b.world.run(5, lambda: b.registrar.location != location)
         b.registered()
+        assert not b.world.statuses
         assert b.client.core.objects[1].get(1, rid) == good
         events = [e for _, e in b.world.events if e.type == lwm2m.EVENT_SERVER_SETTING_CHANGED]
         assert [e.value for e in events if e.path == (1, 1, rid)][-1] == good
         b.world.run(100)
         assert b.client.core.accounts[0].state == 4 and b.stored()[1][1][rid] == good
+
+
+def test_value_that_is_refused_once_is_enough():
+    # /1/x/17 lets a server try no more; alone, or beside another that is well.
+    for servers in (1, 2):
+        b = picky_board(servers)
+        b.client.set_server(1, {17: 1})
+        location = b.registrar.location
+        assert b.registrar.ask(3, "/1/1/1", b"500", 0).code == 0x44
+        assert b.world.run(5, lambda: b.registrar.location not in (0, location))
+        b.world.run(15)
+        assert b.client.core.objects[1].get(1, 1) == 300 and kept(b, 1) == 300
+        assert b.client.core.accounts[0].state == 4
 
 
 def test_value_that_works_is_stored():
@@ -233,9 +248,10 @@ def test_value_that_works_is_stored():
     b.world.run(15)
     assert kept(b, 1) == 400
     # From there on it is what a refusal leads back to, where two values were refused as well.
+    location = b.registrar.location
     for value in (b"500", b"501"):
         assert b.registrar.ask(3, "/1/1/1", value, 0).code == 0x44
-    b.world.run(5)
+    assert b.world.run(5, lambda: b.registrar.location != location)
     b.registered()
     assert b.client.core.objects[1].get(1, 1) == 400 and kept(b, 1) == 400
     # Back to what it was before it was told to anybody.

@@ -667,12 +667,12 @@ def test_a_flooding_peer_pushes_out_its_own():
             polite(0)
         for mid in range(500):
             e.receive(msg(CON, 2, mid), 10, "flood")
-            e.sent = []
+            e.sent, e.asked = [], []
         if first == "flood":
             polite(20)
         for mid in range(500, 1000):
             e.receive(msg(CON, 2, mid), 30, "flood")
-            e.sent = []
+            e.sent, e.asked = [], []
         e.asked = []
         polite(40)
         assert e.asked == [], first
@@ -1378,22 +1378,32 @@ def test_notifying():
 # --- A peer goes
 
 
+def long_answer(peer, m, payload, reply, now):
+    reply.payload = b"y" * (200 if m.code == 1 else 0)
+    return 0x45
+
+
+def busy_with(e, peer):
+    """Have requests, answers, a body that comes and one that goes under way with a peer."""
+    for _ in range(2):  # a longer list would be made smaller, which heap_lock() forbids
+        e.request(peer=peer)
+    e.receive(msg(CON, 2, 7), 0, peer)
+    e.receive(msg(CON, 2, 8, b"", ((27, 8),), b"x" * 16), 0, peer)
+    e.receive(msg(CON, 1, 9), 0, peer)
+
+
 def test_drop():
-    e = End(bodies=4)
-    e.request()
-    e.request()
-    e.request(peer="b")
-    x = e.engine.respond(0, "a", 0x45, b"\1", None, e.callback)
+    e = End(handler=long_answer, size=128, snapshots=2)
     for peer in ("a", "b"):
-        e.receive(msg(CON, 2, 7), 0, peer)
-        e.receive(msg(CON, 2, 8, b"", ((27, 8),), b"x" * 16), 0, peer)
+        busy_with(e, peer)
+    x = e.engine.respond(0, "a", 0x45, b"\1", None, e.callback)
     e.sent = []
     e.asked = []
     e.engine.drop("a")
     assert e.said == []
-    assert [y.peer for y in e.engine._exchanges] == ["b"]
-    assert list(e.engine._seen) == ["b"]
-    assert [body[0] for body in e.engine._bodies] == ["b"]
+    assert [y.peer for y in e.engine._exchanges] == ["b"] * 2
+    for held in (e.engine._seen, e.engine.incoming, e.engine.outgoing):
+        assert list(held) == ["b"]
     # What comes from it is new, or nothing that was asked for.
     assert not e.receive(msg(ACK, 0, x.mid))
     e.receive(msg(CON, 2, 7))
@@ -1402,20 +1412,17 @@ def test_drop():
 
 
 def test_drop_without_memory():
-    e = End(bodies=4)
+    e = End(handler=long_answer, size=128, snapshots=2)
     for peer in ("a", "b"):
-        for _ in range(2):  # a longer list would be made smaller, which heap_lock() forbids
-            e.request(peer=peer)
-        e.receive(msg(CON, 2, 7), 0, peer)
-        e.receive(msg(CON, 2, 8, b"", ((27, 8),), b"x" * 16), 0, peer)
+        busy_with(e, peer)
     micropython.heap_lock()
     try:
         e.engine.drop("a")
     finally:
         micropython.heap_unlock()
     assert [y.peer for y in e.engine._exchanges] == ["b"] * 2
-    assert list(e.engine._seen) == ["b"]
-    assert [body[0] for body in e.engine._bodies] == ["b"]
+    for held in (e.engine._seen, e.engine.incoming, e.engine.outgoing):
+        assert list(held) == ["b"]
 
 
 def test_drop_in_a_handler():
@@ -1444,12 +1451,9 @@ def test_sizes():
 
 
 def test_idle_allocates_nothing():
-    e = End(bodies=2)
+    e = End(handler=long_answer, size=128, bodies=2)
     for peer in ("a", "b", "c"):
-        e.request(peer=peer)
-        e.request(peer=peer)
-        e.receive(msg(CON, 2, 7), 0, peer)
-        e.receive(msg(CON, 2, 8, b"", ((27, 8),), b"x" * 16), 0, peer)
+        busy_with(e, peer)
     x = e.engine._exchanges[0]
     e.receive(msg(ACK, 0, x.mid))
     engine = e.engine
@@ -1487,6 +1491,39 @@ def mutate(data, rng):
     return bytes(data[:1500])
 
 
+class FuzzSink:
+    def __init__(self, fuzz):
+        self.fuzz = fuzz
+        self.told = False
+
+    def write(self, data):
+        assert not self.told
+        if self.fuzz.rng.below(20) == 0:
+            raise Error(0x80)
+        if self.fuzz.rng.below(20) == 0:
+            raise KeyError("sink")
+
+    def close(self, whole):
+        assert not self.told
+        self.told = True
+        self.fuzz.ends[whole] += 1
+        self.fuzz.open -= 1
+        if self.fuzz.rng.below(10) == 0:
+            raise KeyError("sink")
+
+
+class FuzzSource:
+    def __init__(self, fuzz):
+        self.fuzz = fuzz
+        self.length = fuzz.rng.below(400)
+        self.size = (None, self.length, 100)[fuzz.rng.below(3)]
+
+    def read(self, at, n):
+        if self.fuzz.rng.below(40) == 0:
+            raise KeyError("source")
+        return b"s" * max(min(self.length - at, n), 0)
+
+
 class Fuzz:
     """An engine in the middle of everything, and 20,000 datagrams that it may not like."""
 
@@ -1496,8 +1533,18 @@ class Fuzz:
         self.raised = 0
         self.answers = [0] * 8  # by class: 0 is a time-out, reset or acknowledgement
         self.notified = 0
+        self.ends = [0, 0]  # sinks that were told so: not whole, whole
+        self.open = 0  # sinks that were not
         self.engine = Engine(
-            self.send, self.handle, Rng(seed + 1), size=256, body=600, seen=24, bodies=2
+            self.send,
+            self.handle,
+            Rng(seed + 1),
+            size=256,
+            body=600,
+            seen=24,
+            bodies=2,
+            snapshots=2,
+            begin=self.begin,
         )
         self.engine.on_exception = self.on_exception
         self.valid = [raw(text) for _, text, _ in MESSAGES if "65804" not in text]
@@ -1528,9 +1575,21 @@ class Fuzz:
                 self.engine.respond(now, peer, 0x45, m.token)
             return SEPARATE
         reply.payload = b"x" * (self.rng.below(400) if what == 4 else 3)
+        if what == 5:
+            reply.payload = FuzzSource(self)
         reply.content_format = 40
         reply.observe = m.uint(6)
         return 0x45
+
+    def begin(self, peer, m, now):
+        what = self.rng.below(4)
+        if what == 0:
+            raise Error(0x84)
+        return self.sink() if what == 1 else None
+
+    def sink(self):
+        self.open += 1
+        return FuzzSink(self)
 
     def callback(self, x, code, m, payload):
         self.answers[code >> 5] += 1
@@ -1582,10 +1641,21 @@ class Fuzz:
             assert result is True or result is False, result
             if len(engine._exchanges) < 12 and rng.below(4) == 0:
                 options = ((6, 0), (11, "o")) if rng.below(2) else ((11, "o"),)
-                body = b"q" * (rng.below(2) * 500)
-                engine.request(
-                    self.now, "p%d" % rng.below(6), 1 + rng.below(3), options, body, self.callback
-                )
+                body = FuzzSource(self) if rng.below(4) == 0 else b"q" * (rng.below(2) * 500)
+                sink = self.sink() if rng.below(4) == 0 else None
+                code = 1 + rng.below(3)
+                try:
+                    engine.request(
+                        self.now,
+                        "p%d" % rng.below(6),
+                        code,
+                        options,
+                        body,
+                        self.callback,
+                        sink=sink,
+                    )
+                except (Error, KeyError):  # of the source
+                    self.open -= sink is not None
             if engine._exchanges and rng.below(20) == 0:
                 x = engine._exchanges[rng.below(len(engine._exchanges))]
                 if rng.below(8) == 0:
@@ -1597,7 +1667,8 @@ class Fuzz:
             if rng.below(20) == 0:
                 self.now = self.now + rng.below(20000) & MASK
                 engine.poll(self.now)
-            assert len(engine._bodies) <= 2
+            assert len(engine.incoming or ()) <= 2
+            assert len(engine.outgoing or ()) <= 2
             assert len(engine._exchanges) <= 40
         seen = 0
         for own in engine._seen.values():
@@ -1613,7 +1684,8 @@ class Fuzz:
             self.now = self.now + 60000 & MASK
             self.engine.poll(self.now)
         assert self.engine._exchanges == []
-        assert not self.engine._seen and not self.engine._bodies
+        assert not self.engine._seen and not self.engine.incoming and not self.engine.outgoing
+        assert not self.open
         self.sent = []
         self.engine.receive("p0", self.valid[0], self.now)  # the last datagram is kept
         self.sent = []
@@ -1634,6 +1706,7 @@ def test_20000_random_and_mutated_datagrams():
     assert fuzz.raised > 100 and fuzz.notified > 100
     for kind in (0, 2, 4):
         assert fuzz.answers[kind] > 100, fuzz.answers
+    assert min(fuzz.ends) > 50, fuzz.ends
     # It does not grow with the count. What a few hundred bytes differ by is what a list or dict
     # has grown to, and words on the stack that look like pointers.
     assert max(held) - before <= 1500, (before, held)

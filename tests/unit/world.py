@@ -246,7 +246,8 @@ class Request:
         self.time = time
         self.connection = connection
         self.code = m.code
-        self.path = "/" + "/".join(m.strings(URI_PATH))
+        self.segments = m.strings(URI_PATH)
+        self.path = "/" + "/".join(self.segments)
         self.query = m.strings(URI_QUERY)
         self.format = m.uint(CONTENT_FORMAT)
         self.payload = payload

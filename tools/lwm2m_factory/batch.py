@@ -8,13 +8,15 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from . import FactoryError
+from . import FactoryError, identity
 from .board import Board, is_there, ports, wait_for
-from .config import BOARD_VALUES, PSK, Config, endpoint_of, fill, identity, names_in
+from .config import PSK, Config
 from .ledger import FAILED, Ledger
+from .patterns import BOARD_VALUES, fill, names_in
+from .text import printable
 
 _POLL_S = 0.2  # how often to look for ports that come and go
 _SHOWN = 5  # failures below the table; all of them at the end
@@ -86,9 +88,9 @@ def _provision(
         with ledger.lock:
             values, row = choose(chip, mac)
             values = dict(values, chip_id=chip, mac=mac)
-            endpoint = endpoint_of(config, values)
+            endpoint = identity.endpoint_of(config, values)
             ledger.check(chip, endpoint)
-            made = identity(config, values, ledger.record(endpoint))
+            made = identity.make(config, values, ledger.record(endpoint))
             ledger.assign(chip, made, row, port=port, board=status["board"], mac=status["mac"])
         status = board.provision(made.data, lambda state: step(state, endpoint=endpoint))
         if lock:
@@ -271,7 +273,8 @@ class Show:
             if state in ("done", "done before", "failed"):
                 line["seconds"] = time.monotonic() - line.get("since", time.monotonic())
                 if not self.console.is_terminal:
-                    self.console.print(self._text(port, line), soft_wrap=True, highlight=False)
+                    said = Text(printable(self._text(port, line)))
+                    self.console.print(said, soft_wrap=True)
 
     def _text(self, port: str, line: dict) -> str:
         what = line.get("endpoint") or line.get("chip") or "a board"
@@ -294,19 +297,18 @@ class Show:
             for port in sorted(self.lines):
                 line = self.lines[port]
                 state = line.get("state", "waiting")
-                text = f"[{colours.get(state, 'yellow')}]{state}[/]"
+                text = Text.assemble((state, colours.get(state, "yellow")))
                 if line.get("note"):
-                    text += f": {escape(line['note'])}"
+                    text.append(f": {printable(line['note'])}")
                 seconds = line.get("seconds")
                 table.add_row(
-                    port,
-                    line.get("chip", ""),
-                    line.get("endpoint", ""),
+                    *(Text(printable(said)) for said in (port, line.get("chip", ""))),
+                    Text(printable(line.get("endpoint", ""))),
                     text,
                     "" if seconds is None else f"{seconds:.1f}",
                 )
         if self.failures:  # the board may have been unplugged since
-            table.caption = escape("\n".join(self.failures[-_SHOWN:]))
+            table.caption = Text("\n".join(map(printable, self.failures[-_SHOWN:])))
             table.caption_justify = "left"
         return table
 

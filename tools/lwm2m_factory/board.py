@@ -217,7 +217,8 @@ class Board:
         except TransportExecError as e:
             if "ImportError" not in e.error_output:
                 raise
-            version = self._transport.exec("import sys; print(sys.version)").decode().strip()
+            version = self._transport.exec("import sys; print(sys.version)")
+            version = version.decode(errors="backslashreplace").strip()
             raise FactoryError(
                 f"The board on {self.port} runs MicroPython, but not this project's firmware "
                 f"({version}): flash an image, or copy the packages into its /lib."
@@ -248,7 +249,7 @@ class Board:
         listed = ", ".join(map(repr, args))
         output = self._guard(self._transport.exec, f"device.factory.{name}({listed})")
         try:
-            answer = json.loads(output.decode().strip().splitlines()[-1])
+            answer = json.loads(output.decode().strip().split("\n")[-1])
         except (ValueError, IndexError):
             answer = None
         return self._checked(name, answer)

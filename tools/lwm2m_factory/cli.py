@@ -4,12 +4,13 @@ import argparse
 import getpass
 import sys
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 from rich.console import Console
 
 from . import FactoryError, __version__, batch, config, export, flash, ledger
 from .board import Board, only_port
+from .text import printable
 
 MODES = config.NAMES
 
@@ -27,7 +28,12 @@ def _sure(args: argparse.Namespace, question: str) -> None:
         raise FactoryError("Nothing was done.")
 
 
-def _describe(status: dict) -> str:
+def _say(text: str) -> None:
+    # One line of it, whatever a board has said in it.
+    print(printable(text))
+
+
+def _describe(status: dict) -> List[str]:
     lines = [
         f"Board     {status['board']}",
         f"Chip      {status['chip_id']}" + (f", MAC {status['mac']}" if status["mac"] else ""),
@@ -48,7 +54,7 @@ def _describe(status: dict) -> str:
         lines.append(
             f"{name.replace('_', ' ').capitalize():<13} {'none' if value is None else value}"
         )
-    return "\n".join(lines)
+    return lines
 
 
 # The commands.
@@ -56,7 +62,9 @@ def _describe(status: dict) -> str:
 
 def _status(args: argparse.Namespace) -> None:
     with Board(only_port(args.port)) as board:
-        print(_describe(board.status()))
+        status = board.status()
+    for line in _describe(status):
+        _say(line)
 
 
 def _verify(args: argparse.Namespace) -> None:
@@ -79,14 +87,14 @@ def _verify(args: argparse.Namespace) -> None:
                 f"The board {chip} has another configuration than {args.secrets} says it was given."
             )
         tested = [*tested, "what was given"]
-    print(f"{endpoint} on {port} is as it should be: {', '.join(tested)}.")
+    _say(f"{endpoint} on {port} is as it should be: {', '.join(tested)}.")
 
 
 def _reset(args: argparse.Namespace) -> None:
     port = only_port(args.port)
     with Board(port) as board:
         endpoint = board.reset()["endpoint"]
-    print(f"{endpoint} on {port} is back to the factory's accounts.")
+    _say(f"{endpoint} on {port} is back to the factory's accounts.")
 
 
 def _erase(args: argparse.Namespace) -> None:
@@ -94,7 +102,7 @@ def _erase(args: argparse.Namespace) -> None:
     _sure(args, f"The board on {port} will forget its accounts and keys.")
     with Board(port) as board:
         board.erase()
-    print(f"The board on {port} has no accounts any more.")
+    _say(f"The board on {port} has no accounts any more.")
 
 
 def _lock(args: argparse.Namespace) -> None:
@@ -105,7 +113,7 @@ def _lock(args: argparse.Namespace) -> None:
     with Board(port) as board:
         board.selftest()
         endpoint = board.lock()["endpoint"]
-    print(f"{endpoint} on {port} is locked; it tells its status, and `unlock` erases it.")
+    _say(f"{endpoint} on {port} is locked; it tells its status, and `unlock` erases it.")
 
 
 def _unlock(args: argparse.Namespace) -> None:
@@ -117,7 +125,7 @@ def _unlock(args: argparse.Namespace) -> None:
         raise FactoryError(
             f"The board on {port} could not be unlocked: {(answer or {}).get('error', 'it is silent')}."
         )
-    print(f"The board on {port} is open, and has nothing on it.")
+    _say(f"The board on {port} is open, and has nothing on it.")
 
 
 def _provision(args: argparse.Namespace) -> None:
@@ -142,8 +150,9 @@ def _provision(args: argparse.Namespace) -> None:
                 console.print(f"{state} …", style="dim", end="\r")
 
         status = batch.provision(only_port(args.port), found, open_ledger, choose, step)
-    print(_describe(status))
-    print(f"Noted in {args.log}; its keys are in {args.secrets}.")
+    for line in _describe(status):
+        _say(line)
+    _say(f"Noted in {args.log}; its keys are in {args.secrets}.")
 
 
 def _row(args: argparse.Namespace, found: config.Config, open_ledger: ledger.Ledger):
@@ -163,22 +172,22 @@ def _batch(args: argparse.Namespace) -> Optional[int]:
         failures = batch.run(found, open_ledger, rows, args.port or [], console)
         left = rows.left()
     for failure in failures:
-        print(failure, file=sys.stderr)
+        print(printable(failure), file=sys.stderr)
     if left:
-        print(f"{left} rows of {args.csv} are left: the same command goes on.")
+        _say(f"{left} rows of {args.csv} are left: the same command goes on.")
     return 1 if failures else None
 
 
 def _flash(args: argparse.Namespace) -> None:
-    print(flash.flash(args.image, args.port, args.drive, args.erase))
+    _say(flash.flash(args.image, args.port, args.drive, args.erase))
 
 
 def _export(args: argparse.Namespace) -> None:
     counts = export.FORMS[args.to](args.secrets, args.output, args.short_id)
     for name, count in counts.items():
-        print(f"{name}: {count} entries")
+        _say(f"{name}: {count} entries")
     if args.to != "labels":
-        print(f"{args.output} has keys in it; nobody else on this machine may read it.")
+        _say(f"{args.output} has keys in it; nobody else on this machine may read it.")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -16,6 +16,8 @@ from xml.sax.saxutils import escape
 import segno
 
 from . import FactoryError, ledger
+from .files import private, private_folder
+from .text import printable
 
 # Leshan's names of Security Modes.
 _MAX_NAME = 200  # of a file
@@ -35,7 +37,7 @@ def leshan(secrets: Path, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     bootstrap.rest and server.rest: calls of the REST interfaces of its two servers, a line of
     JSON each: method, path and body.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    private_folder(out)
     counts = {}
     for name, lines in (
         ("bootstrapStore.json", _object(_configs(secrets))),
@@ -89,7 +91,7 @@ def _write(path: Path, lines: Iterable[str]) -> int:
     new = path.with_name(path.name + ".new")
     count = 0
     try:
-        with ledger.private(new) as f:
+        with private(new) as f:
             with io.TextIOWrapper(f, encoding="utf-8", newline="") as text:
                 for line in lines:
                     text.write(line)
@@ -315,7 +317,7 @@ def _label(record: dict) -> str:
     lines = "".join(
         f'<text x="152" y="{30 + 30 * n}" font-size="{18 if n else 20}" '
         f'textLength="{min(240, 11 * len(text))}" lengthAdjust="spacingAndGlyphs">'
-        f"{escape(text)}</text>"
+        f"{escape(printable(text))}</text>"
         for n, text in enumerate(texts)
     )
     svg = code.svg_inline(border=2, omitsize=True).replace(

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
 
-from . import FactoryError
+from . import FactoryError, flash_map
 
-BLOCK = 4096  # what flash erases at once, and littlefs's block
+BLOCK = flash_map.SECTOR  # littlefs's, too
 
 _UF2 = struct.Struct("<8I")
 _UF2_MAGIC = 0x0A324655, 0x9E5D5157, 0x0AB16F30
@@ -100,6 +100,19 @@ def stock(path: Path, data: bytes) -> Stock:
     return Stock(chip, version, start, size)
 
 
+def check_map(path: Path, data: bytes) -> None:
+    """FactoryError where an image of this project does not keep to the map of its board's flash."""
+    program = bytes(_memory(data)) if is_uf2(path) else data
+    # MicroPython has the board's name in it, as sys.implementation._build.
+    board = next((name for name in flash_map.MAPS if name.encode() + b"\0" in program), None)
+    if board:
+        wrong = _off_rp2_map(board, data) if is_uf2(path) else _off_esp_map(path, board, data)
+        if wrong:
+            raise FactoryError(
+                f"{path} is for {board}, and {wrong}: take what make firmware BOARD={board} has built."
+            )
+
+
 # UF2.
 
 
@@ -170,6 +183,17 @@ def _pages(data: bytes) -> Iterator[Tuple[int, bytes]]:
         yield address - _XIP, data[at + 32 : at + 32 + size]
 
 
+def _off_rp2_map(board: str, data: bytes) -> Optional[str]:
+    # What is wrong with where a UF2 writes.
+    end = flash_map.application(board).end
+    beyond = [address for address, _ in _pages(data) if not 0 <= address < end]
+    return (
+        f"would write {_XIP + max(beyond):#x}, where its program does not belong"
+        if beyond
+        else None
+    )
+
+
 def _memory(data: bytes) -> bytearray:
     # The flash up to the last byte of a UF2.
     memory = bytearray()
@@ -217,18 +241,44 @@ def esp_chip(path: Path, data: bytes) -> Tuple[str, int]:
     return CHIPS[number]
 
 
-def _esp_storage(path: Path, data: bytes, place: int) -> Tuple[int, Optional[int]]:
-    # As MicroPython's start has it (ports/esp32/main.c): the partition "vfs", or else what is left of
-    # the flash behind the last partition.
-    end = 0
+def _esp_partitions(data: bytes, place: int) -> Iterator[Tuple[str, int, int]]:
+    # Label, start and size.
     for at in range(_ESP_TABLE - place, len(data) - 32, 32):
         magic, _, _, offset, size, label, _ = _ESP_PARTITION.unpack_from(data, at)
         if magic != b"\xaa\x50":
             break
-        label = label.rstrip(b"\0")
-        if label == b"vfs":
+        yield label.rstrip(b"\0").decode("latin-1"), offset, size
+
+
+def _off_esp_map(path: Path, board: str, data: bytes) -> Optional[str]:
+    # What is wrong with a whole image. It begins with the boot loader and goes into ota_0, so that it
+    # blanks otadata on its way, which has the boot loader start ota_0, whatever ran before.
+    place = esp_chip(path, data)[1]
+    parts = {each.name: each for each in flash_map.MAPS[board]}
+    for label, start, size in _esp_partitions(data, place):
+        if label not in parts or (parts[label].start, parts[label].size) != (start, size):
+            return f"its partition {label} is not where that board has it"
+        parts.pop(label)
+    if parts.keys() != {"vfs"}:
+        return "its partition table is not that board's"
+    otadata, first = (flash_map.region(board, name) for name in ("otadata", "ota_0"))
+    if data[first.start - place : first.start - place + 1] != b"\xe9":
+        return "has no application"
+    if place + len(data) > first.end:
+        return f"reaches beyond its application's place, {first.end:#x}"
+    if data[otadata.start - place : otadata.end - place].strip(b"\xff"):
+        return "has been in use: its otadata may name another application than the one in it"
+    return None
+
+
+def _esp_storage(path: Path, data: bytes, place: int) -> Tuple[int, Optional[int]]:
+    # As MicroPython's start has it (ports/esp32/main.c): the partition "vfs", or else what is left of
+    # the flash behind the last partition.
+    end = 0
+    for label, offset, size in _esp_partitions(data, place):
+        if label == "vfs":
             return offset, size
-        if label == b"ffat":
+        if label == "ffat":
             raise FactoryError(f"{path} keeps its files in FAT: take an image without TinyUF2.")
         end = max(end, offset + size)
     if not end:

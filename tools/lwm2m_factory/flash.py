@@ -12,6 +12,7 @@ from typing import Callable, List, Optional
 
 from . import FactoryError, firmware
 from .board import restart_in_boot_loader
+from .text import printable
 
 _INFO = "INFO_UF2.TXT"  # on a boot loader's drive
 _DRIVE_S = 15  # until a board in its boot loader shows as a drive
@@ -41,11 +42,13 @@ def flash(
                 "--erase is for ESP32: a UF2 leaves the rest of the flash as it is."
             )
         firmware.check_uf2(image, data)
+        firmware.check_map(image, data)
         if about:
             made = files(about.size, about.program)
             data = firmware.with_files(image, data, about, made)
-        return copy_uf2(image, data, port, drive)
-    return write_esp(image, data, port, erase, about, files)
+        return printable(copy_uf2(image, data, port, drive))
+    firmware.check_map(image, data)
+    return printable(write_esp(image, data, port, erase, about, files))
 
 
 def read(image: Path) -> bytes:

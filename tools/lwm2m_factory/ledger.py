@@ -5,7 +5,6 @@ a board may have is known whatever happens. The log is only ever appended to. Th
 record an endpoint, and the mode 0600.
 """
 
-import contextlib
 import datetime
 import json
 import os
@@ -17,13 +16,12 @@ from typing import Dict, Iterator, Optional, Set, Tuple
 from filelock import FileLock, Timeout
 
 from . import FactoryError
-from .config import Identity
+from .files import BINARY, private
+from .identity import Identity
 
 ASSIGNED = "assigned"
 DONE = "done"
 FAILED = "failed"
-
-_BINARY = getattr(os, "O_BINARY", 0)  # Windows
 
 
 class Ledger:
@@ -175,23 +173,6 @@ class Ledger:
         self._places = places
 
 
-@contextlib.contextmanager
-def private(path: Path) -> "Iterator":
-    """Open a file for writing, in bytes, that nobody else may read, not even for a moment."""
-    try:
-        path.unlink()  # one that is there may be open to others
-    except FileNotFoundError:
-        pass
-    except OSError as e:
-        raise FactoryError(f"{path} cannot be written: {e.strerror}.") from None
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600)
-    except OSError as e:
-        raise FactoryError(f"{path} cannot be written: {e.strerror}.") from None
-    with os.fdopen(fd, "wb") as out:
-        yield out
-
-
 def records(path: Path) -> Iterator[dict]:
     """The records of a file of secrets, one at a time."""
     for _, record in _entries(path, "endpoint"):
@@ -219,13 +200,14 @@ def _entries(path: Path, must: str) -> "Iterator[Tuple[int, dict]]":
 
 
 def _line(entry: dict) -> bytes:
-    return json.dumps(entry, ensure_ascii=False).encode() + b"\n"
+    # In ASCII, as people look at the log with whatever shows it.
+    return json.dumps(entry).encode() + b"\n"
 
 
 def _append(path: Path, entry: dict, mode: int) -> int:
     """Append a line, on the disk when this returns; returns its place in the file."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _BINARY, mode)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | BINARY, mode)
         try:
             place = os.fstat(fd).st_size
             line = _line(entry)

@@ -10,41 +10,30 @@
 import sys
 
 from lwm2m.bootstrap_server import FAILED, FINISHED, STARTED, BootstrapServer, load_accounts
-from lwm2m.clients import load_der
+from lwm2m.program import certificate, on_refused, say, serve
 
 
 def on_event(event, session):
     if event == STARTED:
-        print("%s asks to be bootstrapped" % session.endpoint)
+        say("%s asks to be bootstrapped" % session.endpoint)
     elif event == FINISHED:
-        print("%s has its accounts (LwM2M %s)" % (session.endpoint, session.version))
+        say("%s has its accounts (LwM2M %s)" % (session.endpoint, session.version))
     elif event == FAILED:
-        print("%s was not bootstrapped: %s" % (session.endpoint, session.text))
+        say("%s was not bootstrapped: %s" % (session.endpoint, session.text))
 
 
-def on_refused(address, identity, text):
-    print("A client with identity %s was refused: %s" % (identity, text))
-
-
-def main(accounts, port=5783, host="0.0.0.0", *certificate):
-    try:
-        server = BootstrapServer(
+def main(accounts, port=5783, host="0.0.0.0", *files):
+    serve(
+        lambda: BootstrapServer(
             int(port),
             host,
             accounts=load_accounts(accounts),
             on_event=on_event,
-            certificate=[load_der(path) for path in certificate] or None,
+            certificate=certificate(files),
             on_refused=on_refused,
-        )
-    except (OSError, ValueError) as e:
-        print(e.args[-1])
-        sys.exit(1)
-    print("Listening on port %s" % port)
-    try:
-        server.step(-1)
-    except KeyboardInterrupt:
-        pass
-    server.close()
+        ),
+        port,
+    )
 
 
 if __name__ == "__main__":

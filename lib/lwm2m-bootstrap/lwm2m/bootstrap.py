@@ -10,7 +10,7 @@ from ucoap import ACCEPT, DELETE, GET, POST, PUT, Error
 import lwm2m.management as management
 from .account import Account, failure, uri_options
 from .consistency import inconsistency
-from .management import LINK, TLV
+from .management import LINK
 from .model import missing, path_of
 from .objects import server_id
 
@@ -80,7 +80,8 @@ class Bootstrap:
         """Begin to bootstrap. Returns False where there is no bootstrap server account, or where
         its sessions pass and yet no server registers this client.
 
-        usable: the regular servers work, so that one failed attempt leads back to them.
+        usable: regular servers work. They are not served meanwhile, but keep their registrations;
+        one failed attempt leads back to them.
         """
         iid = self.account_iid()
         if iid < 0 or self.vain >= _RETRY_COUNT:
@@ -88,14 +89,15 @@ class Bootstrap:
         core = self.core
         if core.context:
             core.context.flush(False)
-        core.drop_accounts()
+        if not usable:
+            core.drop_accounts()
         core.state = _BOOTSTRAP
         self._usable = usable
         self._format = core.version != "1.0"
         self._attempts = 0
         wait = core.objects[0].get(iid, 11, 0)
         if self.vain > 1:  # or bootstraps would follow each other without a pause
-            wait += _RETRY_TIMER << self.vain - 2
+            wait += core.spread(_RETRY_TIMER << self.vain - 2)
         self._enter(_WAITING, wait)
         core.event(_BS_PENDING, _BOOTSTRAP_ID)
         return True
@@ -113,6 +115,7 @@ class Bootstrap:
         if state == _FINISHED:
             self.state = _IDLE
             self._close_due = core.after(_EXCHANGE_LIFETIME)
+            core.weary = 0
             core.event(_BS_FINISHED, _BOOTSTRAP_ID)
             core.begin()
         elif state == _WAITING and self._due <= core.seconds:
@@ -175,10 +178,10 @@ class Bootstrap:
         try:
             queries = ["ep=" + core.endpoint]
             if self._format:
-                queries.append("pct=%d" % TLV)
+                queries.append("pct=%d" % core.format)
             options = uri_options(self.account.uri, "bs", queries)
             core.engine.request(
-                now, self.account, POST, options, b"", self._answered, self.account.settings
+                now, self.account, POST, options, b"", self._answered, core.coap_of(self.account)
             )
         except Exception:  # Error, MemoryError; a tuple of them would need memory itself
             self._fail(_INTERNAL, True, "the request does not fit")
@@ -204,9 +207,9 @@ class Bootstrap:
         self.state = _EXHAUSTED
         if self._usable:
             self.state = _IDLE
-            core.begin()
-        elif self._attempts < _RETRY_COUNT:
-            self._enter(_WAITING, _RETRY_TIMER << self._attempts - 1)
+            core.resume()
+        elif self._attempts < _RETRY_COUNT and not core.weary:
+            self._enter(_WAITING, core.spread(_RETRY_TIMER << self._attempts - 1))
         core.event(_BS_FAILED, _BOOTSTRAP_ID, None, code, internal, text)
         if self.state == _WAITING:
             core.event(_BS_PENDING, _BOOTSTRAP_ID)
@@ -243,8 +246,7 @@ class Bootstrap:
 
     def handle(self, account, m, payload, reply):
         """Serve a request of the bootstrap server. Returns the response code; raises Error."""
-        if account is not self.account or not _REQUESTED <= self.state <= _RUNNING:
-            raise Error(_UNAUTHORIZED, "no bootstrap session")
+        self.check(account)
         self._enter(_RUNNING, _EXCHANGE_LIFETIME)
         code = m.code
         if code == POST and m.strings(11) == ["bs"]:
@@ -265,6 +267,11 @@ class Bootstrap:
         if code == PUT:
             return self._write(path, obj, m, payload)
         raise Error(_NOT_ALLOWED)
+
+    def check(self, account):
+        """Raise Error 4.01 where a request is not of a session under way."""
+        if account is not self.account or not _REQUESTED <= self.state <= _RUNNING:
+            raise Error(_UNAUTHORIZED, "no bootstrap session")
 
     def _discover(self, path, obj, reply):
         # LwM2M 1.1 6.1.7.3.

@@ -4,28 +4,32 @@
 import tls
 from micropython import const
 from ucoap.engine import diff
+from .crowd import table
 from .dtls import HANDSHAKE_MS, Session, is_supported, suites
+from .peers import gives_way, host
 
 _IDLE_SCAN_MS = const(60000)
-_MIN_AGE_MS = const(5000)  # before a half-open session may make way for another one
+_HALF_SCAN_MS = const(50)  # tls repeats a flight after a second
+
+# Before a half-open session may make way for another one of the same host: for five seconds, or many
+# that begin at once would throw each other out; as long as most handshakes go nowhere, for half of
+# one, which is more than they need that do go on.
+_PATIENCE_MS = const(5000)
+_SHORT_PATIENCE_MS = const(500)
+_MANY_VAIN = const(32)
 
 _PSK = const(0)
 _CERTIFICATE = const(2)
 _UNAVAILABLE = const(0xA3)
 _REFUSED = const(-0x3000)  # what a verify_callback returns
 
+_MASK = const(0x3FFFFFFF)
+
+_VERSION = b"\xfe\xfd"  # of a record
+
 # Content types of records (RFC 6347 4.1).
 _HANDSHAKE = const(22)
 _DATA = const(23)
-
-
-def _oldest(sessions):
-    # Whose peer has been silent for the longest time.
-    oldest = None
-    for session in sessions.values():
-        if oldest is None or diff(oldest.last, session.last) > 0:
-            oldest = session
-    return oldest
 
 
 class Listener:
@@ -34,6 +38,8 @@ class Listener:
     psk: an object with get(identity: bytes) -> key or None. cert, key: the server's certificate
     and its private key, DER. ca: the certificate of the CA of clients, DER, or a list of them.
     sessions, half_open: how many there may be. idle: s, after which a silent session is dropped.
+    Where there are too many, whoever has most of them gives way: of those half-open a host, of
+    the others an identity, which may have places(identity) of them if the role has that.
     """
 
     datagram = Session.datagram
@@ -59,11 +65,15 @@ class Listener:
         self._half_open = half_open
         self._idle_ms = min(idle, 400000) * 1000
         self._limit_ms = limit_ms
-        self._live = {}  # {address: Session}
-        self._half = {}  # those whose handshake is under way
+        self._live = table(sessions)  # {address: Session}
+        self._half = table(half_open)  # those whose handshake is under way
+        # One more for each handshake that has gone nowhere, half for each that has not.
+        self._vain = 0
         self._driven = None  # whose handshake tls is at work on
+        self._then = None  # ms, of the last call
+        self._half_due = 0  # ms, when the half-open ones are to be looked at
         self._scanned = None  # ms, when idle sessions were last looked for
-        self._faulty = False  # whether a session ended while something was sent
+        self._faulty = []  # sessions that have ended while something was sent
         if not hasattr(tls, "PROTOCOL_DTLS_SERVER"):
             raise ValueError("this port has no DTLS: it needs MicroPython 1.25")
         self._context = context = tls.SSLContext(tls.PROTOCOL_DTLS_SERVER)
@@ -114,6 +124,7 @@ class Listener:
 
     def receive(self, address, data, now):
         """Take a datagram from a client's address."""
+        self._look_at_clock(now)
         if len(data) < 14:
             return
         half = self._half.get(address)
@@ -132,7 +143,8 @@ class Listener:
     def sendto(self, datagram, session):
         """Send a datagram to a session's client; as a socket has it."""
         session.send(datagram)
-        self._faulty = self._faulty or session.text is not None
+        if session.text is not None:
+            self._faulty.append(session)
 
     def drop(self, session):
         """Forget a session, without a word to anybody."""
@@ -141,6 +153,8 @@ class Listener:
         for sessions in (self._live, self._half):
             if sessions.get(session.address) is session:
                 sessions.pop(session.address)
+                if sessions is self._half:
+                    self._vain = min(self._vain + 1, 2 * _MANY_VAIN)
 
     def close(self):
         for sessions in (self._live, self._half):
@@ -148,15 +162,17 @@ class Listener:
                 self.drop(sessions[address])
 
     def poll(self, now):
-        if self._half:
+        self._look_at_clock(now)
+        if self._half and diff(now, self._half_due) >= 0:
             for session in list(self._half.values()):
                 self._driven = session
                 session.poll(now)
-        scan = self._scanned is None or diff(now, self._scanned) >= _IDLE_SCAN_MS
-        if scan or self._faulty:
-            if scan:
-                self._scanned = now
-            self._faulty = False
+            self._half_due = now + self._least(now) & _MASK
+        while self._faulty:
+            self._faulty.pop().poll(now)
+        if self._scanned is None or diff(now, self._scanned) >= _IDLE_SCAN_MS:
+            self._scanned = now
+            self._vain = 0
             for session in list(self._live.values()):
                 if diff(now, session.last) >= self._idle_ms:
                     session.end(_UNAVAILABLE, "idle for too long")
@@ -171,11 +187,30 @@ class Listener:
             least = 0
             if self._scanned is not None:
                 least = max(_IDLE_SCAN_MS - diff(now, self._scanned), 0)
-        for address in self._half:
-            ms = self._half[address].next_ms(now)
-            if ms >= 0 and (least < 0 or ms < least):
+        if self._half:
+            ms = max(diff(self._half_due, now), 0)
+            if least < 0 or ms < least:
                 least = ms
         return least
+
+    def _least(self, now):
+        # Until a half-open session has something to do; they are not looked at more often than is
+        # good, as there may be many.
+        least = _IDLE_SCAN_MS
+        for address in self._half:
+            ms = self._half[address].next_ms(now)
+            if 0 <= ms < least:
+                least = ms
+        return max(least, _HALF_SCAN_MS)
+
+    def _look_at_clock(self, now):
+        # One that is set back, or on by more than six days, which looks the same: all begins anew.
+        if self._then is not None and diff(now, self._then) < 0:
+            for sessions in (self._live, self._half):
+                for session in sessions.values():
+                    session.last = session._start = session._driven = now
+            self._scanned = self._half_due = now
+        self._then = now
 
     def _hello(self, address, data, now):
         # A ClientHello that belongs to no handshake under way (RFC 6347 4.2.1). Without the right
@@ -184,13 +219,13 @@ class Listener:
         n = 60 + data[59] if len(data) > 60 else len(data)
         if n >= len(data):
             return
-        oldest = None
-        if len(self._half) >= self._half_open and address not in self._half:
-            # The oldest makes way, but not a young one, or many clients that begin at once would
-            # throw each other out.
-            oldest = _oldest(self._half)
-            if data[n] and diff(now, oldest.last) < _MIN_AGE_MS:
-                return
+        way = self._half.get(address)
+        if way is None and len(self._half) >= self._half_open and data[n]:
+            way = self._half_that_gives_way(address, now)
+            if way is None:
+                return  # it is sent again
+        if data[1:3] != _VERSION:  # RFC 5246 E.1: of a ClientHello it does not matter
+            data = data[:1] + _VERSION + data[3:]
         session = Session(self.sock, self._role, now, self._limit_ms)
         session.listener = self
         session.address = address
@@ -207,10 +242,20 @@ class Listener:
         except (OSError, MemoryError):  # out of memory: the client tries again
             session.close()
         if session.tls is not None:
-            oldest = self._half.get(address) or oldest
-            if oldest:
-                self.drop(oldest)
+            if way:
+                self.drop(way)
+            if not self._half:
+                self._half_due = now + _HALF_SCAN_MS & _MASK
             self._half[address] = session
+
+    def _half_that_gives_way(self, address, now):
+        return gives_way(
+            self._half.values(),
+            lambda session: host(session.address),
+            lambda session: diff(now, session.last),
+            host(address),
+            _PATIENCE_MS if self._vain < _MANY_VAIN else _SHORT_PATIENCE_MS,
+        )
 
     # What sessions call.
 
@@ -218,13 +263,35 @@ class Listener:
         address = session.address
         if self._half.get(address) is session:
             self._half.pop(address)
-        old = self._live.get(address)
-        if old is None and len(self._live) >= self._sessions:
-            old = _oldest(self._live)
+        self._vain //= 2
+        old = self._live.get(address) or self._live_that_gives_way(session.identity, now)
         if old:
             old.end(_UNAVAILABLE, "another session has taken its place")
             old.poll(now)
         self._live[address] = session
+
+    def _live_that_gives_way(self, identity, now):
+        # Where the identity has all that it may have, one of its own; where there are too many,
+        # one of whoever has most.
+        places = getattr(self._role, "places", None)
+        count = 0
+        oldest = None
+        for session in self._live.values():
+            if session.identity == identity:
+                count += 1
+                if oldest is None or diff(oldest.last, session.last) > 0:
+                    oldest = session
+        if places and count >= places(identity):
+            return oldest
+        if len(self._live) < self._sessions:
+            return None
+        return gives_way(
+            self._live.values(),
+            lambda session: session.identity or b"",
+            lambda session: diff(now, session.last),
+            identity or b"",
+            0,
+        )
 
     def ended(self, session):
         self.drop(session)

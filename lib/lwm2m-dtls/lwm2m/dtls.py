@@ -203,9 +203,10 @@ class Session(io.IOBase):
                 data = data[:n]
             self._heard = True
         self._in = data
+        cut = False  # whether what comes next is the rest of what was too long
         while self.tls is not None:
             try:
-                data = self.tls.recv(_PLAIN)
+                data = self.tls.recv(_PLAIN + 1)
             except MemoryError:
                 self._in = None
                 raise
@@ -220,7 +221,9 @@ class Session(io.IOBase):
             if data is None:
                 break
             self.last = now
-            if self.tls is not None and self.up:
+            rest = cut
+            cut = len(data) > _PLAIN
+            if self.tls is not None and self.up and not (cut or rest):
                 self._role.receive(self.account or self, data, now)
         self._in = None
         if self._kept is not None:
@@ -262,6 +265,10 @@ class Session(io.IOBase):
             self.code = code
             self.text = text
         self.close()
+
+    def disconnected(self, account, code, text, now):
+        """Net's word that it has no connection any more."""
+        self.end(code, text)
 
     def close(self):
         if self.tls is not None:

@@ -4,16 +4,25 @@
 from micropython import const
 from ucoap import ACCEPT, GET, OBSERVE, Error
 from ucoap.engine import ACKED, RESET, Reply
-from .account import Part
-from .management import LINK, read
-from .model import path_of
+from .management import LINK, answer
+from .model import path_of, resolve
 
-# A server's further ones are answered as plain reads, which RFC 7641 4.1 allows.
+# Of one server. Its further ones are answered as plain reads, which RFC 7641 4.1 allows.
 _MAX_OBSERVATIONS = const(16)
 
+# s, until a notification that nobody has acknowledged is followed by another one to that server; it
+# doubles, and a quarter of it is chance.
+_WAIT = const(30)
+_MAX_WAIT = const(3600)
+
 _DISCONNECTED = const(0)  # of Account.state
+_REGISTERED = const(4)
+
+_READ = const(1)  # of model's operations
+_R = const(0x10)
 
 _CONTENT = const(0x45)
+_UNAUTHORIZED = const(0x81)
 
 # Event.type, as the package has them too.
 EVENT_OBSERVATION_STARTED = const(14)
@@ -24,25 +33,32 @@ EVENT_OBSERVATION_CANCELED = const(18)
 
 
 def part(core):
-    """What core asks of an optional module: its Part."""
+    """What core asks of an optional module: its part."""
     return Observe(core)
 
 
 class _Observation:
-    def __init__(self, account, path, token, accept):
+    def __init__(self, account, token):
         self.account = account
-        self.path = path
-        self.token = token
-        self.accept = accept
-        self.counter = 0  # notifications sent; also the Observe option's value
+        self.token = token  # with the account, what tells it from others (RFC 7641 4.1)
+        self.path = ()
+        self.accept = None
+        self.origin = None  # the engine's, for notifications in blocks
+        self.counter = -1  # notifications sent; also the Observe option's value
         self.changed = False  # since the last notification
         self.exchange = None  # the notification under way
         self.earliest = 0  # s, when the minimum period is over
         self.latest = -1  # s, when the maximum period is
 
 
-class Observe(Part):
-    """The observations of a Core's servers."""
+class Observe:
+    """The observations of a Core's servers: a part, as module account has it.
+
+    One lasts until the server cancels or resets it, what it is of has gone, or the registration is
+    over. RFC 7641 4.5 lets it end when a notification is not acknowledged: then a device that is
+    registered would never be heard of again, so here it only waits, longer each time, and goes on
+    as soon as the server is heard.
+    """
 
     def __init__(self, core):
         self.core = core
@@ -56,21 +72,55 @@ class Observe(Part):
         if m.code != GET or observe is None or observe > 1 or accept == LINK:
             return 0
         path = path_of(m)
-        read(self.core, account, path, accept, reply)
-        for o in self.observations:
-            if o.account is account and (o.path == path or o.token == m.token):
-                # A server that asks again replaces its old one (RFC 7641 4.1).
-                self._remove(o)
-                if observe:
-                    self._event(EVENT_OBSERVATION_CANCELED, o)
-                break
-        if observe == 0 and len(self.observations) < _MAX_OBSERVATIONS:
-            o = _Observation(account, path, m.token, accept)
-            self._restart(o)
-            self.observations.append(o)
-            reply.observe = o.counter
+        core = self.core
+        flags = resolve(core.objects, path, _READ, core.may, account)
+        self._answer(account, path, flags, accept, reply)
+        o = None
+        for other in self.observations:
+            if other.account is account and other.token == m.token:
+                o = other
+        if observe:
+            if o:
+                self.observations.remove(o)
+                self._event(EVENT_OBSERVATION_CANCELED, o)
+            return _CONTENT
+        again = o is not None
+        if not again:
+            o = self._place(account, path)
+            if o is None:
+                return _CONTENT
+            o.token = m.token
+        o.path = path
+        o.accept = accept
+        o.origin = core.engine.origin(m, payload)
+        self._count(o)
+        reply.observe = o.counter
+        if not again:
             self._event(EVENT_OBSERVATION_STARTED, o)
         return _CONTENT
+
+    def _place(self, account, path):
+        # A new observation, or where a server has all of its places, None. One that observes a path
+        # again with another token may have forgotten the first: that gives way then.
+        count = 0
+        old = None
+        for o in self.observations:
+            if o.account is account:
+                count += 1
+                if o.path == path and old is None:
+                    old = o
+        if count >= _MAX_OBSERVATIONS:
+            if old is None:
+                return None
+            self.observations.remove(old)
+            self._event(EVENT_OBSERVATION_CANCELED, old)
+        o = _Observation(account, b"")
+        self.observations.append(o)
+        return o
+
+    def _answer(self, account, path, flags, accept, reply):
+        core = self.core
+        answer(core.objects[path[0]], path, flags, accept, reply, _R, core.may, account)
 
     def changed(self, oid, iid, rid):
         for o in self.observations:
@@ -99,60 +149,92 @@ class Observe(Part):
 
     def moved(self, account):
         if account.state == _DISCONNECTED:
+            account.unheard = 0
             for i in range(len(self.observations) - 1, -1, -1):  # which needs no memory
                 if self.observations[i].account is account:
                     self.observations.pop(i)
+        elif account.state == _REGISTERED:
+            self._heard(account)
+
+    def _heard(self, account):
+        # A server is there: what waited for it need not wait any more.
+        if account.unheard:
+            account.unheard = 0
+            for o in self.observations:
+                if o.account is account:
+                    o.earliest = self.core.seconds
+
+    def _silent(self, account):
+        core = self.core
+        due = core.after(core.spread(min(_WAIT << account.unheard, _MAX_WAIT)))
+        account.unheard = min(account.unheard + 1, 10)
+        for o in self.observations:
+            if o.account is account:
+                o.earliest = max(o.earliest, due)
+                if 0 <= o.latest < due:
+                    o.latest = due
 
     def _periods(self, o):
         # Default Minimum and Maximum Period (/1/x/2 and 3), s.
         server = self.core.objects[1].instances.get(o.account.server_iid, {})
         return server.get(2) or 0, server.get(3) or 0
 
-    def _restart(self, o):
+    def _count(self, o):
+        # Something is reported: the periods begin anew. The order never goes back while a token
+        # lives (RFC 7641 3.4).
+        o.counter = o.counter + 1 & 0xFFFFFF
         least, most = self._periods(o)
         o.changed = False
         o.earliest = self.core.after(least)
-        o.latest = self.core.after(max(least, most)) if most else -1
+        o.latest = self.core.after(most) if most >= max(least, 1) else -1
 
     def _notify(self, o, now):
+        core = self.core
         reply = self._reply
         reply.clear()
-        o.counter = o.counter + 1 & 0xFFFFFF
+        self._count(o)
         code = _CONTENT
         try:
-            read(self.core, o.account, o.path, o.accept, reply)
-            reply.observe = o.counter
-        except Error as e:  # what was observed is gone: this is the last one (RFC 7641 4.2)
-            code = e.code
-            reply.clear()
-        self._restart(o)
-        try:
-            engine = self.core.engine
-            x = engine.respond(
-                now, o.account, code, o.token, reply, self._sent, o.account.settings
+            try:
+                flags = resolve(core.objects, o.path, _READ, core.may, o.account)
+            except Error as e:
+                if e.code == _UNAUTHORIZED:  # the right was taken, and may be given back
+                    return
+                code = e.code  # what was observed is gone: this is the last one (RFC 7641 4.2)
+            if code == _CONTENT:
+                self._answer(o.account, o.path, flags, o.accept, reply)
+                reply.observe = o.counter
+            o.exchange = core.engine.respond(
+                now, o.account, code, o.token, reply, self._sent, o.account.settings, o.origin
             )
-        except Exception:  # Error, MemoryError; a tuple of them would need memory itself
-            self._remove(o)
+        except Exception as e:
+            # Out of memory, or what a value's function raises: at the next change there is another.
+            if isinstance(e, MemoryError):
+                o.changed = True
+                o.earliest = core.after(1)
+            elif core.engine.on_exception:
+                core.engine.on_exception(e)
             return self._event(EVENT_OBSERVATION_NOTIFICATION_FAILED, o)
-        o.exchange = x
         self._event(EVENT_OBSERVATION_NOTIFICATION, o)
         if code != _CONTENT:
             self._remove(o)
             self._event(EVENT_OBSERVATION_CANCELED, o)
 
     def _sent(self, x, code, m, payload):
+        account = x.peer
+        if code == ACKED:
+            self._heard(account)
         for o in self.observations:
             if o.exchange is x:
                 o.exchange = None
                 if code == ACKED:
                     return self._event(EVENT_OBSERVATION_NOTIFICATION_ACKED, o)
-                self._remove(o)  # RFC 7641 4.5: nobody is interested any more
-                return self._event(
-                    EVENT_OBSERVATION_CANCELED
-                    if code == RESET
-                    else EVENT_OBSERVATION_NOTIFICATION_FAILED,
-                    o,
-                )
+                if code == RESET:
+                    self._remove(o)
+                    return self._event(EVENT_OBSERVATION_CANCELED, o)
+                o.changed = True  # nobody has it yet
+                self._silent(account)
+                return self._event(EVENT_OBSERVATION_NOTIFICATION_FAILED, o)
 
     def _remove(self, o):
         if o in self.observations:

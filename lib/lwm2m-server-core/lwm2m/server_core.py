@@ -1,65 +1,131 @@
-# What the Bootstrap Server and the LwM2M Server have in common: a port, and what peers send.
+# What the Bootstrap Server and the LwM2M Server have in common: a port, and who its peers may be.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
+import gc
 import sys
 from micropython import const
-from ucoap import URI_QUERY, Error
-from ucoap.engine import Engine, diff
+from ucoap import Error
+from ucoap.engine import diff
 import lwm2m.model as model
-import lwm2m.tlv as tlv
+from .crowd import Crowd, table
+from .management import TLV, format_module
+from .peers import gives_way, host
+from .texts import endpoint_of, print_exception
 
+_MASK = const(0x3FFFFFFF)
 _MAX_SLEEP_MS = const(86400000)  # far below the six days that a difference of times can tell
 _MAX_SECONDS = const(0x0FFFFFFF)  # eight years, which leaves room in a small int
 
+# Anybody can send in the name of an address. All those together from which no answer has come yet
+# are sent so many bytes a second, and that of four seconds at once (RFC 7252 11.3): far more than
+# devices that begin need, and far less than what would be worth to have sent to somebody else.
+_UNHEARD = const(8192)
+_UNHEARD_AT_ONCE = const(4)
+
+# s for which one that has not answered yet keeps its place where there is none left: RFC 7252
+# 4.8's ACK_TIMEOUT, after which it would be asked again.
+_PATIENCE = const(2)
+
+_HALF_OPEN = const(16)  # DTLS handshakes under way, or one for four of many sessions
+
 _PSK = const(0)  # a Security Mode
-_BAD_REQUEST = const(0x80)
+
+_UNAVAILABLE = const(0xA3)
 
 
-class Port:
-    """A server's socket, the exchanges on it, who its peers may be, and its time in seconds.
+class Role:
+    """A server on one UDP port, driven by step(). Both servers take these settings:
 
-    role: the server. handler, engine: as Engine has them. net: a Net, or what stands for one:
-        bind(role, host, port) -> socket; with DTLS bind(role, host, port, options) -> Listener;
-        unbind(socket), sendto(socket, peer, datagram), add(role), remove(role),
-        next_ms(now) -> ms, now() -> ms, rng() -> 30 random bits. None makes a Net.
-    credentials, certificate, identities, on_refused: as Server has them. With one of the first
-        two, peers are DTLS sessions. others: whether an identity that identities does not have may
-        be the endpoint of its own name, where that is nobody else's.
-    sessions: how many of them. idle: s, after which a silent one is dropped.
+    port, host: where it listens; OSError where it cannot. "::" is IPv6.
+    net: shared by roles that are to run in one loop; a Net by default.
+    credentials, certificate: either makes the port one of coaps, with DTLS; both may be given.
+        credentials: a Credentials, or what has its read(identity): pre-shared keys.
+        certificate: (the server's certificate, its private key, the CA of the clients), DER; the
+        CAs may be several, in a list. ValueError where this build lacks what they need.
+    identities: {identity of a key, or common name of a certificate: its endpoint name, or a list
+        of them}; who is not in there is refused. With None an identity can only be the endpoint of
+        the same name. Other names are refused before anything else is looked at.
+    on_refused(address, identity, text): a handshake that has failed, or a name that was refused;
+        identity is None or bytes, as anybody may have sent them.
+    size: bytes of the largest datagram sent. body: of the largest value in blocks, either way.
+
+    engine.settings are CoAP's times, engine.on_exception gets what the application's functions
+    raise; it prints it by default. withheld is how many datagrams were not sent, as too much went
+    to addresses that have not answered yet; net.dropped how many came that were over 1,280 bytes.
+
+    All places are known at the start: ValueError says what heap they need where it is not there.
+    Who does not answer at a port without DTLS gives its place up where there is none left.
     """
+
+    # A subclass has _handle() and _begin(), as Engine has them, _expire(entry, text), and _lost(entry)
+    # for one whose DTLS session has ended.
+    #
+    # entries: {endpoint: what there is of that client}, each with these attributes: endpoint; peer,
+    # its address or DTLS session; heard, whether an answer has come from there; last, the time in
+    # seconds when it was last heard of; due, the time in seconds at which it expires, -1 for never.
+    #
+    # places: how many there may be. each: bytes of heap that one takes, with words of 32 bits.
+    # sessions: how many of DTLS. idle: s, after which a silent one is dropped. others: whether an
+    # identity that identities does not have may be the endpoint of its own name, where that is
+    # nobody else's.
+    #
+    # In place of a Net it takes what has bind(role, host, port) -> socket; with DTLS
+    # bind(role, host, port, options) -> Listener; unbind(socket), sendto(socket, peer, datagram),
+    # add(role), remove(role), next_ms(now) -> ms, now() -> ms, rng() -> 30 random bits.
 
     def __init__(
         self,
-        role,
-        handler,
-        net,
-        host,
         port,
+        host,
+        net,
+        places,
+        each,
+        sessions,
+        idle=86400,
+        others=False,
         credentials=None,
         certificate=None,
         identities=None,
-        others=False,
         on_refused=None,
-        sessions=64,
-        idle=86400,
-        **engine,
+        size=1152,
+        body=4096,
     ):
         if net is None:
             from .net import Net
 
             net = Net()
+        # What the roles of a net have been given room for, none of which may be taken yet.
+        net.promised = _look_for_heap(places, each, getattr(net, "promised", 0))
         self.net = net
-        self.engine = Engine(self._send, handler, net.rng, **engine)
-        self.engine.on_exception = sys.print_exception
+        self.engine = Crowd(
+            self._send,
+            self._handle,
+            net.rng,
+            size,
+            body,
+            places,
+            begin=self._begin,
+        )
+        self.engine.on_exception = print_exception
+        self.status = 0  # net's own
+        self.entries = table(places)
+        self.withheld = 0
         self.seconds = 0  # since the start
-        self._ms = 0  # and the rest of it
-        self._now = None  # ms, of the last call
-        self._due = -1  # s, the earliest time that alarm() was told, -1 for none
+        self._places = places
+        self._at = table(places)  # {peer: a tuple of the entries that are there}
+        self._ms = 0  # of the time, beside the seconds
+        self._then = None  # ms, what net's clock said then
+        self._now = 0  # ms, what the engine is told
+        self._alarm = -1  # s, the earliest time at which an entry may expire, -1 for none
+        self._left = 0  # bytes that may go to addresses that have not answered yet
+        self._filled = -_UNHEARD_AT_ONCE  # s, when there were more of them
+        self._calls = []  # (function, argument …), to be called when the answer has gone out
         self._names = None  # {identity: endpoint names} with DTLS
         self._others = others or identities is None
         self._on_refused = on_refused
         if credentials is not None or certificate is not None:
             options = {"sessions": sessions, "idle": idle}
+            options["half_open"] = max(_HALF_OPEN, sessions // 4)
             if credentials is not None:
                 self._read = credentials.read
                 options["psk"] = self
@@ -68,115 +134,66 @@ class Port:
                     raise ValueError("certificate must be (certificate, key, the clients' CA)")
                 options["cert"], options["key"], options["ca"] = certificate
             self._names = _names(identities or {})
-            self._socket = net.bind(role, host, port, options)
-            self._socket.on_refused = self.refused
+            self._owned = {name for names in self._names.values() for name in names}
+            self._socket = net.bind(self, host, port, options)
+            self._socket.on_refused = self._refused
         else:
             if identities is not None:
                 raise ValueError("identities are of keys: give credentials or a certificate")
-            self._socket = net.bind(role, host, port)
-        net.add(role)
+            self._socket = net.bind(self, host, port)
+        net.add(self)
 
-    def _send(self, peer, datagram):
-        self.net.sendto(self._socket, peer, datagram)
+    # --- The loop
 
-    def close(self, role):
-        self.net.remove(role)
+    def step(self, seconds=0):
+        """Run for that many seconds; one pass where 0, for ever where negative. Returns 0."""
+        return self.net.step(self, seconds)
+
+    def stop(self):
+        """Let the step() under way return; for a callback to call."""
+        self.net.stop()
+
+    def close(self):
+        """Close the socket; the clients are forgotten, without a word to them."""
+        self.net.remove(self)
         self.net.unbind(self._socket)
+        self.entries.clear()
+        self._at.clear()
 
-    # --- Who a peer is
-
-    @property
-    def secure(self):
-        return self._names is not None
-
-    def get(self, identity):
-        """The pre-shared key of an identity, or None; for the Listener."""
-        answer = self.call(self._read, identity)
-        if answer and not answer[0] and answer[1][0] == _PSK:
-            return answer[1][3]
-
-    def refused(self, address, identity, text):
-        self.call(self._on_refused, address, identity, text)
-
-    def endpoint(self, found, peer, code):
-        """The endpoint name among a request's queries(), if it is one of the peer's.
-
-        LwM2M 1.1 6.2.1: it may be left out where the session's identity tells it. Raises Error:
-        4.00 for what is no name, code for one that is not the peer's.
-        """
-        names = None
-        if self.secure:
-            names = self._names_of(peer.identity)
-            if len(names) == 1:
-                found.setdefault("ep", names[0])
-        endpoint = endpoint_of(found)
-        if names is not None and endpoint not in names:
-            self.refused(peer.address, peer.identity, "endpoint %s is not its own" % endpoint)
-            raise Error(code, "the endpoint name does not belong to the DTLS identity")
-        return endpoint
-
-    def _names_of(self, identity):
-        if identity is None:  # a certificate without a common name
-            return ()
-        names = self._names.get(identity)
-        if names is None and self._others:
-            try:
-                name = str(identity, "utf-8")
-            except ValueError:
-                return ()
-            for names in self._names.values():
-                if name in names:
-                    return ()
-            return (name,)
-        return names or ()
-
-    def drop(self, session):
-        """Forget a DTLS session and what was exchanged over it."""
-        self._socket.drop(session)
-        self.engine.drop(session)
-
-    # --- Time
-
-    def tick(self, now):
-        """Let the time in seconds keep up with now (ms, masked to 30 bits)."""
-        if self._now is None:
-            self._now = now
-        self._ms += diff(now, self._now)
-        self._now = now
-        if self._ms >= 1000:
-            self.seconds += self._ms // 1000
-            self._ms %= 1000
-
-    def after(self, seconds):
-        """The time in seconds, that many from now, rounded up to a whole one."""
-        return self.seconds + min(seconds, _MAX_SECONDS) + (self._ms > 0)
-
-    def alarm(self, due):
-        """Let poll() return True at that time in seconds."""
-        if self._due < 0 or due < self._due:
-            self._due = due
+    def receive(self, peer, data, now):
+        """Take a datagram."""
+        self.engine.receive(peer, data, self._tick(now))
+        self._tell()
 
     def poll(self, now):
-        """Do what is due. Returns whether an alarm was; all that are left are to be set again."""
-        self.tick(now)
-        self.engine.poll(now)
-        if not 0 <= self._due <= self.seconds:
-            return False
-        self._due = -1
-        return True
+        """Do what is due."""
+        self.engine.poll(self._tick(now))
+        while 0 <= self._alarm <= self.seconds:
+            # One by one: a list of them all might find no room.
+            self._alarm = -1
+            over = None
+            for entry in self.entries.values():
+                if 0 <= entry.due <= self.seconds:
+                    over = entry
+                elif entry.due >= 0:
+                    self._set_alarm(entry.due)
+            if over:
+                self._set_alarm(self.seconds)
+                self._expire(over, None)
+                self._tell()
+        self._tell()
+        return 0
 
-    def next_ms(self, now):
-        """Milliseconds until poll() has something to do; at most a day.
-
-        With now None, until any role of the net has: DTLS has sessions there.
-        """
-        if now is None:
+    def next_ms(self, now=None):
+        """Milliseconds until step() has something to do if nothing comes; at most a day."""
+        if now is None:  # an application asks: of all roles of the net, as DTLS has sessions there
             return self.net.next_ms(self.net.now())
-        self.tick(now)
-        least = self.engine.next_ms(now)
-        if self._due >= 0:
+        if self._calls:
+            return 0
+        least = self.engine.next_ms(self._tick(now))
+        if self._alarm >= 0:
             # Capped in seconds first, as ms of a long lifetime would not fit in a small int.
-            ms = min(self._due - self.seconds, _MAX_SLEEP_MS // 1000) * 1000 - self._ms
+            ms = min(self._alarm - self.seconds, _MAX_SLEEP_MS // 1000) * 1000 - self._ms
             if least < 0 or ms < least:
                 least = max(ms, 0)
         return _MAX_SLEEP_MS if least < 0 else min(least, _MAX_SLEEP_MS)
@@ -193,25 +210,175 @@ class Port:
         if self.engine.on_exception:
             self.engine.on_exception(e)
 
+    def _send(self, peer, datagram):
+        if self._names is None:
+            at = self._at.get(peer)
+            if not (at and at[0].heard) and not self._spend(len(datagram)):
+                self.withheld += 1
+                return
+        self.net.sendto(self._socket, peer, datagram)
 
-def queries(m):
-    """{name: value} of a request's Uri-Query; the value is "" where there is no "="."""
-    found = {}
-    for query in m.strings(URI_QUERY):
-        name, _, value = query.partition("=")
-        found[name] = value
-    return found
+    def _spend(self, size):
+        # Whether so many bytes may go to an address that has not answered yet.
+        passed = self.seconds - self._filled
+        if passed:
+            self._filled = self.seconds
+            passed = min(passed, _UNHEARD_AT_ONCE)
+            self._left = min(self._left + passed * _UNHEARD, _UNHEARD_AT_ONCE * _UNHEARD)
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+    def _tell(self):
+        while self._calls:
+            self.call(*self._calls.pop(0))
+
+    # --- Time
+
+    def now(self):
+        """ms, as the engine takes them."""
+        return self._tick(self.net.now())
+
+    def _tick(self, now):
+        # Let the time keep up with net's (ms, masked to 30 bits). One that is set back, or on by
+        # more than six days, which looks the same, goes on from there: all that waits goes on to.
+        if self._then is None:
+            self._then = self._now = now
+        passed = diff(now, self._then)
+        self._then = now
+        if passed > 0:
+            self._now = self._now + passed & _MASK
+            self._ms += passed
+            if self._ms >= 1000:
+                self.seconds += self._ms // 1000
+                self._ms %= 1000
+        return self._now
+
+    def expire_after(self, entry, seconds):
+        """Let an entry expire that many seconds from now, rounded up to a whole one."""
+        entry.due = self.seconds + min(seconds, _MAX_SECONDS) + (self._ms > 0)
+        self._set_alarm(entry.due)
+
+    def _set_alarm(self, due):
+        if self._alarm < 0 or due < self._alarm:
+            self._alarm = due
+
+    # --- Where clients are
+
+    def _enter(self, entry, peer):
+        # It is at that peer from now on, of which has yet to be heard.
+        self._depart(entry)
+        at = self._at.get(peer, ())
+        self._at[peer] = at + (entry,)
+        self.entries[entry.endpoint] = entry
+        entry.peer = peer
+        entry.heard = len(at) > 0 and at[0].heard
+        entry.last = self.seconds
+
+    def _depart(self, entry):
+        at = self._at.pop(entry.peer, ())
+        if len(at) > 1 or (at and at[0] is not entry):
+            self._at[entry.peer] = tuple([one for one in at if one is not entry])
+
+    def heard(self, entry):
+        """An entry's client has said something that only who is at its address can know."""
+        entry.last = self.seconds
+        if not entry.heard:
+            for one in self._at.get(entry.peer, ()):
+                one.heard = True
+
+    def _make_room(self, peer):
+        # Let there be a place for a newcomer, or raise Error 5.03. In the name of an address
+        # anybody can send, so those that have not answered make way. With DTLS nobody can.
+        if len(self.entries) < self._places:
+            return
+        if self._names is None:
+            entry = gives_way(
+                self.entries.values(),
+                lambda entry: None if entry.heard else host(entry.peer),
+                lambda entry: self.seconds - entry.last,
+                host(peer),
+                _PATIENCE,
+            )
+            if entry:
+                return self._expire(entry, "another client needs its place")
+        raise Error(_UNAVAILABLE, "too many clients")
+
+    def disconnected(self, session):
+        """A DTLS session has ended; its clients have yet to come back."""
+        for entry in self._at.pop(session, ()):
+            self._lost(entry)
+        self.engine.drop(session)
+
+    # --- Who a peer is
+
+    @property
+    def secure(self):
+        return self._names is not None
+
+    def get(self, identity):
+        """The pre-shared key of an identity, or None; for the Listener."""
+        answer = self.call(self._read, identity)
+        if answer and not answer[0] and answer[1][0] == _PSK:
+            return answer[1][3]
+
+    def _refused(self, address, identity, text):
+        self.call(self._on_refused, address, identity, text)
+
+    def places(self, identity):
+        """How many DTLS sessions an identity may have; for the Listener.
+
+        Twice what it needs, as a client that has restarted begins before its old one is gone.
+        """
+        return 2 * len(self._names_of(identity)) + 2
+
+    def endpoint(self, found, peer, code):
+        """The endpoint name among a request's queries(), if it is one of the peer's.
+
+        LwM2M 1.1 6.2.1: it may be left out where the session's identity tells it. Raises Error:
+        4.00 for what is no name, code for one that is not the peer's.
+        """
+        names = None
+        if self.secure:
+            names = self._names_of(peer.identity)
+            if len(names) == 1:
+                found.setdefault("ep", names[0])
+        endpoint = endpoint_of(found)
+        if names is not None and endpoint not in names:
+            self._refused(peer.address, peer.identity, "endpoint %s is not its own" % endpoint)
+            raise Error(code, "the endpoint name does not belong to the DTLS identity")
+        return endpoint
+
+    def _names_of(self, identity):
+        if identity is None:  # a certificate without a common name
+            return ()
+        names = self._names.get(identity)
+        if names is None and self._others:
+            try:
+                name = str(identity, "utf-8")
+            except ValueError:
+                return ()
+            return () if name in self._owned else (name,)
+        return names or ()
+
+    def _drop(self, session):
+        # Forget a DTLS session and what was exchanged over it.
+        self._socket.drop(session)
+        self.engine.drop(session)
 
 
-def endpoint_of(found):
-    """The endpoint name among a request's queries(); raises Error 4.00."""
-    endpoint = found.get("ep")
-    if not endpoint:
-        raise Error(_BAD_REQUEST, "ep, the endpoint name, is missing")
-    for c in endpoint:
-        if ord(c) < 32 or ord(c) == 127:  # it is going to be printed
-            raise Error(_BAD_REQUEST, "control characters in ep")
-    return endpoint
+def _look_for_heap(places, each, promised):
+    if sys.maxsize >> 31:  # words of 64 bits
+        each *= 2
+    gc.collect()
+    free = gc.mem_free() - promised
+    if free < places * each:
+        raise ValueError(
+            "%d clients need %d KB of heap, and %d KB are free: let there be fewer, or a larger heap"
+            % (places, places * each // 1024, max(free, 0) // 1024)
+        )
+    return promised + places * each
 
 
 def _names(identities):
@@ -225,70 +392,18 @@ def _names(identities):
     return found
 
 
-def links(data):
-    """Yield (path, {attribute: value}) for each link of link-format (RFC 6690 2), given as bytes.
+def encode(resources, values, path="/0/0", format=TLV):
+    """The bytes of an instance. resources: as Object has them. values: {resource id: value}.
 
-    Values are str, without quotes, and "" where there is none. What stands before the first
-    link, as in `lwm2m="1.0",</0/0>` (LwM2M 1.0 5.2.7.3), comes with path None. Raises ValueError.
+    path: where it is to be, which all formats but TLV say.
     """
-    end = len(data)
-    i = 0
-    while i < end:
-        path = None
-        attributes = {}
-        if data[i] == 0x3C:  # <
-            close = data.find(b">", i)
-            if close < 0:
-                raise ValueError("a link without its end")
-            path = str(data[i + 1 : close], "utf-8")
-            i = close + 1
-            if i < end and data[i] == 0x3B:  # ;
-                i += 1
-            elif i < end and data[i] != 0x2C:  # ,
-                raise ValueError("a link that is not followed by ; or ,")
-        elif i:
-            raise ValueError("attributes without a link")
-        while i < end and data[i] != 0x2C:
-            start = i
-            while i < end and data[i] not in b'=;,"<':
-                i += 1
-            name = str(data[start:i], "utf-8")
-            value = ""
-            if i < end and data[i] == 0x3D:  # =
-                start = i = i + 1
-                if i < end and data[i] == 0x22:  # "
-                    start = i + 1
-                    close = data.find(b'"', start)
-                    if close < 0:
-                        raise ValueError("a quoted string without its end")
-                    i = close + 1
-                else:
-                    close = start
-                    while close < end and data[close] not in b';,"<':
-                        close += 1
-                    i = close
-                value = str(data[start:close], "utf-8")
-            if not name or (i < end and data[i] not in b";,"):
-                raise ValueError("a malformed attribute")
-            attributes[name] = value
-            if i < end and data[i] == 0x3B:
-                i += 1
-        if path is None and not attributes:
-            raise ValueError("an empty link")
-        yield path, attributes
-        i += 1
-        while 0 < i < end and data[i] in b" \r\n":  # as in the examples of LwM2M 1.0
-            i += 1
-
-
-def encode(resources, values):
-    """The TLV of an instance. resources: as Object has them. values: {resource id: value}."""
-    obj = model.Object(0, resources, {0: values})
+    oid, iid = check_path(path, 2, 2)
+    obj = model.Object(oid, resources, {iid: values})
     for rid in values:
         if not obj.flags(rid):
             raise ValueError("the object has no resource %d" % rid)
     out = bytearray()
-    model.encode(tlv.Sink(out), obj, (0, 0), 0x0F)
+    model.encode(format_module(format).Sink(out, format), obj, (oid, iid), 0x0F)
     return out
 
 

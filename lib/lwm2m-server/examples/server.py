@@ -10,9 +10,10 @@
 
 import sys
 
-from lwm2m.clients import credentials_of, load_clients, load_der
+from lwm2m.clients import credentials_of, load_clients
 from lwm2m.model import FLOAT, STR, R
 from lwm2m.objects import DEVICE
+from lwm2m.program import certificate, on_refused, say, serve
 from lwm2m.server import DEREGISTERED, EXPIRED, REGISTERED, UPDATED, Server, values
 from ucoap import code_text
 
@@ -32,50 +33,58 @@ _NAMES = {
     21: "Memory Total, KB",
 }
 
+server = None  # as main() makes it
+
 
 def on_client(event, client):
     name = client.endpoint
     if event == REGISTERED:
-        print("%s has registered for %d s (LwM2M %s)" % (name, client.lifetime, client.version))
-        print("%s has %s" % (name, " ".join(path for path, attributes in client.links)))
+        say("%s has registered for %d s (LwM2M %s)" % (name, client.lifetime, client.version))
+        say("%s has %s" % (name, " ".join(path for path, attributes in client.links)))
         server.read(client, "/3/0", on_device)
         server.write(client, "/3/0/15", _TIMEZONE, on_written)
         server.observe(client, "/3303/0/5700", on_temperature)
     elif event == UPDATED:
-        print("%s has updated its registration" % name)
+        say("%s has updated its registration" % name)
     elif event == DEREGISTERED:
-        print("%s has de-registered" % name)
+        say("%s has de-registered" % name)
     elif event == EXPIRED:
-        print("%s has not been heard of in its lifetime" % name)
+        say("%s has not been heard of in its lifetime" % name)
+
+
+def value_of(what, resources, path, code, format, payload):
+    # What a client has answered, or None where that cannot be read, which is said.
+    if code != 0x45:
+        return say("%s: %s" % (what, code_text(code)))
+    try:
+        return values(resources, path, format, payload)
+    except ValueError as e:
+        say("%s: %s" % (what, e))
 
 
 def on_device(client, code, format, payload):
-    if code != 0x45:
-        return print("Read /3/0: %s" % code_text(code))
-    found = values(DEVICE, "/3/0", format, payload)
-    print("Read /3/0: 2.05")
-    for rid in sorted(found):
-        print("    %s: %s" % (_NAMES.get(rid, "/3/0/%d" % rid), found[rid]))
+    found = value_of("Read /3/0", DEVICE, "/3/0", code, format, payload)
+    if found is not None:
+        say("Read /3/0: 2.05")
+        for rid in sorted(found):
+            say("    %s: %s" % (_NAMES.get(rid, "/3/0/%d" % rid), found[rid]))
 
 
 def on_written(client, code, format, payload):
-    print("Write %s to /3/0/15: %s" % (_TIMEZONE, code_text(code)))
+    say("Write %s to /3/0/15: %s" % (_TIMEZONE, code_text(code)))
 
 
 def on_temperature(client, code, format, payload):
     if code != 0x45:  # refused, or ended with the registration
-        return print("Observing /3303/0/5700 has ended: %s" % code_text(code))
-    found = values(_TEMPERATURE, "/3303/0/5700", format, payload)
-    print("Temperature: %.2f" % found[5700])
+        return say("Observing /3303/0/5700 has ended: %s" % code_text(code))
+    found = value_of("Temperature", _TEMPERATURE, "/3303/0/5700", code, format, payload)
+    if found:
+        say("Temperature: %.2f" % found[5700])
 
 
-def on_refused(address, identity, text):
-    print("A client with identity %s was refused: %s" % (identity, text))
-
-
-def main(port=5683, host="0.0.0.0", clients="-", *certificate):
-    global server
-    try:
+def main(port=5683, host="0.0.0.0", clients="-", *files):
+    def make():
+        global server
         credentials = identities = None
         if clients != "-":
             credentials, identities = credentials_of(load_clients(clients))
@@ -85,18 +94,12 @@ def main(port=5683, host="0.0.0.0", clients="-", *certificate):
             on_client,
             credentials=credentials,
             identities=identities,
-            certificate=[load_der(path) for path in certificate] or None,
+            certificate=certificate(files),
             on_refused=on_refused,
         )
-    except (OSError, ValueError) as e:
-        print(e.args[-1])
-        sys.exit(1)
-    print("Listening on port %s" % port)
-    try:
-        server.step(-1)
-    except KeyboardInterrupt:
-        pass
-    server.close()
+        return server
+
+    serve(make, port)
 
 
 if __name__ == "__main__":

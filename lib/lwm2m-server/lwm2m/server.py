@@ -7,7 +7,6 @@ from ucoap import (
     CONTENT_FORMAT,
     DELETE,
     GET,
-    LOCATION_PATH,
     OBSERVE,
     POST,
     PUT,
@@ -16,9 +15,12 @@ from ucoap import (
     Error,
     path_options,
 )
-import lwm2m.model as model
-from .management import LINK, OCTETS, TEXT, TLV, format_module
-from .server_core import Port, check_path, encode, links, queries  # noqa: F401 - encode
+from .crowd import table
+from .management import LINK, TEXT, TLV
+from .operation import Operation, payload_of, values  # noqa: F401 - values
+from .remote_client import LIFETIME, RemoteClient, terms
+from .server_core import Role, check_path, encode  # noqa: F401 - encode
+from .texts import queries
 
 # What on_client() is told.
 REGISTERED = const(1)
@@ -26,12 +28,13 @@ UPDATED = const(2)
 DEREGISTERED = const(3)
 EXPIRED = const(4)
 
-_LIFETIME = const(86400)  # s, where a client does not say (LwM2M 1.1 6.2.1)
+_BYTES = const(700)  # of heap that a client takes, with an object list of 40 bytes
+
+# Requests to a client that may be under way, beside observations.
+_MAX_OPERATIONS = const(32)
 
 # DTLS sessions beside those of the clients: of who begins anew, or has yet to register.
 _SPARE = const(16)
-
-_RESOURCE_INSTANCE = const(1)  # of tlv
 
 _CREATED = const(0x41)
 _DELETED = const(0x42)
@@ -41,99 +44,32 @@ _FORBIDDEN = const(0x83)
 _NOT_FOUND = const(0x84)
 _NOT_ALLOWED = const(0x85)
 _PRECONDITION = const(0x8C)
-_TOO_LARGE = const(0x8D)
-_UNSUPPORTED = const(0x8F)
 _UNAVAILABLE = const(0xA3)
 
 
-class RemoteClient:
-    """A registered client. It stays the same object while its endpoint registers again."""
-
-    def __init__(self, endpoint):
-        self.endpoint = endpoint
-        self.peer = None  # its address, as net has them, or its DTLS session; None: that has ended
-        self.identity = None  # bytes, of that session
-        self.location = None  # str, behind "rd/"
-        self.lifetime = _LIFETIME  # s, 0 for infinite
-        self.version = "1.0"  # of LwM2M
-        self.binding = "U"
-        self.queue = False  # it sleeps after a time (LwM2M 1.1 6.5)
-        self.root = ""  # what stands before its objects' paths
-        self.formats = ()  # Content-Formats that it says it can do
-        self.operations = []  # Operations under way, and observations
-        self.due = -1  # s, Port.seconds at which it expires, -1 for never
-        self.list = b""  # its objects in link-format
-
-    @property
-    def links(self):
-        """Its objects and instances: a list of (path, {attribute: value}); made when asked for."""
-        n = len(self.root)
-        found = []
-        for path, attributes in links(self.list):
-            if path[:n] == self.root and len(path) > n + 1:
-                found.append((path[n:], attributes))
-        return found
-
-
-class Operation:
-    """A request to a client; what Server's calls return, to cancel() an observation with."""
-
-    def __init__(self, client, path, callback, accept):
-        self.client = client
-        self.path = path
-        self.callback = callback
-        self.accept = accept
-        self.exchange = None
-        self.active = False  # an observation that the client has accepted, and not yet ended
-
-    def answered(self, x, code, m, payload):
-        """Engine's word."""
-        client = self.client
-        self.active = x.observe is not None
-        if not self.active and self in client.operations:
-            client.operations.remove(self)
-        format = None
-        if m is None:
-            code = _UNAVAILABLE
-        else:
-            format = m.uint(CONTENT_FORMAT)
-            if code == _CREATED:
-                payload = "".join("/" + part for part in m.strings(LOCATION_PATH)).encode()
-        if self.callback:
-            self.callback(client, code, format, payload)
-
-
-class Server:
+class Server(Role):
     """A LwM2M Server, driven by step(); for LwM2M 1.0 and 1.1.
 
-    port, host: where it listens; OSError where it cannot. "::" is IPv6.
+    Beside the settings that server_core.Role has:
+
     on_client(event, client): REGISTERED (again, too: what was observed is then to be observed
         anew), UPDATED, DEREGISTERED or EXPIRED; client is a RemoteClient. None is allowed.
-    allow(endpoint, peer) -> whether that client may register; otherwise it gets 4.03.
-    net: shared by roles that are to run in one loop; a Net by default.
-    credentials, certificate: either makes the port one of coaps, with DTLS; both may be given.
-        credentials: a Credentials, or what has its read(identity): pre-shared keys.
-        certificate: (the server's certificate, its private key, the CA of the clients), DER; the
-        CAs may be several, in a list. ValueError where this build lacks what they need.
-    identities: {identity of a key, or common name of a certificate: its endpoint name, or a list
-        of them}; who is not in there is refused. With None an identity can only be the endpoint of
-        the same name. Other names are refused with 4.03, before anything else is looked at.
-    on_refused(address, identity, text): a handshake that has failed, or a name that was refused;
-        identity is None or bytes, as anybody may have sent them.
-    max_clients: others get 5.03. max_links: bytes of an object list; longer ones get 4.13.
-    size: bytes of the largest datagram sent. body: of the largest value in blocks, either way.
+    allow(endpoint, peer) -> whether that client may register; otherwise it gets 4.03, as it does
+        with a name that its identity does not have.
+    max_clients: others get 5.03. A client without DTLS that is to be there for ever (lifetime 0)
+        is so where allow knows it, otherwise for a day after its last Update. max_links: bytes of an object list; longer ones get 4.13.
 
-    clients is {endpoint: RemoteClient}. engine.settings are CoAP's times, engine.on_exception
-    gets what the application's functions raise; it prints it by default.
+    clients is {endpoint: RemoteClient}.
 
     read() and the others send one confirmable request, in turn where the client has not yet
     answered the one before, whether it sleeps or not. Their callback(client, code,
     content_format, payload) gets the answer: code as CoAP has it (2.05 is 0x45), payload bytes;
     a refusal has words in it. 5.03 with content_format None is our own: the client did not
-    answer, did not know what to do with the request, or has gone, or its DTLS session has. A
+    answer, did not know what to do with the request, or has gone, or its DTLS session has; or it
+    has 32 requests that it has yet to answer. A
     client whose session has ended stays registered for its lifetime; once it is back with a new
-    one, by an Update or by registering again, what was observed is to be observed anew. 4.08, 4.13 and 5.00 may be our
-    own too (ucoap's Engine.request). Wrong arguments are ValueError.
+    one, by an Update or by registering again, what was observed is to be observed anew. 4.08,
+    4.13 and 5.00 may be our own too (ucoap's Engine.request). Wrong arguments are ValueError.
     """
 
     def __init__(
@@ -145,111 +81,53 @@ class Server:
         net=None,
         max_clients=64,
         max_links=2048,
-        size=1152,
-        body=4096,
-        credentials=None,
-        certificate=None,
-        identities=None,
-        on_refused=None,
+        **settings,
     ):
         self.on_client = on_client
         self.allow = allow
-        self.status = 0  # net's own
-        self.clients = {}
-        self._max_clients = max_clients
         self._max_links = max_links
-        self._calls = []  # (function, argument …), to be called when the answer has gone out
-        self._port = Port(
-            self,
-            self._handle,
-            net,
-            host,
-            port,
-            credentials,
-            certificate,
-            identities,
-            on_refused=on_refused,
-            sessions=max_clients + _SPARE,
-            size=size,
-            body=body,
-            seen=max_clients,
-            bodies=4,
-        )
-        self.net = self._port.net
-        self.engine = self._port.engine
-
-    # --- The loop
-
-    def step(self, seconds=0):
-        """Run for that many seconds; one pass where 0, for ever where negative. Returns 0."""
-        return self.net.step(self, seconds)
-
-    def stop(self):
-        """Let the step() under way return; for a callback to call."""
-        self.net.stop()
+        super().__init__(port, host, net, max_clients, _BYTES, max_clients + _SPARE, **settings)
+        self.clients = self.entries
+        self._locations = table(max_clients)  # {RemoteClient.location: it}
 
     def close(self):
-        """Close the socket; the clients are forgotten, without a word to them."""
-        self._port.close(self)
-        self.clients = {}
+        super().close()
+        self._locations.clear()
 
-    def next_ms(self, now=None):
-        """Milliseconds until step() has something to do if nothing comes from the network."""
-        if self._calls:
-            return 0
-        return self._port.next_ms(now)
-
-    def poll(self, now):
-        """Do what is due."""
-        port = self._port
-        if port.poll(now):
-            for client in list(self.clients.values()):
-                if client.due < 0:
-                    continue
-                if client.due <= port.seconds:
-                    self._remove(client, EXPIRED)
-                else:
-                    port.alarm(client.due)
-        self._tell()
-        return 0
-
-    def receive(self, peer, data, now):
-        """Take a datagram."""
-        self._port.tick(now)
-        self.engine.receive(peer, data, now)
-        self._tell()
-
-    def disconnected(self, session):
-        """A DTLS session has ended; its client has yet to come back."""
-        for client in self.clients.values():
-            if client.peer is session:
-                client.peer = None
-                self._forget(client)
-        self.engine.drop(session)
-
-    def _tell(self):
-        while self._calls:
-            self._port.call(*self._calls.pop(0))
+    def _lost(self, client):
+        client.peer = None
+        self._forget(client)
 
     # --- Registration interface
 
-    def _handle(self, peer, m, payload, reply, now):
+    def _client(self, peer, m):
+        # Whose registration a request is about, None where that is a new one. Raises Error.
         path = m.strings(URI_PATH)
         if not 1 <= len(path) <= 2 or path[0] != "rd":
             raise Error(_NOT_FOUND)
         if len(path) == 1:
             if m.code != POST:
                 raise Error(_NOT_ALLOWED)
-            return self._register(peer, m, payload, reply)
-        for client in self.clients.values():
-            if client.location == path[1]:
-                break
-        else:
+            return None
+        client = self._locations.get(path[1])
+        if client is None:
             raise Error(_NOT_FOUND)
         if client.identity != getattr(peer, "identity", None):
             raise Error(_FORBIDDEN, "the registration belongs to another DTLS identity")
+        return client
+
+    def _begin(self, peer, m, now):
+        if not self._client(peer, m):
+            self.endpoint(queries(m), peer, _FORBIDDEN)
+
+    def _handle(self, peer, m, payload, reply, now):
+        client = self._client(peer, m)
+        if not client:
+            return self._register(peer, m, payload, reply)
         if m.code == POST:
-            attributes = self._parse(m, queries(m), payload, client.lifetime, client.queue)
+            attributes = terms(
+                m, queries(m), payload, self._max_links, client.lifetime, client.queue
+            )
             self._set(client, peer, attributes, UPDATED)
             return _CHANGED
         if m.code == DELETE:
@@ -259,122 +137,102 @@ class Server:
 
     def _register(self, peer, m, payload, reply):
         found = queries(m)
-        endpoint = self._port.endpoint(found, peer, _FORBIDDEN)
+        endpoint = self.endpoint(found, peer, _FORBIDDEN)
         version = found.get("lwm2m", "1.0")
         if version not in ("1.0", "1.1"):
             raise Error(_PRECONDITION, "LwM2M 1.0 and 1.1 only")
         if not payload:
             raise Error(_BAD_REQUEST, "the object list is missing")
-        attributes = self._parse(m, found, payload, _LIFETIME, False)
-        client = self.clients.get(endpoint)
-        if client is None and len(self.clients) >= self._max_clients:
-            raise Error(_UNAVAILABLE, "too many clients")
+        attributes = terms(m, found, payload, self._max_links)
         if self.allow and not self.allow(endpoint, peer):
             raise Error(_FORBIDDEN, "not allowed to register")
+        client = self.clients.get(endpoint)
+        if client is None:
+            self._make_room(peer)
         attributes["version"] = version
         attributes["location"] = self._location()
         attributes["identity"] = getattr(peer, "identity", None)
         if client:
             self._forget(client)
-            old = client.peer
+            self._locations.pop(client.location)
+            old, heard = client.peer, client.heard
             client.__init__(endpoint)
-            client.peer = old
+            client.peer, client.heard = old, heard
         else:
             client = RemoteClient(endpoint)
-            self.clients[endpoint] = client
         self._set(client, peer, attributes, REGISTERED)
+        self._locations[client.location] = client
         reply.location = ("rd", client.location)
         return _CREATED
 
     def _location(self):
-        # Random, so that after a restart no client's update is taken for another's.
+        # Random, so that after a restart no client's update is taken for another's, and that
+        # nobody knows it but who was told.
         while True:
-            location = "%x" % (self.net.rng() & 0xFFFFFF)
-            for client in self.clients.values():
-                if client.location == location:
-                    break
-            else:
+            location = "%x" % self.net.rng()
+            if location not in self._locations:
                 return location
-
-    def _parse(self, m, found, payload, lifetime, queue):
-        # What Register and Update have in common, as attributes of a RemoteClient; raises Error.
-        # lifetime, queue: where the request does not say.
-        lifetime = found.get("lt", str(lifetime))
-        if not lifetime.isdigit() or len(lifetime) > 10:
-            raise Error(_BAD_REQUEST, "lt must be a number of seconds")
-        attributes = {"lifetime": int(lifetime), "queue": queue or "Q" in found}
-        binding = found.get("b")
-        if binding is not None:
-            for c in binding:
-                if c not in "UTSNQ":
-                    raise Error(_BAD_REQUEST, "unknown binding")
-            attributes["binding"] = binding.replace("Q", "") or "U"
-            attributes["queue"] = "Q" in binding or "Q" in found
-        if payload:
-            if m.uint(CONTENT_FORMAT) not in (None, LINK):
-                raise Error(_UNSUPPORTED)
-            if len(payload) > self._max_links:
-                raise Error(_TOO_LARGE, "object list over %d bytes" % self._max_links)
-            try:
-                attributes["root"], attributes["formats"] = _object_list(payload)
-            except ValueError as e:
-                raise Error(_BAD_REQUEST, "object list: %s" % e)
-            attributes["list"] = payload
-        return attributes
 
     def _set(self, client, peer, attributes, event):
         for name in attributes:
             setattr(client, name, attributes[name])
         old = client.peer
         if old != peer:
-            client.peer = peer
-            if self._port.secure:
+            self._enter(client, peer)
+            if self.secure:
                 self._forget(client)  # what went over the old session ends with it
-                self._leave(old)
+                if old is not None and old not in self._at:  # no client has it any more
+                    self._drop(old)
             for operation in client.operations:  # it goes on at the new address
-                operation.exchange.peer = peer
+                self.engine.move(operation.exchange, peer)
+        elif event == UPDATED:
+            self.heard(client)
         client.due = -1
-        if client.lifetime:
-            client.due = self._port.after(client.lifetime)
-            self._port.alarm(client.due)
+        lifetime = client.lifetime
+        if not lifetime and not self.secure and not self.allow:
+            lifetime = LIFETIME  # for ever is for those that somebody knows
+        if lifetime:
+            self.expire_after(client, lifetime)
         self._calls.append((self.on_client, event, client))
+
+    def _expire(self, client, text):
+        self._remove(client, EXPIRED)
 
     def _remove(self, client, event):
         self.clients.pop(client.endpoint)
+        self._locations.pop(client.location)
+        self._depart(client)
         self._forget(client)
         self._calls.append((self.on_client, event, client))
-
-    def _leave(self, session):
-        # Drop a DTLS session that no client has any more.
-        for client in self.clients.values():
-            if client.peer is session:
-                return
-        if session is not None:
-            self._port.drop(session)
 
     def _forget(self, client):
         # Its operations have no answer to wait for.
         operations = client.operations
         client.operations = []
         for operation in operations:
-            self.engine.abandon(operation.exchange, self.net.now())
+            self.engine.abandon(operation.exchange, self.now())
             operation.active = False
             self._calls.append((operation.callback, client, _UNAVAILABLE, None, b""))
 
     # --- Operations
 
     def read(self, client, path, callback, accept=None):
-        """Read /o, /o/i, /o/i/r or /o/i/r/ri. accept: the Content-Format to ask for."""
+        """Read /o, /o/i, /o/i/r or /o/i/r/ri.
+
+        accept: the Content-Format to ask for, of those that values() reads. By default it is text
+        for a resource, or TLV where that has several values, and TLV for an instance or object.
+        """
         return self._request(client, GET, path, 1, 4, callback, accept=accept)
 
     def write(self, client, path, value, callback=None, format=None, replace=True):
         """Write /o/i, /o/i/r or /o/i/r/ri.
 
         value: bytes in that Content-Format, by default TLV for an instance (encode() makes it)
-        and opaque for a resource; or a str, int, float or bool, which is written as text.
+        and opaque for a resource; or a str, int, float or bool, which is written as text where
+        there is no format.
         replace: False lets what an instance or a multiple resource has, and value has not, be.
         """
-        value, format = _payload(path, value, format)
+        value, format = payload_of(path, value, format)
         code = PUT if replace else POST
         return self._request(client, code, path, 2, 4, callback, value, format)
 
@@ -409,13 +267,14 @@ class Server:
     def observe(self, client, path, callback, accept=None):
         """Observe /o, /o/i or /o/i/r; the callback gets its value, and all that follow.
 
+        accept: as of read().
         Returns a handle for cancel(). Its attribute active tells the callback whether more is
         to come; a client may refuse to be observed, and end it at any time. To observe a path
         again ends what was there before.
         """
         for old in client.operations:
             if old.active and old.path == path:
-                self._drop(old)
+                self._end(old)
                 break
         return self._request(client, GET, path, 1, 4, callback, accept=accept, observe=0)
 
@@ -428,7 +287,7 @@ class Server:
         if handle not in client.operations:
             return
         active = handle.active
-        self._drop(handle)
+        self._end(handle)
         if active:  # otherwise the first value that still comes is reset, which ends it
             token = handle.exchange.token
             self._request(
@@ -443,7 +302,7 @@ class Server:
                 token=token,
             )
 
-    def _drop(self, operation):
+    def _end(self, operation):
         operation.client.operations.remove(operation)
         operation.active = False
         self.engine.cancel(operation.exchange)
@@ -471,68 +330,33 @@ class Server:
         if format is not None:
             options.append((CONTENT_FORMAT, format))
         options += query
-        if accept is not None:
-            options.append((ACCEPT, accept))
-        operation = Operation(client, path, callback, accept)
-        if client.peer is None:
+        operation = Operation(self, client, path, callback, accept)
+        if code == GET:
+            if accept is None:
+                operation.chosen = True
+                operation.accept = TEXT if path.count("/") > 2 else TLV
+            options.append((ACCEPT, operation.accept))
+        pending = 0
+        for other in client.operations:
+            pending += not other.active
+        if client.peer is None or pending >= _MAX_OPERATIONS:
             self._calls.append((callback, client, _UNAVAILABLE, None, b""))
             return operation
-        now = self.net.now()
-        operation.exchange = self.engine.request(
-            now, client.peer, code, options, payload, operation.answered, token=token
-        )
+        try:
+            self.send(operation, code, options, payload, token)
+        except Error as e:  # the options are too long: of write_attributes(), or block by block
+            raise ValueError(e.text)
         client.operations.append(operation)
         return operation
 
-
-def values(resources, path, format, payload):
-    """What a read or an observation gave, as values.
-
-    resources: a flat tuple of resource id and flags, as Object has it; objects.DEVICE is one.
-    path: what was read. Returns {resource id: value}; for an object, {instance id: {resource
-    id: value}}. Resources that are not in `resources` are left out. Raises ValueError.
-    """
-    numbers = check_path(path, 1, 4)
-    obj = model.Object(numbers[0], resources)
-    if format == TLV and payload and payload[0] >> 6 != _RESOURCE_INSTANCE:
-        numbers = numbers[:2]  # it may stand in entries of what it belongs to
-    elif len(numbers) > 2 and not obj.flags(numbers[2]):
-        raise ValueError("%s: the object has no such resource" % path)
-    where = tuple(numbers)
-    try:
-        cursor = format_module(format).Cursor(payload, where, format)
-        found = model.decode({obj.id: obj}, where, cursor, True).get(obj.id) or {}
-    except Error as e:
-        raise ValueError("%s: %s" % (path, e.text))
-    if len(numbers) > 1:
-        return found.get(numbers[1], {})
-    if -1 in found:
-        raise ValueError("%s: resources of no instance" % path)
-    return found
-
-
-def _payload(path, value, format):
-    # (bytes, Content-Format) of what is to be written.
-    if isinstance(value, (bytes, bytearray)):
-        if format is None:
-            format = TLV if path.count("/") < 3 else OCTETS
-        return value, format
-    if isinstance(value, bool):
-        value = int(value)
-    if format not in (None, TEXT) or not isinstance(value, (str, int, float)):
-        raise ValueError("to write anything but text, give bytes and their format")
-    return str(value).encode(), TEXT
-
-
-def _object_list(payload):
-    # The alternate path and the Content-Formats of a registration (LwM2M 1.1 6.2.1).
-    root = ""
-    formats = ()
-    for path, attributes in links(payload):
-        if path is None:
-            raise ValueError("attributes without a link")
-        if attributes.get("rt") == "oma.lwm2m":
-            root = path.rstrip("/")
-            ct = attributes.get("ct", "").split()
-            formats = tuple([int(format) for format in ct if format.isdigit()])
-    return root, formats
+    def send(self, operation, code, options, payload=b"", token=None):
+        """Send the request of an operation."""
+        operation.exchange = self.engine.request(
+            self.now(),
+            operation.client.peer,
+            code,
+            options,
+            payload,
+            operation.answered,
+            token=token,
+        )

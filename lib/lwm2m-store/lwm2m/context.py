@@ -3,7 +3,6 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
-from .account import Part
 from .consistency import amiss, inconsistency
 from .model import Object
 
@@ -32,8 +31,10 @@ _FAILED = const(7)
 EVENT_STORE = const(19)
 
 
-class Context(Part):
+class Context:
     """The accounts of a Core in a Store, and their keys in credentials; one of the two may be None.
+
+    It is commanded, and a part too, for what it does later.
 
     core calls what has no underscore.
     """
@@ -162,6 +163,7 @@ class Context(Part):
         """Go back to the factory's accounts (/3/0/5)."""
         core = self.core
         core.close(core.net.now())
+        core.begin()
         self.flush()
         try:
             self._store.factory_reset(self._fault)
@@ -172,7 +174,10 @@ class Context(Part):
     def _tell(self, text):
         self.core.event(EVENT_STORE, 0, text=text)
 
-    # --- Part
+    # --- What a part has, as module account says
+
+    def handle(self, account, m, payload, reply, now):
+        return 0
 
     def poll(self, now):
         core = self.core
@@ -240,13 +245,16 @@ class Context(Part):
         return state
 
     def _fall_back(self):
-        # A server that refuses this client now gets what it has registered it with before.
-        for account in self.core.accounts:
+        # A server that refuses this client now gets what it has registered it with before; at once, as
+        # nothing hinders that any more, and as for one that has not failed.
+        core = self.core
+        for account in core.accounts:
             iid = account.server_iid
             if iid in self._worked and account.code >> 5 == 4:
                 if account.state == _DISCONNECTED or account.state == _FAILED:
                     lifetime, binding = self._worked[iid]
-                    server = self.core.objects[1]
-                    server.set(iid, 1, lifetime)
-                    server.set(iid, 7, binding)
+                    core.objects[1].set(iid, 1, lifetime)
+                    core.objects[1].set(iid, 7, binding)
                     self._worked.pop(iid)
+                    account.attempts = account.code = 0
+                    core.account_changed(iid)

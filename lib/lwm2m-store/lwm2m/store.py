@@ -129,11 +129,8 @@ class Store:
             if mend:
                 try:
                     self._put(1 - slot, data)
-                except (
-                    OSError,
-                    MemoryError,
-                ) as e:  # it stays as it is; the next load() tries again
-                    if faults:
+                except (OSError, MemoryError) as e:
+                    if faults:  # it stays as it is; the next load() tries again
                         faults.append("slot %d cannot be written: %r" % (1 - slot, e))
             break
         if state is None:

@@ -42,8 +42,8 @@ def decode(flags, data):
         value = str(data, "utf-8")
         if t == _STR:
             return value
-        for c in value:
-            if not (c.isdigit() or c in "+-.eE" or (c == ":" and t == _OBJLNK)):
+        for c in data:  # ints, as MicroPython keeps a character of a str for good
+            if c not in b"0123456789+-.eE" and (c != 58 or t != _OBJLNK):
                 raise ValueError
         if value[:1] == "+":
             raise ValueError

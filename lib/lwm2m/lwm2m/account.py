@@ -1,9 +1,22 @@
-# A server as the client deals with it, how it is asked, and what parts of a client are told of it.
+# A server as the client deals with it, and how it is asked.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# The optional parts of a client (observe, and what an application adds to core.parts) are told of
+# accounts; the core asks each in turn. A part is any object with these methods, of which only the
+# first may raise, and the last needs no memory:
+#
+#   handle(account, m, payload, reply, now)  serves a request: the response code, 0 where it is not
+#                                            this part's; raises Error
+#   poll(now)                                does what is due
+#   next_ms(now, least)                      the less of least and the ms until it has something to
+#                                            do; -1 is never
+#   changed(oid, iid, rid)                   a value has; with rid -1 an instance has come or gone
+#   moved(account)                           its state is another; DISCONNECTED: what was known of it
+#                                            is over
 
 from micropython import const
 from ucoap import CONTENT_FORMAT, URI_QUERY, path_options
-from .objects import split_uri
+from .objects import split_uri, unquote
 
 # States of an account: 0 DISCONNECTED, waits for `due`, then connects; 1 CONNECTING; 2 CONNECTED;
 # 3 REGISTERING; 4 REGISTERED; 5 UPDATING; 6 DEREGISTERING, as a server has executed Disable;
@@ -30,32 +43,10 @@ class Account:
         self.sequences = 0  # failed ones (/1/x/20)
         self.lifetime = self.binding = self.links = None  # as the server knows them
         self.action = 0  # /1/x/4, 8 or 9, executed and yet to be done
+        self.rest = 0  # s, until when it does not register again
+        self.unheard = 0  # notifications in a row that the server has not acknowledged
         self.settings = settings  # CoAP's, as Engine.settings; None for the default
         self.code = 0  # of the last failure
-
-
-class Part:
-    """An optional part of the client, beside the others: Core asks each in turn.
-
-    A part overrides what it needs. All but handle() raise nothing, and moved() needs no memory.
-    """
-
-    def handle(self, account, m, payload, reply, now):
-        """Serve a request. Returns the response code, 0 where it is not this part's; raises Error."""
-        return 0
-
-    def poll(self, now):
-        """Do what is due."""
-
-    def next_ms(self, now, least):
-        """The less of least and the ms until poll() has something to do; -1 is never."""
-        return least
-
-    def changed(self, oid, iid, rid):
-        """A value has changed; rid -1: an instance has come or gone."""
-
-    def moved(self, account):
-        """An account's state is another. DISCONNECTED: what was known of it is over."""
 
 
 def failure(code, payload):
@@ -73,10 +64,14 @@ def failure(code, payload):
 def uri_options(uri, resource, queries, content_format=None):
     """The options of a request to /rd or /bs of a server's URI: its own path and query first."""
     path, _, query = split_uri(uri)[3].partition("?")
-    options = path_options(path) + path_options(resource)
+    options = []
+    for number, part in path_options(path):  # divided, then decoded (RFC 7252 6.4)
+        options.append((number, unquote(part)))
+    options += path_options(resource)
     if content_format is not None:
         options.append((CONTENT_FORMAT, content_format))
-    options += path_options(query, URI_QUERY)
+    for number, part in path_options(query, URI_QUERY):
+        options.append((number, unquote(part)))
     for query in queries:
         options.append((URI_QUERY, query))
     return options

@@ -10,6 +10,10 @@ from .core import Core
 
 _MAX_ENDPOINT = const(252)  # with "ep=" it is one Uri-Query option of up to 255 bytes
 
+# Characters that cannot be seen, and turn the direction of writing, by eights: U+2008 to 200F, 2028 to
+# 202F, 2060 to 206F. Beside them there is U+061C.
+_UNSEEN = const((0x401, 0x405, 0x40C, 0x40D))
+
 
 class Client:
     """A LwM2M client, driven by step().
@@ -39,7 +43,9 @@ class Client:
     ):
         good = isinstance(endpoint, str) and 0 < len(endpoint.encode()) <= _MAX_ENDPOINT
         for c in endpoint if good else ():
-            good = good and ord(c) > 32 and ord(c) != 127
+            c = ord(c)
+            good = good and c > 32 and not 127 <= c < 160
+            good = good and c != 0x61C and c >> 3 not in _UNSEEN
         if not good:
             raise ValueError("4.00 the endpoint name must be a str of 1 to 252 bytes, no spaces")
         if version not in ("1.0", "1.1"):
@@ -68,7 +74,8 @@ class Client:
         """Run for that many seconds; one pass where 0, for ever where negative.
 
         Returns NO_ERROR, or SERVICE_UNAVAILABLE as soon as every server has failed and no
-        bootstrap server can take over; called again it starts afresh.
+        bootstrap server can take over; called again it starts afresh, after a wait that grows from
+        1 s to 10 minutes.
         """
         status = self.net.step(self.core, seconds)
         if self._later:
@@ -76,7 +83,10 @@ class Client:
             self._later = None
             if self.core.context:
                 self.core.context.flush()
-            later()
+            try:
+                later()
+            except Exception as e:
+                self.core.engine.on_exception(e)
         return status
 
     def next_ms(self):
@@ -107,9 +117,16 @@ class Client:
                 return True
         return False
 
-    def close(self):
-        """De-register from every server and close the connections."""
-        self.core.close(self.net.now())
+    def close(self, seconds=5):
+        """De-register from every server and close the connections, when that is answered or after
+        that many seconds. Not for a callback to call."""
+        core = self.core
+        core.close(self.net.now())
+        while core.leaving and seconds > 0:
+            seconds -= 1
+            self.net.step(core, 1)
+        while core.leaving:
+            core.disconnect(core.leaving.pop())
         self.offline()
 
     # --- Accounts
@@ -150,7 +167,8 @@ class Client:
             3: "%d.%d.%d" % implementation.version[:3],
             10: lambda: gc.mem_free() // 1024,
             12: lambda argument: self.core.objects[3].set(0, 11, {0: 0}),
-            13: lambda: int(time.time()) + _EPOCH + self._clock,
+            # A server may set the last second that can be told, and clocks go on.
+            13: lambda: max(min(int(time.time()) + _EPOCH + self._clock, 0xFFFFFFFF), 0),
             17: sys.platform,
             21: (gc.mem_free() + gc.mem_alloc()) // 1024,
         }

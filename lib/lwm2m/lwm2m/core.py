@@ -29,6 +29,14 @@ _MAX_SECONDS = const(0x0FFFFFFF)  # eight years, which leaves room in a small in
 
 _MAX_TRANSMIT_WAIT = const(93)  # s, RFC 7252 4.8.2
 
+_DAY = const(86400)  # s
+_VAIN = const(300)  # s, doubled with each bootstrap for a server that still fails, until the next
+
+_MAX_REST = const(600)  # s, until it begins again when all have failed: at first 1 s, 2, 4, …
+_REPETITIONS = const(1)  # MAX_RETRANSMIT of what is tried again without an answer
+
+_AGAIN = const(8)  # s, until it registers anew over a new connection; spread, as others do so too
+
 _NO_ERROR = const(0)
 _UNAUTHORIZED = const(0x81)
 _NOT_ALLOWED = const(0x85)
@@ -75,8 +83,9 @@ class Event:
     lifetime: s, 0 for infinite (REG_…). code: a CoAP code and internal: True where this client
     made it up (5.03 no answer, 4.06 a malformed one, 5.00 out of memory), False where the peer
     sent it (REG_FAILED, REG_UPDATE_FAILED, BS_FAILED). path: a tuple of ints. value: of a
-    setting (SERVER_SETTING_CHANGED). text: the reason in words, where there is one. counter: of
-    notifications, min_period and max_period: s (OBSERVATION_…).
+    setting (SERVER_SETTING_CHANGED). text: the reason in words, where there is one; where
+    internal is False they are the peer's, to be shown as %r only. counter: of notifications,
+    min_period and max_period: s (OBSERVATION_…).
     """
 
     # Core.event() makes them.
@@ -94,10 +103,13 @@ class Core:
     def __init__(self, endpoint, net, on_event, rng, device=None, version="1.1"):
         self.endpoint = endpoint
         self.version = version
+        # The Content-Format that servers are told to use.
+        self.format = management.TLV if version == "1.0" else management.best_format()
         self.net = net
         self.on_event = on_event
-        self.engine = Engine(net.send, self._handle, rng)
-        self.objects = base_objects(device)  # {object id: Object}
+        self._rng = rng
+        self.engine = Engine(net.send, self._handle, rng, begin=self._begin_body)
+        self.objects = base_objects(device, version)  # {object id: Object}
         self.objects[1].on_execute = self._execute
         self.accounts = []
         self.coap = {}  # {short id: CoAP settings other than the default}
@@ -107,20 +119,24 @@ class Core:
         self.seconds = 0  # since the start
         self._ms = 0  # and the rest of it
         self.now = None  # ms, of the last call
+        self.vain = {}  # {short id: bootstraps for a server that could not be registered with}
+        self.weary = 0  # times that all have failed since a server was there
+        self._rest = 0  # s, when it may begin again, having failed
+        self.leaving = []  # accounts that are gone, but for the answer to their de-registration
         self._fresh = True  # whether to look for accounts
         self._stale = False  # whether a server may have to be told of a change
         self.context = None  # a Context, where accounts are kept over a reset
         # A client without lwm2m-bootstrap has factory accounts only.
         module = optional("bootstrap")
         self.bootstrap = module and module.Bootstrap(self)
-        self.parts = []  # account's Parts: what the image has, then what the application adds
+        # As module account has them: what the image has, then what the application adds.
+        self.parts = []
         for name in _PARTS:
             module = optional(name)
             if module:
                 self.parts.append(module.part(self))
-        self.may = (
-            None  # may(account, object id, instance id, operation), as model's resolve() has it
-        )
+        # may(account, object id, instance id, operation), as model's resolve() has it.
+        self.may = None
         for oid in self.objects:
             self.objects[oid].on_change = self.changed
 
@@ -144,6 +160,10 @@ class Core:
             return self.seconds if not seconds else -1
         return self.seconds + min(seconds, _MAX_SECONDS) + (self._ms > 0)
 
+    def spread(self, seconds):
+        """That many seconds, give or take a quarter, or a fleet would come back in step."""
+        return seconds - seconds // 4 + (seconds * (self._rng() & 0x3FF) >> 11)
+
     def until(self, due, least):
         """The less of least and the ms until `due` (s); of either, -1 is never."""
         if due < 0:
@@ -161,7 +181,8 @@ class Core:
 
     def poll(self, now):
         """Do what is due. Returns NO_ERROR, 5.03 when no server can be reached any more, or 5.00
-        when the clock went backwards. After an error the next call starts afresh."""
+        when the clock went backwards. After an error it starts afresh; after 5.03s in a row with one
+        attempt each, and waits in between that grow to 10 minutes."""
         self.tick(now)
         if self._lost:
             self._lost = False
@@ -169,16 +190,15 @@ class Core:
             return _INTERNAL
         self.engine.poll(now)
         if self.bootstrap and self.bootstrap.poll(now):
-            self.restart()
-            return _UNAVAILABLE
-        if self._fresh:
+            return self._give_up()
+        if self._fresh and self._rest <= self.seconds:
             self._begin()
         if self.state != _MANAGEMENT:
             return _NO_ERROR
         if self._stale:
             self._find_stale()
         failed = 0
-        fallback = False
+        fallback = None
         for account in self.accounts:
             try:
                 self._poll(account, now)
@@ -186,34 +206,57 @@ class Core:
                 self._refused(account, _INTERNAL, True, "out of memory")
             if account.state == _FAILED:
                 failed += 1
-                fallback = fallback or (account.code and self._setting(account, 16, True))
+                if account.code and self._may_bootstrap(account):
+                    fallback = account
             if self.state != _MANAGEMENT:  # a bootstrap was triggered
                 return _NO_ERROR
         for part in self.parts:
             part.poll(now)
         if self.accounts and failed == len(self.accounts):
-            if not (fallback and self.bootstrap and self.bootstrap.start()):
-                self.restart()
-                return _UNAVAILABLE
+            if not (fallback and self.bootstrap.start()):
+                return self._give_up()
+        elif failed:
+            self._try_failed()
         return _NO_ERROR
+
+    def _try_failed(self):
+        # Others are well: a server that has failed is tried again in a day, or with the bootstrap that
+        # its failure leads to (/1/x/16).
+        for account in self.accounts:
+            if account.state == _FAILED and 0 <= account.due <= self.seconds:
+                self._enter(account, _DISCONNECTED, 0)
+                if self._may_bootstrap(account):
+                    self.vain[account.short_id] = self.vain.get(account.short_id, 0) + 1
+                    self.bootstrap.start(True)
+                    return
+
+    def _give_up(self):
+        self._rest = self.after(self.spread(min(1 << self.weary, _MAX_REST)))
+        self.weary = min(self.weary + 1, 10)
+        self.restart()
+        return _UNAVAILABLE
 
     def next_ms(self, now):
         """Milliseconds until poll() has something to do; at most a day."""
         self.tick(now)
         least = self.engine.next_ms(now)
         if self._fresh:
-            return 0
+            least = self.until(self._rest, least)
         if self.bootstrap:
             least = self.bootstrap.next_ms(least)
         if self.state == _MANAGEMENT:
             if self._stale:
                 return 0
             for account in self.accounts:
-                if account.state == _CONNECTED or (
-                    account.action and account.state != _REGISTERING
-                ):
+                if account.action and account.state != _REGISTERING:
                     return 0
-                if account.state == _DISCONNECTED or account.state == _REGISTERED:
+                if account.state == _CONNECTED and account.due <= self.seconds:
+                    return 0
+                if (
+                    account.state <= _CONNECTED
+                    or account.state == _REGISTERED
+                    or account.state == _FAILED
+                ):
                     least = self.until(account.due, least)
             for part in self.parts:
                 least = part.next_ms(now, least)
@@ -228,16 +271,20 @@ class Core:
         """Net's word that a connection failed or was lost, and why."""
         if account.short_id == _BOOTSTRAP_ID:
             self.bootstrap.disconnected(account, code, text)
+        elif account in self.leaving:
+            self._left(account)
         elif account.state == _REGISTERED:
-            self.disconnect(account, 0)
+            self.disconnect(account, self.spread(_AGAIN))
         elif account.state != _FAILED:
             self._refused(account, code, True, text)
 
     def close(self, now):
-        """De-register everywhere, without waiting for the answers, and close."""
-        for account in self.accounts:
-            self.remove(account, now)
+        """De-register everywhere; `leaving` has what is yet to be answered. Nothing begins anew
+        before begin()."""
+        while self.accounts:
+            self.remove(self.accounts.pop(), now)
         self.restart()
+        self._fresh = False
 
     def event(
         self,
@@ -305,6 +352,13 @@ class Core:
         self.state = _INITIAL
         self._fresh = True
 
+    def resume(self):
+        """A bootstrap that was for some of the servers has failed: the others are as they were."""
+        if not self.accounts:
+            return self.begin()
+        self.state = _MANAGEMENT
+        self._stale = True
+
     def restart(self):
         """Undo a bootstrap session too."""
         if self.bootstrap:
@@ -324,7 +378,7 @@ class Core:
             if server_id(security, iid) == short_id:
                 settings = self.coap.get(short_id)
                 account = Account(security.instances[iid], short_id, server_iid, settings)
-                account.due = self.after(self._setting(account, 14, 0))
+                self._enter(account, _DISCONNECTED, self._setting(account, 14, 0))
                 self.accounts.append(account)
                 return
 
@@ -336,8 +390,8 @@ class Core:
             self.bootstrap.purge_due = -1
         for account in self.accounts:
             if account.short_id == short_id:
-                self.remove(account, now)
                 self.accounts.remove(account)
+                self.remove(account, now)
                 self._stale = True
                 self._let_next()
                 break
@@ -348,13 +402,14 @@ class Core:
         """The application has added a /1 instance or set resources of it, or with None has added
         the bootstrap server account."""
         self._stale = True
+        self.weary = self._rest = 0
         if self.state == _INITIAL:
             self._fresh = True
         elif self.state == _MANAGEMENT and server_iid is not None:
             for account in self.accounts:
                 if account.server_iid == server_iid:
                     if account.state == _DISCONNECTED and not account.attempts:
-                        account.due = self.after(self._setting(account, 14, 0))
+                        self._enter(account, _DISCONNECTED, self._setting(account, 14, 0))
                     break
             else:
                 self.add_account(server_iid)
@@ -366,20 +421,36 @@ class Core:
             self.disconnect(self.accounts.pop())
 
     def remove(self, account, now):
-        """De-register, non-confirmably, and close."""
+        """De-register (LwM2M 1.1 6.2.3), and close when that is answered, or nobody answers."""
         if account.state == _REGISTERED or account.state == _UPDATING:
             self.engine.drop(account)
+            self.event(_REG_UNREGISTERED, account.short_id, account)
+            self._enter(account, _DISCONNECTED)
             try:
-                self.engine.request(now, account, DELETE, account.location, b"", None, None, False)
+                self.leaving.append(account)
+                options = account.location
+                self.engine.request(
+                    now, account, DELETE, options, b"", self._bye, account.settings
+                )
+                return
             except Exception:  # Error, MemoryError: the server finds out when the lifetime is over
                 pass
-            self.event(_REG_UNREGISTERED, account.short_id, account)
+        self._left(account)
+
+    def _bye(self, x, code, m, payload):
+        self._left(x.peer)
+
+    def _left(self, account):
+        if account in self.leaving:
+            self.leaving.remove(account)
         self.disconnect(account)
 
     def _enter(self, account, state, seconds=-1):
         # The one place where an account's state changes. seconds: until its time is over, -1: never.
         account.state = state
         account.due = self.after(seconds)
+        if seconds >= 0 and state <= _CONNECTED:  # whatever it is told, it registers once a second
+            account.due = max(account.due, account.rest)
         for part in self.parts:
             part.moved(account)
 
@@ -405,6 +476,14 @@ class Core:
         except Exception:  # OSError, MemoryError
             return False
 
+    def coap_of(self, account):
+        """CoAP's settings of a request to an account: what has failed is repeated less when it is
+        tried again, or repetitions of a whole fleet would meet a server that comes back."""
+        if not (self.weary or account.code):
+            return account.settings
+        ms, percent, n = account.settings or self.engine.settings
+        return ms, percent, min(n, _REPETITIONS)
+
     def keys(self, account):
         """(mode, public, server's public, secret) of an account: /0/x/2 to 5, for net."""
         security = account.security
@@ -421,10 +500,9 @@ class Core:
 
     def links(self):
         """The object list of a registration."""
-        root = '</>;rt="oma.lwm2m"' + (
-            ";ct=%d," % management.TLV if self.version != "1.0" else ","
-        )
-        return root + management.object_links(self.objects)
+        # TLV is what every server may take for granted; Wakaama's refuses its number, and lists.
+        ct = "" if self.format == management.TLV else ";ct=%d" % self.format
+        return '</>;rt="oma.lwm2m"%s,' % ct + management.object_links(self.objects)
 
     def _poll(self, account, now):
         if account.action and account.state != _REGISTERING:
@@ -432,7 +510,7 @@ class Core:
         if account.state == _DISCONNECTED and 0 <= account.due <= self.seconds:
             if self._in_turn(account) and not self.connect(account, now):
                 self._failed(account, _UNAVAILABLE, True, "no connection")
-        if account.state == _CONNECTED:
+        if account.state == _CONNECTED and account.due <= self.seconds:
             self._register(account, now)
         elif account.state == _REGISTERED and 0 <= account.due <= self.seconds:
             self._update(account, now)
@@ -456,6 +534,7 @@ class Core:
 
     def _register(self, account, now):
         self._enter(account, _REGISTERING)
+        account.rest = self.after(1)
         self.event(_REG_REGISTERING, account.short_id, account)
         account.lifetime = self._setting(account, 1, 86400)
         account.binding = self._setting(account, 7, "U")
@@ -474,7 +553,13 @@ class Core:
     def _request(self, account, code, options, payload, now):
         try:
             self.engine.request(
-                now, account, code, options, payload.encode(), self._answered, account.settings
+                now,
+                account,
+                code,
+                options,
+                payload.encode(),
+                self._answered,
+                self.coap_of(account),
             )
         except Error:
             self._refused(account, _INTERNAL, True, "the request does not fit")
@@ -506,12 +591,19 @@ class Core:
             self.disconnect(account, self._setting(account, 5, 86400))
         elif account.state == _UPDATING:
             self.event(_REG_UPDATE_FAILED, account.short_id, account, code, internal, text)
-            self.disconnect(account, 0)
+            if internal:
+                account.code = code
+                return self.disconnect(account, self.spread(_AGAIN))
+            # The server is there, and has the session, but not the registration any more.
+            self._enter(account, _DISCONNECTED)
+            account.location = None
+            self._enter(account, _CONNECTED, 0)
         else:
             self._failed(account, code, internal, text)
 
     def _registered(self, account):
-        account.attempts = account.sequences = 0
+        account.attempts = account.sequences = account.code = self.weary = 0
+        self.vain.pop(account.short_id, 0)
         if self.bootstrap:
             self.bootstrap.vain = 0
         self._enter(account, _REGISTERED)
@@ -526,6 +618,8 @@ class Core:
     def _let_next(self):
         # A server has registered or failed: those that waited for their turn look again.
         for account in self.accounts:
+            if account.state == _FAILED and not account.code:  # it was barred by another
+                self._enter(account, _DISCONNECTED)
             if account.state == _DISCONNECTED and account.due < 0:
                 account.due = self.seconds
 
@@ -534,20 +628,31 @@ class Core:
         account.code = code
         account.attempts += 1
         wait = -1
-        if internal or code >> 5 != 4 or not self._setting(account, 16, True):
+        if self.weary:  # it has had all of its attempts before
+            pass
+        elif internal or code >> 5 != 4 or not self._may_bootstrap(account):
             if account.attempts < self._setting(account, 17, 5):
-                wait = self._setting(account, 18, 60) << min(account.attempts - 1, 28)
+                wait = max(self._setting(account, 18, 60), 1) << min(account.attempts - 1, 20)
             else:
                 account.attempts = 0
                 account.sequences += 1
                 if account.sequences < self._setting(account, 20, 1):
-                    wait = self._setting(account, 19, 86400)
+                    wait = max(self._setting(account, 19, 86400), 1)
         if wait >= 0:
-            return self.disconnect(account, wait)
+            return self.disconnect(account, self.spread(min(wait, _MAX_SECONDS)))
         self.disconnect(account)
-        self._enter(account, _FAILED)
+        wait = _DAY
+        if self._may_bootstrap(account):  # the less it has helped, the longer until the next
+            n = self.vain.get(account.short_id, 0)
+            wait = min(_VAIN << min(n, 9), _DAY) if n else 0
+        self._enter(account, _FAILED, self.spread(wait))
         self._let_next()
         self.event(_REG_FAILED, account.short_id, account, code, internal, text)
+
+    def _may_bootstrap(self, account):
+        # /1/x/16, where there is a bootstrap server.
+        bootstrap = self.bootstrap
+        return bootstrap and bootstrap.account_iid() >= 0 and self._setting(account, 16, True)
 
     def _find_stale(self):
         # Whose registration is not what it was told: LwM2M 1.1 6.2.2 wants an update.
@@ -599,13 +704,27 @@ class Core:
     def _handle(self, account, m, payload, reply, now):
         if account.short_id == _BOOTSTRAP_ID:
             return self.bootstrap.handle(account, m, payload, reply)
-        if not _REGISTERING <= account.state <= _UPDATING:
-            raise Error(_UNAUTHORIZED)
+        self._check(account)
         for part in self.parts:
             code = part.handle(account, m, payload, reply, now)
             if code:
                 return code
         return management.handle(self, account, m, payload, reply)
+
+    def _check(self, account):
+        # Whether a server is served.
+        if not _REGISTERING <= account.state <= _UPDATING:
+            raise Error(_UNAUTHORIZED)
+        if self.state != _MANAGEMENT:
+            raise Error(_UNAVAILABLE, "bootstrapping")
+
+    def _begin_body(self, account, m, now):
+        # The first of several blocks of a request's body, which takes no place if it has no right to.
+        if account.short_id == _BOOTSTRAP_ID:
+            self.bootstrap.check(account)
+        else:
+            self._check(account)
+            management.begin(self, account, m)
 
     def on_request(self, account, what, path):
         """A server has had something done: an EVENT_… of objects."""

@@ -12,8 +12,19 @@ from .model import path_of, resolve
 TEXT = const(0)
 LINK = const(40)
 OCTETS = const(42)
+CBOR = const(60)
+SENML_CBOR = const(112)
 TLV = const(11542)
-_OLD_TLV = const(1542)  # seen from servers older than the registration of the number
+
+# The module of each; 1542 is seen from servers older than the registration of TLV's number.
+# fmt: off
+_FORMATS = (
+    0, "text", 42, "text", 60, "cbor_value", 110, "senml_json", 112, "senml_cbor",
+    320, "senml_json", 322, "senml_cbor", 11544, "lwm2m_cbor", 11542, "tlv", 1542, "tlv",
+)
+# fmt: on
+_ONE = (None, TEXT, OCTETS, CBOR)  # carry one value
+_ETCH = (320, 322)  # are for composite operations (RFC 8790)
 
 _CREATED = const(0x41)
 _DELETED = const(0x42)
@@ -36,6 +47,7 @@ _DISCOVER = const(32)
 _OPAQUE = const(6)
 _TYPE = const(15)
 _R = const(0x10)
+_W = const(0x20)
 _E = const(0x40)
 _MULTI = const(0x80)
 
@@ -52,16 +64,9 @@ def handle(core, account, m, payload, reply):
     on_request(account, event, path), which is told what was done.
     """
     path = path_of(m)
-    n = len(path)
     code = m.code
     accept = m.uint(ACCEPT)
-    operation = _WRITE
-    if code == GET:
-        operation = _DISCOVER if accept == LINK else _READ
-    elif code == DELETE:
-        operation = _DELETE
-    elif code == POST and n != 2:  # there it is a partial update, on a single resource Execute
-        operation = _CREATE if n == 1 else _EXECUTE
+    operation = _operation(code, len(path), accept)
     flags = resolve(core.objects, path, operation, core.may, account)
     obj = core.objects[path[0]]
     if code == GET:
@@ -88,7 +93,29 @@ def handle(core, account, m, payload, reply):
     return code
 
 
+def begin(core, account, m):
+    """The first of several blocks of a body: Error where the whole would be refused for its path."""
+    path = path_of(m)
+    resolve(core.objects, path, _operation(m.code, len(path), None), core.may, account)
+
+
+def _operation(code, n, accept):
+    # What a method asks for at a path of n ids (LwM2M 1.1 6.3).
+    if code == GET:
+        return _DISCOVER if accept == LINK else _READ
+    if code == DELETE:
+        return _DELETE
+    if code == POST and n != 2:  # there it is a partial update, on a single resource Execute
+        return _CREATE if n == 1 else _EXECUTE
+    return _WRITE
+
+
 # --- Out
+
+
+def best_format():
+    """The Content-Format that this image likes best for more than one value."""
+    return SENML_CBOR if optional("senml_cbor") else TLV
 
 
 def format_of(flags, path, accept):
@@ -101,8 +128,8 @@ def format_of(flags, path, accept):
         if not one or not optional("text"):
             return TLV
         return OCTETS if flags & _TYPE == _OPAQUE else TEXT
-    if not one and (accept == TEXT or accept == OCTETS):
-        raise Error(_NOT_ACCEPTABLE, "more than one value wants TLV")
+    if accept in _ETCH or (not one and accept in _ONE):
+        raise Error(_NOT_ACCEPTABLE, "%d cannot carry that" % accept)
     return accept
 
 
@@ -112,12 +139,13 @@ def format_module(format, code=_UNSUPPORTED):
     Raises Error of that code where the image has none.
     """
     module = None
-    if format == TLV or format == _OLD_TLV:
-        import lwm2m.tlv as module
-    elif format is None or format == TEXT or format == OCTETS:
-        module = optional("text")
+    if format is None:
+        format = TEXT
+    for i in range(0, len(_FORMATS), 2):
+        if _FORMATS[i] == format:
+            module = optional(_FORMATS[i + 1])
     if not module:
-        raise Error(code, "no Content-Format %s" % format)
+        raise Error(code, "no Content-Format %d" % format)
     return module
 
 
@@ -192,9 +220,12 @@ def decode(objects, m, payload, path, lenient=False):
     """What a request writes to a path, as model's decode() has it. Raises Error 4.00, 4.05, 4.15."""
     format = m.uint(CONTENT_FORMAT)
     n = len(path)
-    if format != TLV and format != _OLD_TLV:
-        if n < 3 or (n == 3 and objects[path[0]].flags(path[2]) & _MULTI):
-            raise Error(_UNSUPPORTED, "more than one value wants TLV")
+    if format is None and n < 3 and m.find(CONTENT_FORMAT) < 0:
+        raise Error(_BAD_REQUEST, "no Content-Format")
+    if format in _ETCH or (
+        format in _ONE and (n < 3 or (n == 3 and objects[path[0]].flags(path[2]) & _MULTI))
+    ):
+        raise Error(_UNSUPPORTED, "%s cannot carry that" % format)
     return model.decode(
         objects, path, format_module(format).Cursor(payload, path, format), lenient
     )
@@ -216,29 +247,37 @@ def _write(core, path, flags, m, payload):
 
 
 def _create(core, obj, path, m, payload, reply):
-    # LwM2M 1.1 6.3.6. Returns the path of what was made.
-    found = decode(core.objects, m, payload, path).get(obj.id) if payload else None
+    # LwM2M 1.1 6.3.6. Returns the path of what was made: of an instance, or of several the object.
+    found = None
+    if payload or m.find(CONTENT_FORMAT) >= 0:
+        found = decode(core.objects, m, payload, path).get(obj.id)
     found = found or {-1: {}}
-    if len(found) != 1:
-        raise Error(_BAD_REQUEST, "one instance at a time")
-    for iid in found:
-        values = found[iid]
-    text = model.missing(obj, values)
-    if text:
-        raise Error(_BAD_REQUEST, text)
-    if iid < 0:
+    if -1 in found:  # nothing says which
+        if len(found) > 1:
+            raise Error(_BAD_REQUEST, "an instance without its id")
         iid = 0
         while iid in obj.instances:
             iid += 1
-    elif iid in obj.instances:
-        raise Error(_BAD_REQUEST, "the instance exists")
-    if obj.on_check:
-        obj.on_check(iid, values)
-    reply.location = (str(obj.id), str(iid))
-    path = obj.id, iid
-    obj.add(iid, values)
-    if obj.on_write:
-        obj.on_write(iid, values)
+        found = {iid: found[-1]}
+    for iid in found:
+        if iid in obj.instances:
+            raise Error(_BAD_REQUEST, "the instance exists")
+        values = found[iid]
+        for rid in list(values):
+            if not obj.flags(rid) & _W:  # the application's to set
+                values.pop(rid)
+        if obj.on_check:
+            obj.on_check(iid, values)
+        text = model.missing(obj, values)
+        if text:
+            raise Error(_BAD_REQUEST, text)
+    if len(found) == 1:
+        path = obj.id, iid
+        reply.location = (str(obj.id), str(iid))
+    for iid in found:
+        obj.add(iid, found[iid])
+        if obj.on_write:
+            obj.on_write(iid, found[iid])
     return path
 
 

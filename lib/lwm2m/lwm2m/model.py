@@ -52,6 +52,20 @@ class Object:
         instances. bootstrap: a bootstrap server may.
     """
 
+    # Of the class, so that an object takes heap for those only that it has.
+    version = None
+    multiple = False
+    bootstrap = False
+    # f(instance id, {resource id: value}): what a server is about to write; may raise Error,
+    # and then nothing is written. To an instance that is to be created it may add values.
+    on_check = None
+    # f(instance id, {resource id: value}): what a server has written, when all of it is.
+    on_write = None
+    # f(instance id, resource id, bytes): an executable resource without a function.
+    on_execute = None
+    # f(object id, instance id, resource id or -1 for all of it): set by the client.
+    on_change = None
+
     def __init__(
         self, id, resources, instances=None, version=None, multiple=False, bootstrap=False
     ):
@@ -60,18 +74,12 @@ class Object:
         self.id = id
         self.resources = resources
         self.instances = {} if instances is None else instances
-        self.version = version
-        self.multiple = multiple
-        self.bootstrap = bootstrap
-        # f(instance id, {resource id: value}): what a server is about to write; may raise Error,
-        # and then nothing is written.
-        self.on_check = None
-        # f(instance id, {resource id: value}): what a server has written, when all of it is.
-        self.on_write = None
-        # f(instance id, resource id, bytes): an executable resource without a function.
-        self.on_execute = None
-        # f(object id, instance id, resource id or -1 for all of it): set by the client.
-        self.on_change = None
+        if version:
+            self.version = version
+        if multiple:
+            self.multiple = True
+        if bootstrap:
+            self.bootstrap = True
 
     def flags(self, rid):
         """The flags of a resource, 0 where the object does not have it."""
@@ -247,9 +255,11 @@ def _bounds(oid, rid, t):
 
 def _binding_fault(value):
     # LwM2M 1.1 6.2.1.2: each transport once; Q, as 1.0 has it, is of one of them.
-    for c in value:
-        if c not in "UTSNQ" or value.count(c) > 1:
-            return "has an unknown binding"
+    n = 0
+    for c in "UTSNQ":  # not of value: a character that is taken out of a str is kept for good
+        n += c in value
+    if n < len(value):
+        return "has an unknown binding"
     return None if value and value != "Q" else "must name a transport"
 
 
@@ -288,6 +298,7 @@ def encode(sink, obj, path, mask=R, may=None, account=None):
             value = instance[rid]
             if callable(value):
                 value = value()
+                obj.check(rid, value)
             if not flags & MULTI:
                 sink.value(oid, iid, rid, -1, flags, value)
             elif n > 3:
@@ -339,11 +350,13 @@ def decode(objects, path, cursor, lenient=False):
             text = fault(oid, rid, flags & ~MULTI, value)
             if text:
                 raise Error(_BAD_REQUEST, "/%d/x/%d %s" % (oid, rid, text))
-            if riid < 0:
-                values[rid] = value
-            else:
-                values.setdefault(rid, {})[riid] = value
-        elif flags & MULTI:
+            if riid >= 0:
+                values = values.setdefault(rid, {})
+                rid = riid
+            if rid in values:
+                raise Error(_BAD_REQUEST, "a value twice")
+            values[rid] = value
+        elif flags & MULTI and rid not in values:
             values[rid] = {}
         else:
             raise Error(_BAD_REQUEST, "/%d/x/%d: single or multiple?" % (oid, rid))
@@ -382,9 +395,13 @@ def _changed(obj, iid, values, replace, merge):
     old = obj.instances[iid]
     new = dict(old)
     if replace:
+        r = obj.resources
+        for i in range(0, len(r), 2):
+            if r[i + 1] & (W | M) == W | M and r[i] not in values:
+                raise Error(_BAD_REQUEST, "resource %d is missing" % r[i])
         for rid in old:
             flags = obj.flags(rid)
-            if flags & W and not flags & M and rid not in values and not callable(old[rid]):
+            if flags & W and rid not in values and not callable(old[rid]):
                 new.pop(rid)
     for rid in values:
         flags = obj.flags(rid)

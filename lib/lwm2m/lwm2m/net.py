@@ -1,6 +1,7 @@
 # UDP sockets, the clock, and the loop that runs clients and servers on them.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
+import gc
 import os
 import select
 import socket
@@ -15,6 +16,8 @@ _MAX_DATAGRAM = const(1280)  # more than RFC 7252 4.6 lets a message have
 _SHORT_DATAGRAM = const(160)
 _NO_SEC = const(3)
 _INTERNAL = const(0xA0)
+_FAULTS = const(10)  # of poll() in a row, after which connections are given up
+_PAUSE_MS = const(100)
 _DAY_MS = const(86400000)
 
 
@@ -29,9 +32,13 @@ def rng():
 
 
 def address(host, port):
-    """(family, address) of a host. Blocks while a name is looked up. Raises OSError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return family, socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM)[0][-1]
+    """(family, address) of a host, of either family. Blocks while a name is looked up. Raises
+    OSError."""
+    info = socket.getaddrinfo(host, port)[0]  # lwIP's warns of any more arguments,
+    family, peer = info[0], info[-1]
+    if isinstance(peer, tuple) and ":" in peer[0]:  # and tells a wrong family
+        family = socket.AF_INET6
+    return family, peer
 
 
 class _Modes:
@@ -65,6 +72,8 @@ class Net:
         self._entries = []  # (socket, role, account, or None for a server's socket)
         self._roles = []  # and DTLS sessions, and Listeners
         self._stopped = False
+        self._faults = 0  # of poll(), in a row
+        self.dropped = 0  # datagrams that were too long
 
     def add(self, role):
         """Let step() run a role too."""
@@ -162,8 +171,12 @@ class Net:
             wait = self.next_ms(then)
             if seconds >= 0:
                 wait = min(wait, left)
-            for sock, flags in self._poller.ipoll(wait):
-                self._receive(sock)
+            try:
+                for sock, flags in self._poller.ipoll(wait):
+                    self._receive(sock)
+                self._faults = 0
+            except Exception as e:
+                self._failed(e, wait)
             t = now()
             left -= diff(t, then)
             then = t
@@ -173,6 +186,21 @@ class Net:
         status = role.status
         role.status = 0
         return status
+
+    def _failed(self, e, ms):
+        # poll() has raised: where select() wants memory of the system's own, EIO when there is none.
+        if not isinstance(e, OSError) and not isinstance(e, MemoryError):
+            raise e  # a fault of ours
+        gc.collect()
+        self._faults += 1
+        if self._faults < _FAULTS:
+            return time.sleep_ms(min(ms, _PAUSE_MS))
+        self._faults = 0
+        t = now()
+        # Connections are what can be done without.
+        for sock, role, account in list(self._entries):
+            if account is not None:
+                role.disconnected(account, _INTERNAL, "out of memory", t)
 
     def next_ms(self, now):
         """Milliseconds until step() has something to do if nothing comes from the network."""
@@ -198,7 +226,7 @@ class Net:
                 break
         else:
             return  # closed by what came just before
-        most = size = getattr(entry[1], "datagram", _MAX_DATAGRAM)
+        size = getattr(entry[1], "datagram", _MAX_DATAGRAM) + 1
         while True:
             try:
                 if entry[2] is None:
@@ -206,8 +234,10 @@ class Net:
                 else:
                     data = sock.recv(size)
                     peer = entry[2]
-                if size == most or len(data) < size:  # else it may have been cut
+                if len(data) < size:
                     entry[1].receive(peer, data, now())
+                else:  # it has been cut
+                    self.dropped += 1
                 return
             except OSError:
                 return  # an ICMP error: not to be believed, as anybody can send one

@@ -90,7 +90,7 @@ DEVICE = (
 # fmt: on
 
 
-def base_objects(device):
+def base_objects(device, version="1.1"):
     """{0: Security, 1: Server, 3: Device}. device: {resource id: value} of /3/0, or None."""
     instance = {11: {0: 0}, 16: "U"}
     instance.update(device or {})
@@ -98,7 +98,8 @@ def base_objects(device):
     for rid in instance:
         obj.check(rid, instance[rid])
     security = Object(0, SECURITY, bootstrap=True)
-    server = Object(1, SERVER, bootstrap=True)
+    # 1.0 has neither 9 nor 12.
+    server = Object(1, SERVER if version != "1.0" else SERVER[:18] + SERVER[22:], bootstrap=True)
     server.on_check = _check_server
     return {0: security, 1: server, 3: obj}
 
@@ -117,10 +118,28 @@ def server_id(obj, iid):
     return values.get(0)
 
 
+def unquote(text):
+    """Percent-encoded text (RFC 3986 2.1) decoded. Raises ValueError."""
+    if "%" not in text:
+        return text
+    from binascii import unhexlify
+
+    parts = text.encode().split(b"%")
+    out = parts[0]
+    for part in parts[1:]:
+        out += unhexlify(part[:2]) + part[2:]
+        if len(part) < 2:
+            raise ValueError
+    return str(out, "utf-8")
+
+
 def split_uri(uri):
-    """(scheme, host, port, path and query) of a coap or coaps URI (RFC 7252 6), or None."""
-    for c in uri:
-        if c <= " " or c in '"#<>@':  # no user, no fragment, and nothing to break link-format
+    """(scheme, host, port, path and query) of a coap or coaps URI (RFC 7252 6), or None.
+
+    Path and query are as they are there, percent-encoded.
+    """
+    for c in uri.encode():  # ints, as MicroPython keeps a character of a str for good
+        if c <= 32 or c in b'"#<>@':  # no user, no fragment, and nothing to break link-format
             return None
     scheme, _, rest = uri.partition("://")
     scheme = scheme.lower()
@@ -129,13 +148,18 @@ def split_uri(uri):
     bracket = "]"
     if host.startswith("["):  # an IPv6 address
         host, bracket, port = host[1:].partition("]")
-        if port and port[0] != ":":
+        if port and not port.startswith(":"):
             return None
         port = port[1:]
     else:
         host, _, port = host.partition(":")
     port = port or ("5684" if scheme == "coaps" else "5683")
     if scheme not in ("coap", "coaps") or not host or not bracket or not port.isdigit():
+        return None
+    try:
+        unquote(path + query)
+        host = unquote(host)  # the zone of an IPv6 address comes behind %25 (RFC 6874)
+    except ValueError:
         return None
     return (scheme, host, int(port), path + mark + query) if 0 < int(port) < 65536 else None
 
@@ -163,8 +187,8 @@ def security_fault(values, modes):
         return "no Secret Key" if identity else "no Public Key or Identity"
     if mode not in modes:
         return "Security Mode %d is not supported" % mode
-    if mode == 0:
-        return "a Server Public Key with PSK" if server_key else None
+    if mode == 0:  # ThingsBoard's bootstrap server writes a Server Public Key too
+        return None
     for value in (identity, server_key, key):
         # A DER SEQUENCE; or by the Matching Type the digest of one.
         digest = value is server_key and values.get(13)

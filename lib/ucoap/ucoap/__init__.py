@@ -32,12 +32,14 @@ class Error(Exception):
 
     code: int, the CoAP response code, class << 5 | detail (4.04 is 0x84).
     text: str, the diagnostic payload (RFC 7252 5.5.2), for a person.
+    size1: bytes, with 4.13 the most that would be taken (RFC 7252 5.10.9); or None.
     """
 
-    def __init__(self, code, text=""):
+    def __init__(self, code, text="", size1=None):
         super().__init__(code, text)
         self.code = code
         self.text = text
+        self.size1 = size1
 
 
 class Message:
@@ -147,6 +149,16 @@ class Message:
                     raise Error(0x82, "option %d is not UTF-8" % number)
         return found
 
+    def key(self, also, payload):
+        """What requests that belong together have in common, as a str: method, path, query, the
+        option `also`; and at the end a CRC of payload, where that says what a FETCH is for."""
+        key = str((self.code, self.strings(URI_PATH), self.strings(URI_QUERY), self.uint(also)))
+        if payload and self.code == 5:
+            from binascii import crc32
+
+            key += str(crc32(payload))
+        return key
+
 
 class Writer:
     """Writes one message at a time into a buffer of a fixed size, the largest datagram.
@@ -218,4 +230,8 @@ def code_text(code):
 
 def path_options(path, number=URI_PATH):
     """Options of a path or query such as "/rd/5": a list of (number, str)."""
-    return [(number, part) for part in path.split("/" if number != URI_QUERY else "&") if part]
+    options = []
+    for part in path.split("&" if number == URI_QUERY else "/"):
+        if part:
+            options.append((number, part))
+    return options

@@ -6,8 +6,9 @@
 # send(peer, datagram). A peer is any value that can be a key of a dict: the address of a datagram,
 # or a connection object.
 
+import sys
 from micropython import const
-from . import ACK, CON, NON, RST, CONTENT_FORMAT, Error, Message, Writer
+from . import Error, Message, Writer
 
 # What a callback gets in place of a response code.
 TIMEOUT = const(0)  # no answer within MAX_TRANSMIT_WAIT, or EXCHANGE_LIFETIME after an empty ACK
@@ -16,6 +17,11 @@ ACKED = const(2)  # of respond(): the peer has the response
 
 # A handler returns this to answer later with respond() (RFC 7252 5.2.2).
 SEPARATE = const(0)
+
+_CON = const(0)
+_NON = const(1)
+_ACK = const(2)
+_RST = const(3)
 
 _MASK = const(0x3FFFFFFF)
 _HALF = const(0x20000000)
@@ -26,12 +32,14 @@ _OBSERVE = const(6)
 _URI_PORT = const(7)
 _LOCATION_PATH = const(8)
 _URI_PATH = const(11)
+_CONTENT_FORMAT = const(12)
 _URI_QUERY = const(15)
 _ACCEPT = const(17)
 _BLOCK2 = const(23)
 _BLOCK1 = const(27)
 _PROXY_URI = const(35)
 _PROXY_SCHEME = const(39)
+_SIZE1 = const(60)
 
 _CONTINUE = const(0x5F)  # 2.31
 _BAD_REQUEST = const(0x80)
@@ -39,7 +47,6 @@ _BAD_OPTION = const(0x82)
 _INCOMPLETE = const(0x88)  # 4.08
 _TOO_LARGE = const(0x8D)  # 4.13
 _INTERNAL = const(0xA0)
-_UNAVAILABLE = const(0xA3)
 _NO_PROXY = const(0xA5)
 
 _EXCHANGE_LIFETIME_MS = const(247000)  # RFC 7252 4.8.2
@@ -48,8 +55,8 @@ _STALE_MS = const(128000)  # RFC 7641 3.4
 # The most that a response has around its payload, beside header and token: ETag 3 bytes, Observe
 # 4, Content-Format 3, Block2 4, Block1 4, marker 1. One with a Location-Path is never divided.
 _AROUND_RESPONSE = const(19)
-# And a request beside its own options: a Block option and the marker.
-_AROUND_REQUEST = const(6)
+# And a request beside its own options: a Block option, Size1 and the marker.
+_AROUND_REQUEST = const(11)
 
 # States of an exchange.
 _QUEUED = const(0)  # another one with this peer is under way (NSTART is 1, RFC 7252 4.7)
@@ -89,36 +96,31 @@ def _unknown(m):
     return 0
 
 
-def _after(now, ms):
-    # The time that many ms from now, by way of numbers that a board need not allocate.
-    return now - (_MASK - ms) - 1 & _MASK
-
-
 class Exchange:
     """A request of ours, or a response that we send confirmably; made by Engine."""
+
+    # Most have nothing else for these, and are smaller so.
+    observed = 0  # when the last notification came
+    notifies = None  # the observation of whose last notification this fetches the rest
 
     def __init__(self, peer, code, options, payload, callback, settings):
         self.peer = peer
         self.code = code
-        self.token = b""
+        self.token = None
         self.options = options  # (number, value) in ascending order, up to number 22
-        self.payload = payload
+        self.payload = payload  # bytes, or a source
         self.callback = callback  # f(exchange, code, message, payload), or None
         self.settings = settings  # (ACK_TIMEOUT ms, ACK_RANDOM_FACTOR percent, MAX_RETRANSMIT)
-        self.type = CON
+        self.type = _CON
         self.state = _QUEUED
         self.mid = 0
         self.message = None  # as sent, kept while it may have to be sent again
         self.due = 0  # when the state's time is over
         self.timeout_ms = 0
         self.left = 0  # retransmissions left
-        self.szx = 6  # block size 2 ** (szx + 4)
-        self.offset = -1  # Block1: bytes that the peer has confirmed; -1 while not block-wise
-        self.body = None  # Block2: what has come of the response
-        self.etag = None  # of its first block
+        self.sent = None  # the Transfer of the payload, where that goes in blocks
+        self.got = None  # and of the response
         self.observe = None  # sequence number of the last notification; None: not observing
-        self.observed = 0  # when it came
-        self.notifies = None  # the observation of whose last notification this fetches the rest
 
 
 class Reply:
@@ -126,7 +128,7 @@ class Reply:
 
     def clear(self):
         self.content_format = None  # int
-        self.payload = b""  # bytes or str
+        self.payload = b""  # bytes, str, or a source; a bytearray is the engine's from then on
         self.location = ()  # str, the segments of the Location-Path
         self.observe = None  # int
 
@@ -139,26 +141,33 @@ class Engine:
     send(peer, datagram): called for each datagram that goes out; must not raise, nor call
         receive().
     handler(peer, message, payload, reply, now) -> response code: called for each new request;
-        may raise Error. payload is the whole body, however many blocks it came in. The response
-        to other than GET and FETCH must fit in one datagram. A GET or FETCH that comes again is
-        handled again (RFC 7252 4.5).
+        may raise Error. payload is the whole body, however many blocks it came in: bytes, or the
+        sink that has it. A GET or FETCH that comes again is handled again (RFC 7252 4.5), but not
+        where the response is in blocks: those are served out of what the first one gave.
+    begin(peer, message, now) -> a sink, or None for a buffer: called for the first of several
+        blocks of a request, before it takes any place; may raise Error.
     rng() -> int: 30 random bits, for tokens, message ids and jitter.
     size: bytes, the largest datagram sent.
-    body: bytes, the largest body taken in blocks, either way.
+    body: bytes, the largest body that is put together in a buffer, either way.
     seen: how many message ids are remembered for EXCHANGE_LIFETIME, with what they were answered.
     bodies: how many peers can be sending a body in blocks at once, one each.
+    snapshots: how many peers can be fetching a response in blocks at once, one each. Of both, the
+        one that was idle longest makes room for another; after EXCHANGE_LIFETIME without a block,
+        the next poll() ends it. Where memory is short, the snapshots go first.
+
+    block.py says what a sink and a source are.
     """
 
-    def __init__(self, send, handler, rng, size=1152, body=4096, seen=16, bodies=1):
+    def __init__(
+        self, send, handler, rng, size=1152, body=4096, seen=16, bodies=4, snapshots=1, begin=None
+    ):
         if size < 128:
             raise ValueError("size must be at least 128 bytes")
         self._send = send
         self._handler = handler
         self._rng = rng
-        self._body = body
         self._size = size
         self._max_seen = seen
-        self._max_bodies = bodies
         # RFC 7252 4.8: ACK_TIMEOUT in ms, ACK_RANDOM_FACTOR in percent, MAX_RETRANSMIT; such that
         # the last wait is below six days.
         self.settings = (2000, 150, 4)
@@ -169,79 +178,111 @@ class Engine:
         self._reply = Reply()
         self._exchanges = []
         self._seen = {}  # peer: its [mid, when, answer], oldest first; answer None: say nothing
-        self._bodies = []  # [peer, key, bytearray, when]: Block1 bodies on their way in
+        # For block.py, as everything without _: {peer: Transfer} of requests, and of responses, once
+        # there are any; and its sweep(), as to import it would take memory at each poll().
+        self.incoming = self.outgoing = self.sweep = None
+        self.limits = body, bodies, snapshots, begin
 
     # --- Requests of ours
 
     def request(
-        self, now, peer, code, options, payload, callback, settings=None, confirm=True, token=None
+        self,
+        now,
+        peer,
+        code,
+        options,
+        payload,
+        callback,
+        settings=None,
+        confirm=True,
+        token=None,
+        sink=None,
     ):
         """Send a request, or queue it behind another one to the same peer.
 
         options: (number, value) in ascending order, up to number 22; with (OBSERVE, 0) it may
         become an observation.
+        payload: bytes, or a source.
         callback(exchange, code, message, payload) is called once with the response code, or
         TIMEOUT or RESET and message None. 4.08 and 4.13 may be our own: a body in blocks that do
-        not fit together, or too long a one; and so may 5.00, out of memory. An observation calls
-        it for every notification, until exchange.observe is None then.
+        not fit together, or too long a one; and so may 5.00, out of memory, or what a sink or
+        source raised. An observation calls it for every notification, until exchange.observe is
+        None then.
         token: of the observation that a request with (OBSERVE, 1) is to end (RFC 7641 3.6).
+        sink: where the response is to go if it is no error; callback then has it as payload. Not
+        for an observation.
         A non-confirmable request without a callback is sent and forgotten.
-        Raises Error 5.00 where its options do not fit in a datagram.
+        Raises Error 5.00 where its options do not fit in a datagram, and what a source raises.
         """
         x = Exchange(peer, code, options, payload, callback, settings or self.settings)
+        if sink is not None:
+            x.got = self._block().Transfer(bytearray())
+            x.got.sink = sink
         if not confirm:
-            x.type = NON
-        if callback:
-            # 32 random bits, so that an answer cannot be forged blindly (RFC 7252 5.3.1).
-            x.token = token or self._token()
+            x.type = _NON
+        x.token = token if callback or x.got else b""
         self._start(x, now)
         return x
 
-    def respond(self, now, peer, code, token, reply=None, callback=None, settings=None):
+    def respond(
+        self, now, peer, code, token, reply=None, callback=None, settings=None, origin=None
+    ):
         """Send a response by itself, confirmably: a separate one, or a notification.
 
         reply: a Reply, or None. callback gets ACKED, RESET or TIMEOUT for its code.
+        origin: what origin() said of the request; without it, the reply cannot go in blocks.
         Raises Error 5.00 where it does not fit in a datagram.
         """
         x = Exchange(peer, code, (), b"", callback, settings or self.settings)
         x.token = token
-        x.mid = self._new_mid()
-        self._write(CON, code, x.mid, token, reply or Reply())
-        x.message = self._tx.message()
+        x.mid = self.new_mid()
+        reply = reply or Reply()
+        t = None
+        if origin and code < 0x60 and (origin[1] is not None or self._long(token, reply)):
+            t = self._block().offer(self, origin, code, reply, -1)
+        self._write(_CON, code, x.mid, token, reply, t)
+        if t:
+            self._block().hold(self, peer, t, now)
+        x.message = self._written()
         self._start(x, now)
         return x
+
+    def origin(self, m, payload):
+        """What respond() has to know of a request, to answer it in blocks: a tuple, to be kept.
+
+        payload: the whole one, where that says what is asked for, as of FETCH.
+        """
+        return m.key(_ACCEPT, payload), m.uint(_BLOCK2)
 
     def cancel(self, x):
         """Do not call an exchange's callback any more; what it has sent cannot be taken back.
 
         An observation ends, in that its next notification is reset (RFC 7641 3.6).
         """
-        x.callback = None
+        self.close(x.got)
+        x.callback = x.got = None
         if x.state in (_QUEUED, _OBSERVING) and x in self._exchanges:
             self._exchanges.remove(x)
 
     def abandon(self, x, now):
         """Cancel an exchange, and send nothing of it any more; what is queued behind it goes out."""
-        x.callback = None
+        self.cancel(x)
         if x in self._exchanges:
             self._exchanges.remove(x)
-            self._next(x.peer, now)
+        self._next(x.peer, now)
 
     def drop(self, peer):
         """Forget everything about a peer; no callback is called. Needs no memory."""
         for i in range(len(self._exchanges) - 1, -1, -1):
             if self._exchanges[i].peer == peer:
-                self._exchanges.pop(i)
-        for e in self._bodies:
-            if e[0] == peer:
-                self._bodies.remove(e)
-                break  # a peer has one
+                self.close(self._exchanges.pop(i).got)
+        if self.incoming:
+            self.close(self.incoming.pop(peer, None))
+        if self.outgoing:
+            self.outgoing.pop(peer, None)
         self._seen.pop(peer, None)
 
-    def _token(self):
-        return (self._rng() << 2 | self._rng() & 3).to_bytes(4, "big")
-
-    def _new_mid(self):
+    def new_mid(self):
         self._mid = self._mid + 1 & 0xFFFF
         return self._mid
 
@@ -249,26 +290,41 @@ class Engine:
         # Write a request, or the next one of its block-wise transfer. It keeps its token, by which
         # some peers know what belongs together.
         tx = self._tx
-        x.mid = self._new_mid()
+        x.mid = self.new_mid()
+        if x.token is None:
+            # 32 random bits, so that an answer cannot be forged blindly (RFC 7252 5.3.1).
+            x.token = (self._rng() << 2 | self._rng() & 3).to_bytes(4, "big")
         tx.start(x.type, x.code, x.mid, x.token)
-        follow = x.body is not None  # the next block of a response: no payload, no Observe
+        follow = x.got and x.got.at  # the next block of a response: no payload, no Observe
         for number, value in x.options:
-            if not (follow and number in (_OBSERVE, CONTENT_FORMAT)):
+            if not (follow and number in (_OBSERVE, _CONTENT_FORMAT)):
                 tx.option(number, value)
         payload = x.payload
         if follow:
             payload = b""
-            tx.option(_BLOCK2, len(x.body) >> x.szx + 4 << 4 | x.szx)
-        elif x.offset >= 0 or (payload and tx.end + len(payload) >= self._size):
-            x.offset = max(x.offset, 0)
-            while x.szx and 16 << x.szx > self._size - tx.end - _AROUND_REQUEST:
-                x.szx -= 1
-            end = x.offset + (16 << x.szx)
-            more = end < len(payload)
-            payload = payload[x.offset : end]
-            tx.option(_BLOCK1, x.offset >> x.szx + 4 << 4 | more << 3 | x.szx)
+            tx.option(_BLOCK2, x.got.option())
+        else:
+            source = hasattr(payload, "read")
+            if x.sent is None and (source or (payload and tx.end + len(payload) >= self._size)):
+                x.sent = self._block().Transfer(payload)
+            t = x.sent
+            if t:
+                payload = t.cut(self._size - tx.end - _AROUND_REQUEST)
+                tx.option(_BLOCK1, t.option())
+                if source and not t.at and x.payload.size:
+                    tx.option(_SIZE1, x.payload.size)
         tx.payload(payload)
-        x.message = tx.message()
+        x.message = self._written()
+
+    def _written(self):
+        # The message. Where there is no memory for it, what can be asked for anew makes room.
+        try:
+            return self._tx.message()
+        except MemoryError:
+            if not self.outgoing:
+                raise
+        self.outgoing.clear()
+        return self._tx.message()
 
     def _start(self, x, now):
         # Send an exchange's next message, now or when it is its turn. All memory that it takes is
@@ -277,13 +333,13 @@ class Engine:
             self._compose(x)
         least, percent, x.left = x.settings
         x.timeout_ms = least + self._rng() % (least * (percent - 100) // 100 + 1)
-        if x.type == NON:  # wait for the answer as long as for a confirmable one's
+        if x.type == _NON:  # wait for the answer as long as for a confirmable one's
             x.timeout_ms = least * ((2 << x.left) - 1) * percent // 100
             x.left = 0
-        if x not in self._exchanges and (x.type == CON or x.token or x.offset >= 0):
+        if x not in self._exchanges and (x.type == _CON or x.token or x.sent):
             self._exchanges.append(x)
         x.state = _QUEUED
-        if x.type == NON:
+        if x.type == _NON:
             self._transmit(x, now)
         else:
             self._next(x.peer, now)
@@ -291,8 +347,8 @@ class Engine:
     def _next(self, peer, now):
         # Send the first that is queued, unless one is yet to be acknowledged (RFC 7252 4.7).
         first = None
-        for x in self._exchanges:
-            if x.peer == peer and x.type == CON:
+        for x in self._of(peer):
+            if x.peer == peer and x.type == _CON:
                 if x.state == _SENT:
                     return
                 if x.state == _QUEUED and first is None:
@@ -302,14 +358,16 @@ class Engine:
 
     def _transmit(self, x, now):
         x.state = _SENT
-        x.due = _after(now, x.timeout_ms)
+        # now + timeout_ms, by way of numbers that a board need not allocate.
+        x.due = now - (_MASK - x.timeout_ms) - 1 & _MASK
         self._send(x.peer, x.message)
 
     def _finish(self, x, code, message, payload, now):
         # An exchange has its outcome; what was queued behind it goes out.
         if x.state != _OBSERVING and x in self._exchanges:
             self._exchanges.remove(x)
-        x.message = None
+        self.close(x.got)
+        x.message = x.sent = x.got = None
         owner = x.notifies or x
         try:
             if owner.callback:
@@ -318,6 +376,10 @@ class Engine:
             self._report(e)
         finally:
             self._next(x.peer, now)
+
+    def _of(self, peer):
+        # Exchanges, among them all with that peer, in order; for those who have many peers.
+        return self._exchanges
 
     def _report(self, e):
         if self.on_exception:
@@ -336,8 +398,7 @@ class Engine:
             if x.state == _SENT and x.left:
                 x.left -= 1
                 x.timeout_ms *= 2
-                x.due = _after(now, x.timeout_ms)
-                self._send(x.peer, x.message)
+                self._transmit(x, now)
             else:
                 self._finish(x, TIMEOUT, None, b"", now)
                 i = 0  # the callback may have added and removed others
@@ -349,9 +410,8 @@ class Engine:
                     break
             else:
                 break
-        for e in self._bodies:
-            if diff(now, e[3]) >= _EXCHANGE_LIFETIME_MS:
-                self._bodies.remove(e)  # which skips one, that the next poll() sees
+        if self.incoming or self.outgoing:
+            self.sweep(self, now)
 
     def next_ms(self, now):
         """Milliseconds until poll() has something to send or to tell, or -1 for never."""
@@ -367,51 +427,48 @@ class Engine:
 
     def receive(self, peer, data, now):
         """Take one datagram. Returns False where it was not a message that anybody awaited."""
-        try:
-            return self._receive(peer, data, now)
-        except MemoryError:  # as if the datagram, or the answer to it, had been lost
-            return False
-
-    def _receive(self, peer, data, now):
         m = self._message
-        ok = m.parse(data)
-        code = m.code
-        if ok:
-            if m.type <= NON and 0 < code < 32:
-                self._request(peer, m, now)
-                return True
-            if m.type != RST and 64 <= code < 192:
-                return self._response(peer, m, now)
-            if m.type >= ACK and not code:
-                return self._acked(peer, m, now)
-        if ok is not None and m.type == CON:
-            # A ping, or malformed, or of a reserved class (RFC 7252 4.2, 4.3).
-            self._empty(peer, RST, m.mid)
+        try:
+            ok = m.parse(data)
+            code = m.code
+            if ok:
+                if m.type <= _NON and 0 < code < 32:
+                    self._request(peer, m, now)
+                    return True
+                if m.type != _RST and 64 <= code < 192:
+                    return self._response(peer, m, now)
+                if m.type >= _ACK and not code:
+                    return self._acked(peer, m, now)
+            if ok is not None and m.type == _CON:
+                # A ping, or malformed, or of a reserved class (RFC 7252 4.2, 4.3).
+                self._empty(peer, _RST, m.mid)
+        except MemoryError:  # as if the datagram, or the answer to it, had been lost
+            pass
         return False
 
     def _empty(self, peer, type, mid):
         # Send an Empty message, and return it.
         self._tx.start(type, 0, mid)
-        message = self._tx.message()
+        message = self._written()
         self._send(peer, message)
         return message
 
     def _acked(self, peer, m, now):
         # An empty ACK or RST (RFC 7252 4.2).
-        for x in self._exchanges:
+        for x in self._of(peer):
             if x.mid == m.mid and x.peer == peer and x.state:
-                if m.type == RST:
+                if m.type == _RST:
                     x.state = _SENT  # also ends an observation
                     x.observe = None
                     self._finish(x, RESET, None, b"", now)
                     return True
-                if x.state == _SENT and x.type == CON:
+                if x.state == _SENT and x.type == _CON:
                     if x.code >= 0x40:  # a response of ours has arrived
                         self._finish(x, ACKED, None, b"", now)
                     else:
                         x.state = _WAITING
                         x.message = None
-                        x.due = _after(now, _EXCHANGE_LIFETIME_MS)
+                        x.due = now - (_MASK - _EXCHANGE_LIFETIME_MS) - 1 & _MASK
                         self._next(peer, now)
                     return True
         return False
@@ -454,62 +511,37 @@ class Engine:
         return False
 
     def _response(self, peer, m, now):
-        if m.type != ACK and self._repeated(peer, m, now):
+        if m.type != _ACK and self._repeated(peer, m, now):
             return True
-        for x in self._exchanges:
+        for x in self._of(peer):
             if x.token == m.token and x.peer == peer and x.code < 0x40 and x.state:
-                if m.type != ACK or (x.mid == m.mid and x.state < _OBSERVING and x.type == CON):
+                if m.type != _ACK or (x.mid == m.mid and x.state < _OBSERVING and x.type == _CON):
                     break
         else:
             x = None
         if x is None or _unknown(m):
             # Nobody asked for it, or it cannot be understood: it is rejected (RFC 7252 4.2, 4.3,
             # 5.4.1), which also ends an observation.
-            if m.type != ACK:
-                self._empty(peer, RST, m.mid)
+            if m.type != _ACK:
+                self._empty(peer, _RST, m.mid)
             return False
-        if m.type != ACK:
+        if m.type != _ACK:
             self._remember(
-                peer, m.mid, self._empty(peer, ACK, m.mid) if m.type == CON else None, now
+                peer, m.mid, self._empty(peer, _ACK, m.mid) if m.type == _CON else None, now
             )
         try:
-            if x.observe is not None or x.body is not None or not self._send_on(x, m, now):
+            on = False
+            if (x.sent or m.code == _TOO_LARGE) and x.observe is None and not (x.got and x.got.at):
+                on = self._block().sent(x, m)
+            if on:
+                self._start(x, now)
+            elif on is False:
                 self._take(x, m, now)
-        except (Error, MemoryError) as e:
-            self._finish(x, getattr(e, "code", _INTERNAL), m, b"", now)
-        return True
-
-    def _send_on(self, x, m, now):
-        # A response to a request. Returns True where it does not end the sending of the payload.
-        payload = x.payload
-        block = m.uint(_BLOCK1)
-        if len(payload) <= 16:
-            return False
-        if m.code == _TOO_LARGE:
-            # RFC 7959 2.5: a hint to use blocks, or smaller ones.
-            szx = 6 if block is None else min(block & 7, 6)
-            if x.offset < 0:
-                while 16 << szx >= len(payload):
-                    szx -= 1
-            elif szx >= x.szx:
-                return False
-            x.szx = szx
-            x.offset = 0
-        elif x.offset >= 0 and block is not None and m.code >> 5 == 2:
-            # With 2.31 the peer collects the blocks, with others it acts on each of them.
-            ahead = (block >> 4) - (x.offset >> x.szx + 4)
-            if ahead < 0 and m.type != ACK:
-                return True  # a late one, to a block before
-            if ahead:
-                raise Error(_INCOMPLETE)
-            end = x.offset + (16 << x.szx)
-            if end >= len(payload):
-                return False
-            x.offset = end
-            x.szx = min(x.szx, block & 7)
-        else:
-            return False
-        self._start(x, now)
+        except Exception as e:  # of ours, or what a sink or source raised
+            if not isinstance(e, (Error, MemoryError)):
+                self._report(e)
+            if x in self._exchanges:  # otherwise its callback has been called already
+                self._finish(x, getattr(e, "code", _INTERNAL), m, b"", now)
         return True
 
     def _take(self, x, m, now):
@@ -527,45 +559,32 @@ class Engine:
                 if not 0 < ahead < 1 << 23 and diff(now, x.observed) <= _STALE_MS:
                     return
             # What is left of the notification before is not wanted any more.
-            self._exchanges = [y for y in self._exchanges if y.notifies is not x]
+            for y in self._of(x.peer):
+                if y.notifies is x:
+                    self._exchanges.remove(y)
+                    break  # there is one at most
             x.observe = sequence
-        elif (_OBSERVE, 0) in x.options and x.callback and x.body is None:
+        elif (_OBSERVE, 0) in x.options and x.callback and x.got is None:
             x.observe = sequence
         if x.observe is not None:
             x.observed = now
             x.state = _OBSERVING
             x.message = None
         payload = m.data[m.payload :]
-        block = m.uint(_BLOCK2)
-        if block is not None and code < 0x60 and (block & 8 or x.body is not None):
+        block2 = m.uint(_BLOCK2) or 0
+        if code < 0x60 and (x.got or block2 & 8):
             if x.observe is not None:
                 # The rest of a notification is fetched by itself (RFC 7959 2.6).
                 y = Exchange(x.peer, x.code, x.options, b"", None, x.settings)
-                y.token = self._token()
                 y.notifies = x
                 x = y
-            szx = block & 7
-            more = block & 8
-            at = (block >> 4) << szx + 4
-            if x.body is None:
-                x.body = bytearray()
-                x.etag = m.option(_ETAG)
-            elif at < len(x.body) and m.type != ACK:
+            if x.got is None:
+                x.got = self._block().Transfer(bytearray())
+            payload = x.got.join(m, block2, payload, self.limits[0])
+            if payload is False:
                 return  # a late one, to a block before
-            if (
-                at != len(x.body)
-                or szx > 6
-                or m.option(_ETAG) != x.etag
-                or (more and len(payload) != 16 << szx)
-            ):
-                raise Error(_INCOMPLETE)
-            if at + len(payload) > self._body:
-                raise Error(_TOO_LARGE)
-            x.body.extend(payload)
-            if more:
-                x.szx = szx
+            if payload is None:
                 return self._start(x, now)
-            payload = bytes(x.body)
         self._finish(x, code, m, payload, now)
 
     # --- Requests of peers
@@ -576,133 +595,132 @@ class Engine:
         unknown = _unknown(m)
         proxy = unknown == _PROXY_URI or unknown == _PROXY_SCHEME
         mid, token = m.mid, m.token
+        block1 = m.uint(_BLOCK1)
+        block2 = m.uint(_BLOCK2)
         entry = None
-        safe = m.code == 1 or m.code == 5  # GET or FETCH
-        if m.type == CON:
-            type = ACK
+        # What is done again where it comes again, so that no large answer is kept: GET, FETCH, but
+        # for a payload in blocks, which comes once; and requests for further blocks.
+        safe = (block1 is None and m.code in (1, 5)) or (block2 or 0) > 15
+        if m.type == _CON:
+            type = _ACK
             answer_mid = mid
-            if not safe:  # else it is done again, so that no large answer is kept
+            if not safe:
                 entry = self._remember(peer, mid, None, now)
         else:
             if unknown and not proxy:
-                return self._empty(peer, RST, mid)  # RFC 7252 5.4.1
-            type = NON
-            answer_mid = self._new_mid()
+                return self._empty(peer, _RST, mid)  # RFC 7252 5.4.1
+            type = _NON
+            answer_mid = self.new_mid()
             self._remember(peer, mid, None, now)
         reply = self._reply
         reply.clear()
+        t = None
         try:
             if unknown:
                 raise Error(_NO_PROXY if proxy else _BAD_OPTION, "option %d" % unknown)
-            block1 = m.uint(_BLOCK1)
-            block2 = m.uint(_BLOCK2)
             payload = m.data[m.payload :]
-            if block2 is not None:
-                if block2 & 7 == 7:
-                    raise Error(_BAD_REQUEST, "block of a wrong size")
-                if block2 >> 4 and not safe:
-                    raise Error(_INCOMPLETE, "no further block")  # it would be done again
-            code = _CONTINUE
-            if block1 is not None:
-                payload = self._assemble(peer, m, block1, payload, now)
-            if payload is not None:
-                code = self._handler(peer, m, payload, reply, now)
+            if block2 is not None or self.outgoing:
+                t = self._block().asked(self, peer, m, payload, block2)
+            if t:
+                code, reply.content_format, reply.observe = t.head
+            else:
+                code = _CONTINUE
+                if block1 is not None:
+                    payload = self._block().take(self, peer, m, block1, payload, now)
+                if payload is not None:
+                    code = self._handler(peer, m, payload, reply, now)
+                    if SEPARATE < code < 0x60 and (block2 is not None or self._long(token, reply)):
+                        origin = self.origin(m, payload)
+                        t = self._block().offer(self, origin, code, reply, mid)
             if code != SEPARATE:
-                self._write(type, code, answer_mid, token, reply, block1, block2)
+                self._write(type, code, answer_mid, token, reply, t, _BLOCK1, block1)
+                if t:
+                    self._block().hold(self, peer, t, now)
         except Exception as e:
             code = _INTERNAL
+            size1 = None
             reply.clear()
             if isinstance(e, Error):
                 code = e.code
+                size1 = e.size1
                 reply.payload = e.text
             elif not isinstance(e, MemoryError):
                 self._report(e)
-            self._write(type, code, answer_mid, token, reply)
+            elif self.outgoing:  # what can be asked for anew makes room
+                self.outgoing.clear()
+                if safe:
+                    return self._request(peer, m, now)
+            self._write(type, code, answer_mid, token, reply, None, _SIZE1, size1)
         if code == SEPARATE:
-            if type == NON:
+            if type == _NON:
                 return
-            self._tx.start(ACK, 0, mid)
+            self._tx.start(_ACK, 0, mid)
             if entry is None:
                 entry = self._remember(peer, mid, None, now)
-        message = self._tx.message()
+        message = self._written()
         if entry:
             entry[2] = message
         self._send(peer, message)
 
-    def _assemble(self, peer, m, block1, payload, now):
-        # RFC 7959 2.5. Returns the whole body with its last block, None before it.
-        szx = block1 & 7
-        more = block1 & 8
-        size = 16 << szx
-        at = (block1 >> 4) * size
-        if szx == 7 or len(payload) > size or (more and len(payload) < size):
-            raise Error(_BAD_REQUEST, "block of a wrong size")
-        key = m.code, m.strings(_URI_PATH), m.strings(_URI_QUERY), m.uint(CONTENT_FORMAT)
-        entry = None
-        for e in self._bodies:
-            if e[0] == peer:
-                entry = e
-        if at and (entry is None or entry[1] != key or len(entry[2]) != at):
-            raise Error(_INCOMPLETE, "not the next block")
-        if entry:
-            self._bodies.remove(entry)
-        if not at:
-            if not more:
-                return payload
-            if len(self._bodies) >= self._max_bodies:
-                raise Error(_UNAVAILABLE, "too many transfers")
-            entry = [peer, key, bytearray(), now]
-        body = entry[2]
-        if at + len(payload) > self._body:
-            raise Error(_TOO_LARGE, "body over %d bytes" % self._body)
-        body.extend(payload)
-        if not more:
-            return bytes(body)
-        entry[3] = now
-        self._bodies.append(entry)
+    def _long(self, token, reply):
+        # Whether a response does not fit in a datagram, as far as that is known.
+        payload = reply.payload
+        if isinstance(payload, str):
+            payload = reply.payload = payload.encode()
+        room = self._size - 4 - len(token) - _AROUND_RESPONSE
+        return hasattr(payload, "read") or len(payload) > room
 
-    def _write(self, type, code, mid, token, reply, block1=None, block2=None):
-        # A response, or of a long one the block that was asked for (RFC 7959 2.4).
+    def _write(self, type, code, mid, token, reply, t=None, last=0, value=None):
+        # A response. t: the Transfer that it is a block of. last, value: the last option.
         tx = self._tx
         tx.start(type, code, mid, token)
+        room = self._size - tx.end - _AROUND_RESPONSE
         payload = reply.payload
         if isinstance(payload, str):
             payload = payload.encode()
-        room = self._size - tx.end - _AROUND_RESPONSE
-        size = end = len(payload)
-        at = 0
-        if code >= 0x60 or code == _CONTINUE:
-            # Words for a person: cut, as to ask for the rest would be the same request again.
-            block2 = None
-            if end > room:
-                end = room
-                while end > 0 and payload[end] & 0xC0 == 0x80:  # inside of a character
-                    end -= 1
-        elif block2 is None and size > room:
-            block2 = 6
-        if block2 is not None:
-            szx = block2 & 7
-            at = (block2 >> 4) << szx + 4
-            if at and at >= size:
+        if t:
+            payload = t.cut(room)
+            if t.at and not payload:
                 raise Error(_BAD_REQUEST, "block behind the end")
-            while szx and 16 << szx > room:
-                szx -= 1
-            end = min(at + (16 << szx), size)
-            if end - at < size:
-                # Blocks are read anew from what may have changed: the tag lets the peer see it.
-                from binascii import crc32
-
-                tx.option(_ETAG, (crc32(payload) & 0xFFFF).to_bytes(2, "big"))
-        if reply.observe is not None:
+            if t.at or t.more:
+                tx.option(_ETAG, t.etag)
+        elif code >= 0x60:
+            # Words for a person: cut, as to ask for the rest would be the same request again.
+            if len(payload) > room:
+                while room > 0 and payload[room] & 0xC0 == 0x80:  # inside of a character
+                    room -= 1
+                payload = payload[:room]
+        if reply.observe is not None and not (t and t.at):
             tx.option(_OBSERVE, reply.observe)
         for part in reply.location:
             tx.option(_LOCATION_PATH, part)
         if reply.content_format is not None:
-            tx.option(CONTENT_FORMAT, reply.content_format)
-        if block2 is not None:
-            tx.option(_BLOCK2, at >> szx + 4 << 4 | (end < size) << 3 | szx)
-        if block1 is not None:
-            tx.option(_BLOCK1, block1)
-        if end - at < size:
-            payload = payload[at:end]
+            tx.option(_CONTENT_FORMAT, reply.content_format)
+        if t:
+            tx.option(_BLOCK2, t.option())
+        if value is not None:
+            tx.option(last, value)
         tx.payload(payload)
+
+    # --- Transfers
+
+    def _block(self):
+        # The module of that name, loaded late, as many a device never needs it.
+        try:
+            from . import block
+
+            return block
+        except MemoryError:
+            # What is left of it would be taken for the whole by the next import.
+            sys.modules.pop("ucoap.block", None)
+            raise
+
+    def close(self, t):
+        """Tell a Transfer's sink, if there is one, that no more comes; for block.py."""
+        sink = t and t.sink
+        if sink is not None:
+            t.sink = None
+            try:
+                sink.close(False)
+            except Exception as e:
+                self._report(e)

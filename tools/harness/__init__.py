@@ -1,0 +1,11 @@
+"""What tests, make bench and make run share.
+
+micropython, tool, lines, awaited, ports  how processes are started, read and awaited
+udp_relay                                 a network between them that counts, and loses
+keys, certs                               of the tests under DTLS
+processes, programs/                      a device and servers under MicroPython that are driven
+board, ppp_peer, rp2040/, from_factory    an emulated RP2040, its network, its way from the factory
+leshan, java/                             Eclipse Leshan
+
+board runs before build/venv exists, with nothing but the standard library (make size BOARD=).
+"""

@@ -1,0 +1,145 @@
+"""Certificates: the servers' that boards trust, and the authority that signs the boards' own.
+
+They are read from the files that the configuration names, in PEM or DER.
+"""
+
+import datetime
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Dict, Optional, Tuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from . import FactoryError
+from .sections import Section
+
+Ask = Callable[[Path], str]  # asks for the password of a key's file
+
+
+def der(certificate: x509.Certificate) -> bytes:
+    """A certificate as boards have it."""
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
+@dataclass
+class Authority:
+    """A CA whose key signs the boards' certificates."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+    valid_days: int
+
+    def issue(self, endpoint: str) -> Tuple[bytes, bytes]:
+        """A new key, and a certificate for it that the CA signs: DER, and PKCS#8 DER.
+
+        The common name is the endpoint's, as Leshan and RFC 7925 4.4.2 have it.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        try:
+            name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, endpoint)])
+        except ValueError:
+            raise FactoryError(
+                f"The endpoint name {endpoint} is too long for a certificate: 64 characters at most."
+            ) from None
+        start = _now().replace(microsecond=0) - datetime.timedelta(1)  # clocks differ
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self.certificate.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(start)
+            .not_valid_after(start + datetime.timedelta(self.valid_days))
+            .sign(self.key, hashes.SHA256())
+        )
+        private = key.private_bytes(
+            serialization.Encoding.DER,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        return der(certificate), private
+
+
+class Files:
+    """Reads what fields of the configuration name; a key's password is asked for once."""
+
+    def __init__(self, ask: Optional[Ask]):
+        self._ask = ask
+        self._keys: Dict[Path, ec.EllipticCurvePrivateKey] = {}
+
+    def authority(self, section: Section) -> Authority:
+        """What ca_certificate, ca_key and valid_days say."""
+        ca = self.certificate(section, "ca_certificate")
+        try:
+            if not ca.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
+                raise section.error("ca_certificate", "is not that of a CA.")
+        except x509.ExtensionNotFound:
+            raise section.error("ca_certificate", "is not that of a CA.") from None
+        key = self._key(section, "ca_key")
+        if not _same_key(ca, key):
+            raise section.error("ca_key", "does not belong to ca_certificate.")
+        days = section.take("valid_days", int, 7300, range(1, 36500))
+        if _now() + datetime.timedelta(days) > ca.not_valid_after_utc:
+            left = (ca.not_valid_after_utc - _now()).days
+            raise section.error(
+                "valid_days",
+                f"would outlive the CA's own certificate, which ends in {left} days.",
+            )
+        return Authority(ca, key, days)
+
+    def certificate(self, section: Section, key: str) -> x509.Certificate:
+        """The certificate in the file that a field names."""
+        path, data = _read(section, key)
+        pem = b"-----BEGIN" in data
+        try:
+            return (x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate)(
+                data
+            )
+        except ValueError:
+            raise section.error(key, f"{path} is no certificate in PEM or DER.") from None
+
+    def _key(self, section: Section, key: str) -> ec.EllipticCurvePrivateKey:
+        path, data = _read(section, key)
+        if path not in self._keys:
+            found = self._parse_key(section, key, path, data)
+            if not isinstance(found, ec.EllipticCurvePrivateKey):
+                raise section.error(key, f"{path} must be an elliptic curve key, as boards have.")
+            self._keys[path] = found
+        return self._keys[path]
+
+    def _parse_key(self, section: Section, key: str, path: Path, data: bytes):
+        pem = b"-----BEGIN" in data
+        parse = serialization.load_pem_private_key if pem else serialization.load_der_private_key
+        try:
+            return parse(data, None)
+        except TypeError:  # it is encrypted
+            if self._ask is None:
+                raise section.error(
+                    key, f"{path} has a password, and nobody can be asked."
+                ) from None
+        except ValueError:
+            raise section.error(key, f"{path} is no private key in PEM or DER.") from None
+        try:
+            return parse(data, self._ask(path).encode())
+        except ValueError:
+            raise section.error(key, f"{path} has another password.") from None
+
+
+def _read(section: Section, key: str) -> Tuple[Path, bytes]:
+    path = section.path.parent / section.take(key, str)
+    try:
+        return path, path.read_bytes()
+    except OSError as e:
+        raise section.error(key, f"{path} cannot be read: {e.strerror}.") from None
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+def _same_key(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bool:
+    form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return certificate.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)

@@ -1,0 +1,134 @@
+"""One board's part of the configuration: its endpoint name, its accounts with their keys, its settings."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Tuple
+
+from . import FactoryError, image
+from .config import CERTIFICATE, NAMES, PSK, Account, Config
+from .patterns import BOARD_VALUES, endpoint_fault, fill, key_fault, names_in
+
+_MAX_IDENTITY = 128  # bytes, RFC 4279 5.1
+
+
+@dataclass
+class Identity:
+    """What one board gets. record: what `export` needs of it, with keys, in JSON."""
+
+    endpoint: str
+    data: bytes = field(repr=False)  # the provisioning file
+    record: dict = field(repr=False)
+
+
+def endpoint_of(config: Config, values: Dict[str, str]) -> str:
+    """The endpoint name of a board with these values; FactoryError where they make none."""
+    for name in names_in(config.endpoint):
+        if not values.get(name):
+            raise FactoryError(
+                f"The endpoint name needs {{{name}}}, which this board does not have."
+                if name in BOARD_VALUES
+                else f"The endpoint name needs {{{name}}}: it is not given."
+            )
+    endpoint = fill(config.endpoint, values)
+    text = endpoint_fault(endpoint)
+    if text:
+        raise FactoryError(f"The endpoint name {endpoint!r} {text}")
+    return endpoint
+
+
+def make(config: Config, values: Dict[str, str], earlier: Optional[dict] = None) -> Identity:
+    """Make a board's identity. earlier: its record, where it is given again; the keys stay."""
+    values = dict(values, endpoint=endpoint_of(config, values))
+    endpoint = values["endpoint"]
+    keys = {}
+    for each in (*earlier["accounts"], *earlier["given"]) if earlier else ():
+        if each["security"]["mode"] == "psk":
+            keys[_place(each)] = each["security"]["key"]
+    state = {0: {}, 1: {}}
+    record = {"endpoint": endpoint, "accounts": [], "given": []}
+    for given, accounts in ((False, config.accounts), (True, config.given)):
+        for account in accounts:
+            found = _record(account, given)
+            kept = keys.get(_place(found))
+            resources = _secure(account, values, kept, found["security"], given)
+            record["given" if given else "accounts"].append(found)
+            if not given:
+                _put(state, account, resources)
+    data = image.pack(endpoint, state, config.settings)
+    record["sha256"] = hashlib.sha256(data).hexdigest()
+    return Identity(endpoint, data, record)
+
+
+def _place(record: dict) -> Tuple:
+    return record.get("short_id"), record["given"]
+
+
+def _record(account: Account, given: bool) -> dict:
+    found = {
+        "uri": account.uri,
+        "given": given,
+        "security": {"mode": NAMES[account.security.mode]},
+    }
+    if account.short_id is None:
+        found["hold_off"], found["account_timeout"] = account.timers
+    else:
+        found["short_id"] = account.short_id
+        found["lifetime"] = account.server[1]
+        found["binding"] = account.server[7]
+    return found
+
+
+def _secure(
+    account: Account, values: Dict[str, str], kept: Optional[str], record: dict, given: bool
+) -> dict:
+    # The resources 3 to 5 and the optional ones of /0; the record gets what export needs. kept:
+    # the pre-shared key that it had before.
+    security = account.security
+    if security.mode == PSK:
+        name = f"{account.section.name}.security"
+        identity_ = _filled(security.identity, values, f"{name}.identity")
+        if not 0 < len(identity_.encode()) <= _MAX_IDENTITY:
+            raise FactoryError(f"{name}.identity must have from 1 to {_MAX_IDENTITY} bytes.")
+        key = security.key
+        if key == "random":
+            key = kept or secrets.token_hex(security.key_bytes)
+        else:
+            key = _filled(key, values, f"{name}.key")
+            text = key_fault(key)
+            if text:
+                raise FactoryError(f"{name}.key {text}")
+        record["identity"] = identity_
+        record["key"] = key.lower()
+        return {3: identity_.encode(), 4: b"", 5: bytes.fromhex(key), **security.options}
+    if security.mode == CERTIFICATE:
+        certificate, key = security.authority.issue(values["endpoint"])
+        record["certificate"] = certificate.hex()
+        if given:  # the bootstrap server needs all of it; else the key is the board's alone
+            record["key"] = key.hex()
+            record["server_certificate"] = security.server_certificate.hex()
+            for name, rid in (("matching", 13), ("sni", 14), ("usage", 15)):
+                if rid in security.options:
+                    record[name] = security.options[rid]
+            if 16 in security.options:
+                record["ciphers"] = list(security.options[16].values())
+        return {3: certificate, 4: security.server_certificate, 5: key, **security.options}
+    return {3: b"", 4: b"", 5: b""}
+
+
+def _filled(pattern: str, values: Dict[str, str], name: str) -> str:
+    try:
+        return fill(pattern, values)
+    except KeyError as e:
+        raise FactoryError(f"{name} needs {{{e.args[0]}}}: it is not given.") from None
+
+
+def _put(state: image.State, account: Account, resources: dict) -> None:
+    iid = len(state[0])
+    own = account.short_id is None
+    state[0][iid] = {0: account.uri, 1: own, 2: account.security.mode, **resources}
+    if own:
+        state[0][iid].update({11: account.timers[0], 12: account.timers[1]})
+    else:
+        state[0][iid][10] = account.short_id
+        state[1][len(state[1])] = dict(account.server)

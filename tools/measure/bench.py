@@ -1,0 +1,372 @@
+"""Measure what the client and the servers take, print a table, and write it to build/bench.json.
+
+Times depend on the machine and are given as ratios within this run; all else is exact. What an
+emulated board takes, bench_board.py says how it is counted.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, Iterator, List, Optional, Tuple
+
+from builds.steps import BUILD, ROOT, rel
+from harness import keys, processes
+from harness.leshan import (
+    BOOTSTRAP_SERVER,
+    SERVER_AND_CLIENT,
+    Leshan,
+    accounts,
+)
+from harness.lines import Process
+from harness.micropython import environment, lib_dir, micropython
+from harness.ports import HOST, free_ports
+from harness.udp_relay import Datagram, UdpRelay
+
+from . import bench_board
+
+SERVER = ROOT / "lib" / "lwm2m-server" / "examples" / "server.py"
+PROGRAMS = Path(__file__).with_name("programs")
+ENDPOINT = "bench-device"
+SECURE_ENDPOINT = "device-1"  # the common name of the tests' certificate
+SECURE = (  # of the bootstrap server, and of the server
+    (
+        "PSK and CCM_8",
+        keys.psk(SECURE_ENDPOINT, b"sixteen-byte-key"),
+        keys.psk(SECURE_ENDPOINT, b"another-such-key"),
+    ),
+    ("X.509 and CCM_8", keys.x509(), keys.x509()),
+)
+FROZEN = BUILD / "unix32" / "micropython"  # 32-bit, the client frozen, mbedTLS on its heap
+LARGE_HEAP = 1_000_000
+HEAP_STEP = 128  # bytes, the precision of the least heap
+RUNS = 5  # of what is timed
+CLIENTS = 100  # at once, for the bootstrap server
+GROWN = 300  # at once, of programs/growth.py
+HANDSHAKES = 50  # at once, with pre-shared keys
+SHARED_KEY = "sixteen-byte-key"
+SESSION_HEAP = 9 * 1024  # bytes, with pre-shared keys
+
+
+@dataclasses.dataclass
+class Row:
+    what: str
+    value: float
+    unit: str
+    most: Optional[float] = None  # what is to be reached
+    least: Optional[float] = None
+
+    def missed(self) -> bool:
+        over = self.most is not None and self.value > self.most
+        return over or (self.least is not None and self.value < self.least)
+
+    def goal(self) -> str:
+        most = "" if self.most is None else f"  at most {self.most:g}"
+        return most + ("" if self.least is None else f"  at least {self.least:g}")
+
+
+def device(
+    uri: str, heap: int, secure: "Optional[keys.Keys]" = None, *more: str
+) -> "Optional[dict]":
+    """Run the bench's client in a heap of that many bytes; None where it did not register."""
+    endpoint = SECURE_ENDPOINT if secure else ENDPOINT
+    command = [str(FROZEN), "-X", f"heapsize={heap}", str(PROGRAMS / "device.py"), endpoint, uri]
+    command += more
+    given = json.dumps(secure.account) if secure else ""
+    env = dict(os.environ, MICROPYPATH=".frozen")
+    done = subprocess.run(
+        command, env=env, input=given, capture_output=True, text=True, timeout=60
+    )
+    # Anything else that it prints is a failure that it has got over.
+    return json.loads(done.stdout) if done.stdout.startswith('{"registered"') else None
+
+
+def least_heap(uri: str, prompt: int) -> int:
+    """Bytes of heap above the bare prompt's in which the whole run succeeds."""
+    fails, works = 4096, LARGE_HEAP
+    while works - fails > HEAP_STEP:
+        middle = (fails + works) // 2
+        if device(uri, middle):
+            works = middle
+        else:
+            fails = middle
+    return works - prompt
+
+
+def turns(record: List[Datagram]) -> float:
+    """Seconds that passed on the client's side: from a datagram to it to its next one."""
+    total = 0.0
+    last = None
+    for datagram in record:
+        if datagram.to_target and last is not None:
+            total += datagram.at - last
+        last = None if datagram.to_target else datagram.at
+    return total
+
+
+def until_registered(first: UdpRelay, second: UdpRelay) -> List[Datagram]:
+    """What goes from a run's first datagram through the first relay, a Bootstrap-Request or a
+    ClientHello, to the 2.01 that answers its registration through the second."""
+    start = next(i for i, datagram in enumerate(first.record) if datagram.to_target)
+    begin = first.record[start].at
+    registration = []
+    for datagram in second.record:
+        # The server may still answer the de-registration of the run before.
+        if datagram.at > begin and (registration or datagram.to_target):
+            registration.append(datagram)
+            # Under DTLS it is the first that has application data (RFC 5246 6.2.1).
+            created = datagram.data[0] == 23 or datagram.data[1] == 0x41
+            if not datagram.to_target and created:
+                break
+    return sorted(first.record[start:] + registration, key=lambda datagram: datagram.at)
+
+
+def round_trips(record: List[Datagram]) -> int:
+    """How often the client has to wait for an answer: changes of direction, towards the client."""
+    there = [datagram.to_target for datagram in record]
+    return sum(before and not after for before, after in zip(there, there[1:]))
+
+
+def exchange(
+    name: str,
+    uri: str,
+    relays: "Tuple[UdpRelay, ...]",
+    goals: "Tuple[Optional[int], Optional[int]]",  # datagrams, bytes
+    secure: "Optional[keys.Keys]" = None,
+) -> Iterator[Row]:
+    """Rows of bootstrap and registration with one pair of servers, through the relays."""
+    seconds = []
+    for _ in range(RUNS):
+        for relay in relays:
+            relay.record.clear()
+        if device(uri, LARGE_HEAP, secure) is None:
+            raise SystemExit(f"The bench's client did not register with {name}'s server.")
+        record = until_registered(*relays)
+        seconds.append(turns(record))
+    yield Row(f"datagrams, {name}", len(record), "", goals[0])
+    size = sum(len(datagram.data) for datagram in record)
+    yield Row(f"UDP payload, {name}", size, "B", goals[1])
+    yield Row(f"round trips, {name}", round_trips(record), "")
+    ms = statistics.median(seconds) * 1000
+    most = None if secure else 50
+    yield Row(f"time on the client's side, {name}", round(ms, 1), "ms", most)
+
+
+def with_leshan() -> Iterator[Row]:
+    Leshan.build()
+    with Leshan(BOOTSTRAP_SERVER) as bootstrap, Leshan(SERVER_AND_CLIENT) as server:
+        from_bootstrap = bootstrap.call("start", **keys.SERVER)
+        from_server = server.call("start_server", **keys.SERVER)
+
+        def configure(endpoint: str, **account: object) -> None:
+            bootstrap.call("configure", endpoint=endpoint, config=accounts(**account))
+
+        with UdpRelay(from_bootstrap["port"]) as first, UdpRelay(from_server["port"]) as second:
+            configure(ENDPOINT, server_uri=f"coap://{HOST}:{second.port}")
+            uri = f"coap://{HOST}:{first.port}"
+            yield from exchange("Leshan", uri, (first, second), (14, 760))
+        for (name, account, then), goals in zip(SECURE, ((26, 2269), (None, 5629))):
+            bootstrap.call("secure", endpoint=SECURE_ENDPOINT, **account.secure)
+            server.call("secure", endpoint=SECURE_ENDPOINT, **then.secure)
+            with contextlib.ExitStack() as stack:
+                ports = [started["secure_port"] for started in (from_bootstrap, from_server)]
+                relays, uris = secure_relays(stack, *ports)
+                configure(SECURE_ENDPOINT, server_uri=uris[1], keys=then.leshan)
+                yield from exchange(f"Leshan, {name}", uris[0], relays, goals, account)
+
+
+def secure_relays(
+    stack: contextlib.ExitStack, *ports: int
+) -> "Tuple[Tuple[UdpRelay, ...], List[str]]":
+    """A relay for each port, until the stack is closed, and their URIs."""
+    relays = tuple(stack.enter_context(UdpRelay(port)) for port in ports)
+    return relays, [f"coaps://{HOST}:{relay.port}" for relay in relays]
+
+
+@contextlib.contextmanager
+def own_servers(
+    uri: "Optional[Callable[[int], str]]", given: "Optional[dict]" = None
+) -> "Iterator[Tuple[int, int]]":
+    """Our two servers, and their ports.
+
+    uri(port of the server) -> what the accounts have; or a whole table of accounts.
+    """
+    ports = tuple(free_ports(2))
+    table = BUILD / "bench-accounts.json"
+    if given is None:
+        server = {"short_id": 1, "uri": uri(ports[1]), "lifetime": 300}
+        given = {"*": {"servers": [server]}}
+    table.write_text(json.dumps(given))
+    with contextlib.ExitStack() as stack:
+        for program, args in (
+            (PROGRAMS / "bootstrap_server.py", [table, ports[0], HOST]),
+            (SERVER, [ports[1], HOST]),
+        ):
+            stack.enter_context(Process(program, *args, heap="8M")).says("Listening")
+        yield ports
+
+
+def with_own() -> Iterator[Row]:
+    with UdpRelay(0) as second, own_servers(lambda port: f"coap://{HOST}:{second.port}") as ports:
+        second.target_port = ports[1]
+        with UdpRelay(ports[0]) as first:
+            uri = f"coap://{HOST}:{first.port}"
+            yield from exchange("ours", uri, (first, second), (None, None))
+            yield from heap(uri)
+        yield from many(f"coap://{HOST}:{ports[0]}", CLIENTS)
+
+
+def with_own_secure() -> Iterator[Row]:
+    for name, account, then in SECURE:
+        tables = ({SECURE_ENDPOINT: known} for known in (account, then))
+        with processes.Servers(*tables) as servers, contextlib.ExitStack() as stack:
+            relays, uris = secure_relays(stack, servers.bootstrap_port, servers.port)
+            server = {"short_id": 1, "uri": uris[1], "lifetime": 300, "security": then.ours}
+            servers.accounts({SECURE_ENDPOINT: {"servers": [server]}})
+            yield from exchange(f"ours, {name}", uris[0], relays, (None, None), account)
+            # One with a server it knows, and the same without security, differ by the session.
+            with own_servers(lambda port: f"coap://{HOST}:{port}") as ports:
+                plain = device(f"coap://{HOST}:{ports[1]}", LARGE_HEAP, None, "server")
+            uri = f"coaps://{HOST}:{servers.port}"
+            held = device(uri, LARGE_HEAP, then, "server")
+            if plain is None or held is None:
+                raise SystemExit("The bench's client did not register with our server.")
+            goal = SESSION_HEAP if name.startswith("PSK") else None
+            size = held["held"] - plain["held"]
+            yield Row(f"heap of a DTLS session, 32 bit, {name}", size, "B", goal)
+    table = {
+        f"bench-{n}": {
+            "servers": [{"short_id": 1, "uri": f"coap://{HOST}:5683"}],
+            "security": {"mode": "psk", "key": SHARED_KEY.encode().hex()},
+        }
+        for n in range(HANDSHAKES)
+    }
+    with own_servers(None, table) as ports:
+        yield from many(f"coaps://{HOST}:{ports[0]}", HANDSHAKES, "secure ", SHARED_KEY)
+
+
+def many(uri: str, count: int, kind: str = "", *key: str) -> Iterator[Row]:
+    found = printed("clients.py", uri, count, *key, heap="16M")
+    if found["done"] != count:
+        raise SystemExit(f"Only {found['done']} of {count} clients were bootstrapped.")
+    rate = count / found["ms"] * 1000
+    what = f"{kind}bootstraps in a second, {count} clients at once (this machine)"
+    yield Row(what, round(rate), "")
+
+
+def flash() -> Iterator[Row]:
+    for kind, (commits, erases, programs) in printed("commits.py").items():
+        yield Row(f"commits to flash of a bootstrap, {kind}", commits, "", 1)
+        yield Row(f"blocks that it erases, {kind}", erases, "")
+        yield Row(f"pieces that it programs, {kind}", programs, "")
+
+
+def printed(program: str, *args: object, heap: str = "8M") -> dict:
+    """What a program of ours prints, with our library: JSON."""
+    done = micropython(PROGRAMS / program, *args, flavour="mpy", heap=heap, check=True)
+    return json.loads(done.stdout)
+
+
+def parse_rate() -> Iterator[Row]:
+    ratios = []
+    for _ in range(RUNS):
+        found = printed("parse.py", heap="2M")
+        ratios.append(found["parse"] / found["plain"])
+    rate = 1e6 / found["parse"]
+    yield Row("requests that the engine serves in a second (this machine)", round(rate), "")
+    yield Row("one of them, in loops over its bytes", round(statistics.median(ratios), 1), "loops")
+
+
+def growth() -> Iterator[Row]:
+    command = [str(FROZEN), "-X", "heapsize=16M", str(PROGRAMS / "growth.py")]
+    done = subprocess.run(
+        command, env=environment(lib_dir("mpy")), capture_output=True, text=True, check=True
+    )
+    found = json.loads(done.stdout)
+    for name, of, most in (
+        ("bootstrap", "a session that waits for its client", 1000),
+        ("registration", "a registered client", 700),
+    ):
+        ratio = found[name]["many"] / found[name]["alone"]
+        what = f"CPU of a {name} among {GROWN}, by that of one alone"
+        yield Row(what, round(ratio, 2), "", 1.3)
+        yield Row(f"heap of {of}, 32 bit", found[name]["bytes"], "B", most)
+
+
+def heap(uri: str) -> Iterator[Row]:
+    found = device(uri, LARGE_HEAP)
+    if found is None:
+        raise SystemExit("The bench's client did not register with our server.")
+    yield Row("heap held when registered, 32 bit", found["held"], "B", 16 * 1024)
+    yield Row("allocated by 100 idle steps", found["idle"], "B", 0)
+    yield Row("allocated by a Read of /3/0, 32 bit", found["read"], "B")
+    least = least_heap(uri, found["prompt"])
+    yield Row("least heap above the prompt's, 32 bit", least, "B", 28 * 1024)
+
+
+def with_board() -> Iterator[Row]:
+    found = bench_board.figures()
+    of = "emulated RP2040"
+    yield Row(f"flash, {of}", found["flash"], "B")
+    yield Row(f"heap free at the prompt, {of}", found["prompt"], "B")
+    yield Row(f"heap free when registered over DTLS, {of}", found["free"], "B", least=150 * 1024)
+    yield Row(f"least heap in which it registers over DTLS, {of}", found["peak"], "B")
+    for name, what in (
+        ("registered", "from reset to registered"),
+        ("idle", "of an idle step(0)"),
+        ("read", "of a step(0) that serves a Read of /3/0"),
+        ("handshake", "of a DTLS handshake, PSK and CCM_8"),
+    ):
+        yield Row(f"instructions {what}, {of}", round(found[name] / 1000), "k")
+    for name, what in (
+        ("stack", "from the start until it is registered, handshakes and commit included"),
+        ("stack_read", "in a Read of /3/0"),
+    ):
+        yield Row(f"C stack that stays free {what}, {of}", found[name], "B", least=1536)
+    ms = found["longest"] / 125e3
+    yield Row("longest step(0) without handshakes at 125 MHz, " + of, round(ms, 1), "ms", 50)
+
+
+def table(rows: List[Row]) -> str:
+    width = max(len(row.what) for row in rows)
+    lines = []
+    for row in rows:
+        missed = "  MISSED" if row.missed() else ""
+        lines.append(f"{row.what:{width}}  {row.value:>9g} {row.unit:5}{row.goal()}{missed}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.parse_args()
+    rows = [
+        row
+        for part in (
+            with_leshan,
+            with_own,
+            with_own_secure,
+            growth,
+            flash,
+            parse_rate,
+            with_board,
+        )
+        for row in part()
+    ]
+    print(table(rows))
+    out = BUILD / "bench.json"
+    machine = {"machine": platform.machine(), "system": platform.platform(terse=True)}
+    rows_out = [dataclasses.asdict(row) for row in rows]
+    out.write_text(json.dumps({**machine, "rows": rows_out}, indent=1) + "\n")
+    print(f"Written to {rel(out)}.")
+    if any(row.missed() for row in rows):
+        sys.exit("Some goals were missed.")
+
+
+if __name__ == "__main__":
+    main()
