@@ -15,6 +15,7 @@ from device.link import Backoff
 PORT = 123
 
 _ANSWER_MS = const(5000)
+_WAIT = const(20)  # s, until it asks again; less a quarter of it, the 15 s of RFC 4330 10
 _WAIT_MS = const(30000)
 _UNIX_EPOCH = const(2208988800)  # s, from 1900
 _EARLIEST = const(2026)  # the year; as in lwm2m.x509
@@ -31,7 +32,7 @@ class Clock:
         self._host = host
         self._set = set
         self._address = address
-        self._backoff = Backoff()
+        self._backoff = Backoff(_WAIT)
         self._sock = None
         self._mark = b""  # what the answer must repeat
         self._since = 0  # ms

@@ -43,13 +43,17 @@ def find_driver(kind):
 
 
 class Backoff:
-    """Waits that grow: 1, 2, 4, …, 300 s; each is random within ±25 %, or a fleet would be in step."""
+    """Waits that grow: 1, 2, 4, …, 300 s; each is random within ±25 %, or a fleet would be in step.
 
-    def __init__(self):
+    first: s, of the first wait.
+    """
+
+    def __init__(self, first=1):
+        self._first = first
         self.reset()
 
     def reset(self):
-        self._wait = 1
+        self._wait = self._first
         self.due = None  # ms; None for now
 
     def fail(self, now):

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from harness.micropython import micropython
 from harness.tool import factory
 from lwm2m_factory import FactoryError, batch, ledger
 from lwm2m_factory.patterns import endpoint_fault
@@ -109,3 +110,14 @@ def test_csv(tmp_path: Path) -> None:
 def test_endpoint_names(c: str) -> None:
     assert endpoint_fault(f"de{c}v") == "must not have spaces or control characters."
     assert endpoint_fault("urn:dev:ops:32473-x\u00e9\u00a1\u2013\u2070") is None
+
+
+def test_endpoint_names_are_those_that_a_client_takes() -> None:
+    # Each character up to U+FFFF by itself, as the board's own library has it.
+    program = (
+        "from lwm2m.objects import acts\nprint([n for n in range(0x10000) if acts(n) or n == 32])"
+    )
+    refused = json.loads(micropython("-c", program, heap="4M", check=True).stdout)
+    assert refused == [
+        n for n in range(0x10000) if not 0xD800 <= n < 0xE000 and endpoint_fault(chr(n))
+    ]

@@ -13,7 +13,7 @@ SLACK = 512  # bytes by which the heap may differ: what is left of a moment
 TLV = 11542
 
 
-def mutant(random, pool):
+def damaged(random, pool):
     """One of the pool, damaged."""
     data = bytearray(pool[random.below(len(pool))])
     for _ in range(1 + random.below(3)):
@@ -33,6 +33,12 @@ def mutant(random, pool):
         else:  # the beginning of one, the end of another
             other = pool[random.below(len(pool))]
             data = data[:i] + other[random.below(len(other)) :]
+    return data
+
+
+def mutant(random, pool):
+    """One of a pool of messages, damaged."""
+    data = damaged(random, pool)
     if len(data) > 3 and random.below(10):
         # A message id of its own, or it would be taken for one that was there before.
         data[2] = random.below(256)

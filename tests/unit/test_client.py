@@ -40,9 +40,22 @@ def test_endpoint_names():
         assert World().client(name).core.endpoint == name
     for name in ("", "x" * 253, "\u00e9" * 127, "a b", "a\n", "a\x00", "\x7f", b"dev", None, 5):
         _refused("4.00", World().client, name)
-    # C0, C1, and what turns the direction of writing: a list of clients is to read as it is.
-    for c in "\0\x07\x1b\x1f\x7f\x80\x85\x9b\x9f\u061c\u200e\u200f\u202a\u202e\u2066\u2069":
-        _refused("4.00", World().client, "de" + c + "v")
+    # C0, C1, separators of lines, and what turns the direction of writing (Bidi_Control of Unicode):
+    # a list of clients is to read as it is. What stands beside them is no worse than other names.
+    for first, last in (
+        (0, 31),
+        (127, 159),
+        (0x061C, 0x061C),
+        (0x200E, 0x200F),
+        (0x2028, 0x202E),
+        (0x2066, 0x2069),
+    ):
+        for n in range(first, last + 1):
+            _refused("4.00", World().client, "de" + chr(n) + "v")
+        for n in (first - 1, last + 1):
+            if n > 32:
+                name = "de" + chr(n) + "v"
+                assert World().client(name).core.endpoint == name
     _refused("4.00", World().client, "dev", version="1.2")
 
 

@@ -142,22 +142,40 @@ def test_nobody_answers():
                 times.append(now)
                 request, _ = s.asked()
                 assert request != first
-        # 5 s for an answer, then 1, 2, 4, … s.
+        # 5 s for an answer, then 20, 40, 80, … s, up to 5 min.
         waits = [times[i + 1] - times[i] for i in range(9)]
         for i in range(9):
-            wait = 1000 << i
+            wait = min(20000 << i, 300000)
             assert wait * 3 // 4 <= waits[i] - 5000 <= wait * 5 // 4 + 1000, waits
+
+
+def test_never_again_within_15_s():
+    # RFC 4330 10, whatever becomes of a request: not even where its host says at once that nobody
+    # is there, or the clock is asked anew for each account.
+    for _ in range(20):
+        with Server() as s:
+            s.sock.close()
+            now = 0
+            times = []
+            while len(times) < 3:
+                lookups = s.lookups
+                s.clock.waits(now & 0x3FFFFFFF)
+                if s.lookups > lookups:
+                    times.append(now)
+                now += 250
+            for i in range(2):
+                assert times[i + 1] - times[i] >= 15000, times
 
 
 def test_no_such_host():
     with Server() as s:
         s.faults = 2
-        for now, lookups in ((0, 1), (700, 1), (1300, 2), (2700, 2), (3900, 3)):
+        for now, lookups in ((0, 1), (14900, 1), (25100, 2), (55000, 2), (75200, 3)):
             assert not s.clock.poll(now)
             assert s.lookups == lookups, now
         request, peer = s.asked()
         s.sock.sendto(answer(request[40:]), peer)
-        s.poll_until(lambda: s.set_to, 4000)
+        s.poll_until(lambda: s.set_to, 75300)
 
 
 def test_it_is_set_already():

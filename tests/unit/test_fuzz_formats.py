@@ -3,16 +3,15 @@
 # nothing else is raised, and no memory is lost. tests/README.md says how to run more of them.
 
 import gc
-import os
 
+from fuzz import SLACK, TIMES, damaged
 from ucoap import Error
 import lwm2m.management as management
 import lwm2m.model as model
 from lwm2m.model import BOOL, FLOAT, INT, MULTI, OBJLNK, OPAQUE, STR, TIME, R, W
 from world import Random
 
-_COUNT = int(os.getenv("FUZZ_COUNT") or 50000)  # of each decoder
-_SLACK = 512  # bytes by which the heap may differ: what is left of a moment
+_COUNT = 50000 * TIMES  # of each decoder
 
 _RESOURCES = (0, STR | R | W, 1, INT | R | W, 2, FLOAT | R | W, 3, BOOL | R | W)
 _RESOURCES += (4, OPAQUE | R | W, 5, TIME | R | W, 6, OBJLNK | R | W, 7, INT | R | W | MULTI)
@@ -24,35 +23,13 @@ class _Reply:
     pass
 
 
-def _mutant(random, pool):
-    data = bytearray(pool[random.below(len(pool))])
-    for _ in range(1 + random.below(3)):
-        kind = random.below(8)
-        n = len(data)
-        i = random.below(n) if n else 0
-        if kind < 3 and n:
-            data[i] ^= 1 << random.below(8)
-        elif kind == 3 and n:
-            data[i] = random.below(256)
-        elif kind == 4:
-            data = data[:i]
-        elif kind == 5:
-            data = data[:i] + bytes([random.below(256)]) + data[i:]
-        elif kind == 6:
-            data = data[:i] + data[i + 1 :]
-        else:
-            other = pool[random.below(len(pool))]
-            data = data[:i] + other[random.below(len(other)) :]
-    return bytes(data)
-
-
 def _run(format, pool, seed, path=(9, 0), count=_COUNT):
-    random = Random(seed)
+    random = Random(seed + 1000 * TIMES)
     objects = {9: model.Object(9, _RESOURCES)}
     module = management.format_module(format)
     good = heap = 0
     for n in range(count):
-        data = _mutant(random, pool)
+        data = bytes(damaged(random, pool))
         try:
             found = model.decode(objects, path, module.Cursor(data, path, format))
             good += 1
@@ -65,7 +42,7 @@ def _run(format, pool, seed, path=(9, 0), count=_COUNT):
         if n == count // 10 or n == count - 1:
             gc.collect()
             if heap:
-                assert gc.mem_alloc() <= heap + _SLACK
+                assert gc.mem_alloc() <= heap + SLACK
             heap = gc.mem_alloc()
     assert 0 < good < count
 

@@ -3,6 +3,7 @@
 
 from binascii import hexlify, unhexlify
 
+from examples import DEVICE_VALUES
 from ucoap import Error
 import lwm2m.management as management
 import lwm2m.model as model
@@ -129,21 +130,6 @@ _DEVICE_RESOURCES = (
     + (8, INT | R | MULTI, 9, INT | R, 10, INT | R, 11, INT | R | MULTI, 13, TIME | R | W)
     + (14, STR | R | W, 16, STR | R)
 )
-_DEVICE_VALUES = {
-    0: "Open Mobile Alliance",
-    1: "Lightweight M2M Client",
-    2: "345000123",
-    3: "1.0",
-    6: {0: 1, 1: 5},
-    7: {0: 3800, 1: 5000},
-    8: {0: 125, 1: 900},
-    9: 100,
-    10: 15,
-    11: {0: 0},
-    13: 1367491215,
-    14: "+02:00",
-    16: "U",
-}
 _DEVICE_JSON = (
     '[{"bn":"/3/0/","n":"0","vs":"Open Mobile Alliance"},'
     '{"n":"1","vs":"Lightweight M2M Client"},{"n":"2","vs":"345000123"},{"n":"3","vs":"1.0"},'
@@ -188,11 +174,11 @@ def _decode(obj, format, data, path):
 def test_the_device_of_the_specification():
     for format, data in ((JSON, _DEVICE_JSON.encode()), (CBOR, _bytes(_DEVICE_CBOR))):
         reply = _Reply()
-        management.answer(_device({0: _DEVICE_VALUES}), (3, 0), 0, format, reply)
+        management.answer(_device({0: DEVICE_VALUES}), (3, 0), 0, format, reply)
         assert reply.content_format == format
         assert bytes(reply.payload) == data, reply.payload
-        assert _decode(_device({}), format, data, (3, 0)) == {0: _DEVICE_VALUES}
-        assert _decode(_device({}), format, data, (3,)) == {0: _DEVICE_VALUES}
+        assert _decode(_device({}), format, data, (3, 0)) == {0: DEVICE_VALUES}
+        assert _decode(_device({}), format, data, (3,)) == {0: DEVICE_VALUES}
         for rubbish in (b"0", b"]", b"\xff", b"\0"):
             assert _code(_decode, _device({}), format, data + rubbish, (3, 0)) == 0x80
         for cut in range(len(data)):

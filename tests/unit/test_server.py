@@ -5,6 +5,7 @@ import gc
 
 import lwm2m
 import lwm2m.server as server
+from examples import DEVICE_TLV, DEVICE_VALUES
 from lwm2m.credentials import Credentials
 from lwm2m.model import FLOAT, INT, MULTI, OBJLNK, OPAQUE, STR, Object, R, W
 from lwm2m.objects import DEVICE
@@ -719,37 +720,6 @@ def test_what_does_not_fit_is_a_wrong_argument():
     assert not c.operations
 
 
-# The Device object of the example in LwM2M 1.1 7.4.3.2.
-DEVICE_TLV = (
-    b"\xc8\x00\x14Open Mobile Alliance"
-    b"\xc8\x01\x16Lightweight M2M Client"
-    b"\xc8\x02\x09345000123"
-    b"\xc3\x031.0"
-    b"\x86\x06\x41\x00\x01\x41\x01\x05"
-    b"\x88\x07\x08\x42\x00\x0e\xd8\x42\x01\x13\x88"
-    b"\x87\x08\x41\x00\x7d\x42\x01\x03\x84"
-    b"\xc1\x09\x64"
-    b"\xc1\x0a\x0f"
-    b"\x83\x0b\x41\x00\x00"
-    b"\xc4\x0d\x51\x82\x42\x8f"
-    b"\xc6\x0e+02:00"
-    b"\xc1\x10U"
-)
-DEVICE_VALUES = {
-    0: "Open Mobile Alliance",
-    1: "Lightweight M2M Client",
-    2: "345000123",
-    3: "1.0",
-    6: {0: 1, 1: 5},
-    7: {0: 3800, 1: 5000},
-    8: {0: 125, 1: 900},
-    9: 100,
-    10: 15,
-    11: {0: 0},
-    13: 1367491215,
-    14: "+02:00",
-    16: "U",
-}
 OTHER = (0, OPAQUE, 1, FLOAT, 2, OBJLNK, 3, INT | MULTI, 4, STR)
 
 

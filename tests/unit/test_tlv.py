@@ -3,6 +3,7 @@
 
 from binascii import hexlify, unhexlify
 
+from examples import DEVICE_TLV, DEVICE_VALUES
 from ucoap import Error
 import lwm2m.management as management
 import lwm2m.model as model
@@ -208,38 +209,6 @@ def test_values_refused():
 
 # --- The specification's own examples
 
-# 7.4.3.1: GET /3/0 of the example client.
-_DEVICE = """
-c8 00 14 4f70656e204d6f62696c6520416c6c69616e6365
-c8 01 16 4c69676874776569676874204d324d20436c69656e74
-c8 02 09 333435303030313233
-c3 03 312e30
-86 06 41 00 01 41 01 05
-88 07 08 42 00 0ed8 42 01 1388
-87 08 41 00 7d 42 01 0384
-c1 09 64
-c1 0a 0f
-83 0b 41 00 00
-c4 0d 5182428f
-c6 0e 2b30323a3030
-c1 10 55
-"""
-_DEVICE_VALUES = {
-    0: "Open Mobile Alliance",
-    1: "Lightweight M2M Client",
-    2: "345000123",
-    3: "1.0",
-    6: {0: 1, 1: 5},
-    7: {0: 3800, 1: 5000},
-    8: {0: 125, 1: 900},
-    9: 100,
-    10: 15,
-    11: {0: 0},
-    13: 1367491215,
-    14: "+02:00",
-    16: "U",
-}
-
 # 7.4.3.2: GET /2, two Access Control instances; 310 (0x0136) needs an id of 16 bits.
 _ACCESS = """
 08 00 0e
@@ -301,7 +270,7 @@ def _decode(obj, data, path):
 def _examples():
     device = base_objects(None)[3]
     return (
-        (_bytes(_DEVICE), device, {0: _DEVICE_VALUES}, (3, 0)),
+        (DEVICE_TLV, device, {0: DEVICE_VALUES}, (3, 0)),
         (_bytes(_ACCESS), _ACCESS_OBJECT, _ACCESS_VALUES, (2,)),
         (_bytes(_LINKS), _LINKS_OBJECT, {0: _LINKS_VALUES}, (65, 0)),
         (_bytes(_LINKED), _LINKED_OBJECT, _LINKED_VALUES, (66,)),

@@ -9,8 +9,8 @@ BOARD_VALUES = ("chip_id", "mac")
 KEY_BYTES = range(16, 65)  # at most 64: RFC 4279 5.3 and the images' mbedTLS
 _MAX_ENDPOINT = 252  # bytes, as Client has it
 
-# Controls, C1 too, spaces, and what cannot be seen and turns the direction of writing: as Client has it.
-_NOT_IN_ENDPOINT = re.compile(r"[\x00- \x7f-\x9f\u061c\u2008-\u200f\u2028-\u202f\u2060-\u206f]")
+# Spaces, and what a terminal acts on: the characters of lwm2m.objects.acts(), as Client has them.
+_NOT_IN_ENDPOINT = re.compile(r"[\x00- \x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def names_in(pattern: str) -> List[str]:

@@ -7,6 +7,7 @@ import sys
 from io import StringIO
 from micropython import const
 from ucoap import URI_QUERY, Error
+from .objects import acts
 
 _BAD_REQUEST = const(0x80)
 
@@ -28,18 +29,6 @@ def endpoint_of(found):
     if printable(endpoint) is not endpoint:
         raise Error(_BAD_REQUEST, "control characters in ep")
     return endpoint
-
-
-def _acts(n):
-    # Whether a terminal or a log acts on a character: C0, DEL and C1, separators of lines, and what
-    # turns the direction of writing (UAX 9, 2).
-    return (
-        n < 32
-        or 127 <= n < 160
-        or n in (0x061C, 0x200E, 0x200F)
-        or 0x2028 <= n <= 0x202E
-        or 0x2066 <= n <= 0x2069
-    )
 
 
 def printable(text):
@@ -65,7 +54,7 @@ def printable(text):
             while end < len(data) and data[end] >> 6 == 2:
                 n = n << 6 | data[end] & 63
                 end += 1
-        if _acts(n):
+        if acts(n):
             if found is None:
                 found = bytearray(data[:start])
             found.extend((("\\u%04x" if n > 255 else "\\x%02x") % n).encode())

@@ -20,6 +20,13 @@ _SETTLE = const(10)
 _EACH = const(3600)
 _AHEAD = const(11 * 3600)
 
+_BOOTSTRAP = const(1)  # of Core.state
+_DISCONNECTED = const(0)  # of Account.state
+_REGISTERING = const(3)
+_REGISTERED = const(4)
+_UPDATING = const(5)
+_FAILED = const(7)
+
 # Event.type: something is wrong with what is stored; text says what, and what is used instead.
 EVENT_STORE = const(19)
 
@@ -45,6 +52,10 @@ class Context:
         self._dirty = False  # whether something has changed that is yet to be stored
         self._due = -1  # s, when it will be
         self._paid = 0  # s, until when commits have been made, at one each hour
+        # {/1 instance: (lifetime, binding)} with which its server has registered this client last,
+        # where it has others now, of which nobody knows yet. What is stored is what has worked: a
+        # value with which no server registers it is gone after a reset.
+        self._worked = {}
         core.parts.append(self)
 
     # --- The store
@@ -60,6 +71,7 @@ class Context:
         for oid in core.objects:
             if core.objects[oid].bootstrap:
                 core.objects[oid].instances = self._rest.pop(oid, {})
+        self._worked.clear()
         self._dirty = False
         self._due = -1
         if self.keys:
@@ -115,7 +127,9 @@ class Context:
             state.update(changes or {})
             if keys:
                 state[0] = keys.stow(state[0])
-            if self._store and self._store.commit(core.endpoint, state, changes is None):
+            if self._store and self._store.commit(
+                core.endpoint, self._proven(state), changes is None
+            ):
                 self._passes = 0 if changes else _PASSES
         except Exception as e:
             if keys:
@@ -130,6 +144,8 @@ class Context:
                 core.objects[oid].instances = state[oid]
         self._dirty = False
         self._due = -1
+        if core.state == _BOOTSTRAP:
+            self._worked.clear()
         if keys:
             keys.settle()
 
@@ -163,9 +179,6 @@ class Context:
     def handle(self, account, m, payload, reply, now):
         return 0
 
-    def moved(self, account):
-        pass
-
     def poll(self, now):
         core = self.core
         if self._passes:
@@ -173,6 +186,11 @@ class Context:
             self._passes -= 1
             if not self._passes:
                 self._store.mirror()
+        if self._worked:
+            try:
+                self._fall_back()
+            except MemoryError:  # at the next pass
+                pass
         if self._dirty:
             if self._due < 0:
                 self._due = max(core.after(_SETTLE), self._paid - _AHEAD)
@@ -185,6 +203,58 @@ class Context:
         return self.core.until(self._due, least) if self._dirty else least
 
     def changed(self, oid, iid, rid):
-        objects = self.core.objects
-        if oid in objects and objects[oid].bootstrap:
-            self._dirty = True
+        core = self.core
+        if oid not in core.objects or not core.objects[oid].bootstrap:
+            return
+        self._dirty = True
+        if oid == 1 and (rid == 1 or rid == 7) and iid not in self._worked:
+            for account in core.accounts:
+                if (
+                    account.server_iid == iid
+                    and _REGISTERING <= account.state <= _UPDATING
+                    and account.lifetime is not None
+                ):
+                    account.code = 0
+                    try:
+                        self._worked[iid] = account.lifetime, account.binding
+                    except MemoryError:  # the write has been done, and is not to fail any more
+                        pass
+
+    def moved(self, account):
+        iid = account.server_iid
+        instances = self.core.objects[1].instances
+        if account.state == _REGISTERED and iid in self._worked and iid in instances:
+            values = instances[iid]
+            if values.get(1) == account.lifetime and values.get(7) == account.binding:
+                self._worked.pop(iid)
+                self._dirty = True
+
+    # --- What has worked
+
+    def _proven(self, state):
+        # A state as it is to be stored; a bootstrap server answers for what it writes.
+        if self._worked and self.core.state != _BOOTSTRAP:
+            state = dict(state)
+            state[1] = servers = dict(state[1])
+            for iid in list(self._worked):
+                if iid in servers:
+                    servers[iid] = values = dict(servers[iid])
+                    values[1], values[7] = self._worked[iid]
+                else:
+                    self._worked.pop(iid)
+        return state
+
+    def _fall_back(self):
+        # A server that refuses this client now gets what it has registered it with before; at once, as
+        # nothing hinders that any more, and as for one that has not failed.
+        core = self.core
+        for account in core.accounts:
+            iid = account.server_iid
+            if iid in self._worked and account.code >> 5 == 4:
+                if account.state == _DISCONNECTED or account.state == _FAILED:
+                    lifetime, binding = self._worked[iid]
+                    core.objects[1].set(iid, 1, lifetime)
+                    core.objects[1].set(iid, 7, binding)
+                    self._worked.pop(iid)
+                    account.attempts = account.code = 0
+                    core.account_changed(iid)

@@ -7,12 +7,9 @@ import time
 from micropython import const
 from . import optional
 from .core import Core
+from .objects import acts
 
 _MAX_ENDPOINT = const(252)  # with "ep=" it is one Uri-Query option of up to 255 bytes
-
-# Characters that cannot be seen, and turn the direction of writing, by eights: U+2008 to 200F, 2028 to
-# 202F, 2060 to 206F. Beside them there is U+061C.
-_UNSEEN = const((0x401, 0x405, 0x40C, 0x40D))
 
 
 class Client:
@@ -43,9 +40,7 @@ class Client:
     ):
         good = isinstance(endpoint, str) and 0 < len(endpoint.encode()) <= _MAX_ENDPOINT
         for c in endpoint if good else ():
-            c = ord(c)
-            good = good and c > 32 and not 127 <= c < 160
-            good = good and c != 0x61C and c >> 3 not in _UNSEEN
+            good = good and c != " " and not acts(ord(c))
         if not good:
             raise ValueError("4.00 the endpoint name must be a str of 1 to 252 bytes, no spaces")
         if version not in ("1.0", "1.1"):

@@ -50,6 +50,7 @@ _BOOTSTRAP_ID = const(65535)  # stands for the bootstrap server in events
 _INITIAL = const(0)
 _BOOTSTRAP = const(1)
 _MANAGEMENT = const(2)
+_CLOSED = const(3)
 
 # States of an account, as module account has them.
 _DISCONNECTED = const(0)
@@ -96,7 +97,8 @@ class Core:
 
     net: open(core, account, now) -> True when connected, False when connected() will be called;
         sets account.connection; raises OSError. close(account). send(account, datagram). modes:
-        contains the Security Modes (/0/x/2) that it can do. now(), next_ms(now): as Net has them.
+        contains the Security Modes (/0/x/2) that it can do. now(), next_ms(now), stop(): as Net has
+        them.
     on_event(event) or None. rng() -> 30 random bits. device: {resource id: value} of /3/0.
     """
 
@@ -279,12 +281,13 @@ class Core:
             self._refused(account, code, True, text)
 
     def close(self, now):
-        """De-register everywhere; `leaving` has what is yet to be answered. Nothing begins anew
-        before begin()."""
+        """De-register everywhere; `leaving` has what is yet to be answered, and with the last answer
+        net is stopped. Nothing begins anew before begin()."""
         while self.accounts:
             self.remove(self.accounts.pop(), now)
         self.restart()
         self._fresh = False
+        self.state = _CLOSED
 
     def event(
         self,
@@ -443,6 +446,8 @@ class Core:
     def _left(self, account):
         if account in self.leaving:
             self.leaving.remove(account)
+            if self.state == _CLOSED and not self.leaving:
+                self.net.stop()
         self.disconnect(account)
 
     def _enter(self, account, state, seconds=-1):

@@ -118,6 +118,18 @@ def server_id(obj, iid):
     return values.get(0)
 
 
+def acts(n):
+    """Whether a terminal or a log acts on a character: C0, DEL and C1, separators of lines, and what
+    turns the direction of writing (UAX 9, 2)."""
+    return (
+        n < 32
+        or 127 <= n < 160
+        or n in (0x061C, 0x200E, 0x200F)
+        or 0x2028 <= n <= 0x202E
+        or 0x2066 <= n <= 0x2069
+    )
+
+
 def unquote(text):
     """Percent-encoded text (RFC 3986 2.1) decoded. Raises ValueError."""
     if "%" not in text:
