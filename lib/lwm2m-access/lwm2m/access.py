@@ -191,17 +191,20 @@ class Access:
         core = self.core
         obj = core.objects.get(path[0])
         before = list(obj.instances) if obj else ()
-        code = management.handle(core, account, m, payload, reply)
-        made = [iid for iid in obj.instances if iid not in before]
         try:
-            for iid in made:
-                if self.object.instances and self._of(obj.id, iid) < 0:
-                    self._add(obj.id, iid, {account.short_id: _ALL}, account.short_id)
-        except MemoryError:  # it is not to be there without anybody's right to it
-            for iid in made:
-                obj.remove(iid)
-            raise
-        return code
+            code = management.handle(core, account, m, payload, reply)
+            if self.object.instances:
+                for iid in obj.instances:
+                    if iid not in before and self._of(obj.id, iid) < 0:
+                        self._add(obj.id, iid, {account.short_id: _ALL}, account.short_id)
+            return code
+        except Exception as e:  # nothing is to be there then, nor without anybody's right to it
+            while obj and len(obj.instances) > len(before):
+                for iid in obj.instances:
+                    if iid not in before:
+                        obj.remove(iid)
+                        break
+            raise e
 
     def changed(self, oid, iid, rid):
         if rid >= 0 or oid == 2:
