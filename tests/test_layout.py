@@ -14,6 +14,7 @@ MANIFESTS = {path.parent.name: path for path in sorted(ROOT.glob("lib/*/manifest
 # What modules of a package look for inside of functions, and do without where an image lacks it.
 OPTIONAL = {
     "lwm2m": {
+        "lwm2m.access",
         "lwm2m.accounts",
         "lwm2m.bootstrap",
         "lwm2m.cbor_value",

@@ -41,16 +41,4 @@ TEST_OBJECT = {
     "multiple": True,
 }
 
-# LwM2M 1.1 E.3, which a bootstrap server may write.
-ACCESS_CONTROL = {
-    "id": 2,
-    "resources": {
-        "0": "INTEGER R MANDATORY",
-        "1": "INTEGER R MANDATORY",
-        "2": "INTEGER RW MULTIPLE",
-        "3": "INTEGER RW MANDATORY",
-    },
-    "bootstrap": True,
-}
-
 MODELS = {str(obj["id"]): obj["resources"] for obj in (SENSOR, TEST_OBJECT)}

@@ -5,7 +5,6 @@ import time
 
 import pytest
 from harness.awaited import PATIENCE_S
-from device_objects import ACCESS_CONTROL
 from harness.leshan import accounts
 from harness.processes import Managed
 
@@ -171,7 +170,7 @@ def test_write_all_of_several_servers_and_access_control(
             "7": {"objectId": 1, "objectInstanceId": 0, "acls": {}, "AccessControlOwner": 65535},
         },
     )
-    device = bootstrapping.start(objects=[ACCESS_CONTROL])
+    device = bootstrapping.start()
     operations = bootstrapping.finished()
     assert {(path, code) for operation, path, code in operations if operation == "write"} == {
         (path, "2.04") for path in ("/0/0", "/0/1", "/0/2", "/1/0", "/1/1", "/2/0", "/2/7")
@@ -183,20 +182,25 @@ def test_write_all_of_several_servers_and_access_control(
     told = [device.wait_event("REG_REGISTERED") for _ in range(2)]
     assert {event["short_id"]: event["lifetime"] for event in told} == {1: 300, 2: 86400}
 
-    for managed in (Managed(device, leshan.server), Managed(device, other)):
+    # ETS 950: each of the two has its registration, and Access Control is in force.
+    for managed, written in (
+        (Managed(device, leshan.server), "2.04"),
+        (Managed(device, other), "4.01"),
+    ):
         assert managed("read", "/2")["content"] == {
             "0": {"0": 3, "1": 0, "2": {"1": 15, "2": 1}, "3": 1},
             "7": {"0": 1, "1": 0, "2": {}, "3": 65535},
         }
-        assert undated(managed("read", "/1")["content"]) == {
-            "0": {"0": 1, "1": 300, "2": 1, "6": True, "7": "UQ"},
-            "1": {"0": 2, "1": 86400, "3": 60, "6": True, "7": "U"},
-        }
+        # One of the accounts is nobody's, and of the other /2 says nothing.
+        assert managed("read", "/1")["content"] == {}
+        assert managed("read", "/1/1")["code"] == "4.01"
+        assert managed("read", "/3/0/0")["code"] == "2.05"
+        assert managed("write", "/3/0/14", value="+02:00")["code"] == written
 
 
 def test_delete_of_the_root_keeps_the_bootstrap_account_and_the_device(bootstrapping):
     bootstrapping.configure(**accounts(bootstrapping.server_uri))
-    device = bootstrapping.start(objects=[ACCESS_CONTROL])
+    device = bootstrapping.start()
     bootstrapping.registered()
     account = device.object(0)["0"]
 
@@ -260,13 +264,14 @@ def test_discover_the_root_and_single_objects(bootstrapping):
     bootstrap_account = '</0/0>;uri="%s"' % bootstrapping.uri
     account = '</0/2>;ssid=7;uri="%s"' % bootstrapping.server_uri
     assert listed["/"] == [
-        [root, bootstrap_account, "</1>", "</3/0>"],
-        [root, bootstrap_account, account, "</1/5>;ssid=7", "</3/0>"],
+        [root, bootstrap_account, "</1>", "</2>", "</3/0>"],
+        [root, bootstrap_account, account, "</1/5>;ssid=7", "</2>", "</3/0>"],
     ]
     assert listed["/0"] == [[root, bootstrap_account, account]]
     assert listed["/1"] == [[root, "</1/5>;ssid=7"]]
     assert listed["/3"] == [[root, "</3/0>"]]
-    assert (refused["/2"], refused["/4"]) == ("4.04", "4.04")  # objects that it does not have
+    assert listed["/2"] == [[root, "</2>"]]
+    assert refused["/4"] == "4.04"  # an object that it does not have
     assert (refused["/1/5"], refused["/3/0"], refused["/3/0/0"]) == ("4.00", "4.00", "4.00")
 
 
@@ -281,7 +286,7 @@ def test_read_accounts_in_the_session(bootstrapping):
         *[ask("read", path) for path in ("/1", "/1/4", "/2", "/2/3")],
         *[ask("read", path) for path in ("/0", "/0/1", "/3", "/3/0", "/1/5")],
     )
-    bootstrapping.start(objects=[ACCESS_CONTROL])
+    bootstrapping.start()
     bootstrapping.finished()
     reads = [r for r in bootstrapping.responses() if r["operation"] == "read"]
     assert [(r["path"], r["content"]) for r in reads[:5]] == [

@@ -178,10 +178,10 @@ def test_version_1_0():
     session = _Session(version="1.0")
     assert session.provisioner.requests[0].query == ["ep=dev"]
     answer = session.provisioner.read("/", LINK)
-    assert answer.text == 'lwm2m="1.0",</0/0>,</1>,</3/0>'
+    assert answer.text == 'lwm2m="1.0",</0/0>,</1>,</2>,</3/0>'
     session.accounts()
     answer = session.provisioner.read("/", LINK)
-    assert answer.text == 'lwm2m="1.0",</0/0>,</0/1>;ssid=1,</1/0>;ssid=1,</3/0>'
+    assert answer.text == 'lwm2m="1.0",</0/0>,</0/1>;ssid=1,</1/0>;ssid=1,</2>,</3/0>'
     assert session.provisioner.read("/1").code == 0x85  # Bootstrap-Read is 1.1's
     session.registered()
     assert session.registrar.requests[0].query[2:] == ["lwm2m=1.0", "b=U"]
@@ -613,14 +613,14 @@ def test_discover():
     session.client.add_object(Object(1000, (0, INT | R), {3: {0: 1}}, version="2.0"))
     session.client.add_object(Object(1001, (0, INT | R)))
     assert p.read("/", LINK).text == (
-        '</>;lwm2m=1.1,</0/5>;uri="coap://bs:5783",</1>,</3/0>,</1000>;ver=2.0,</1000/3>,</1001>'
+        '</>;lwm2m=1.1,</0/5>;uri="coap://bs:5783",</1>,</2>,</3/0>,</1000>;ver=2.0,</1000/3>,</1001>'
     )
     session.accounts()
     answer = p.read("/", LINK)
     assert (answer.code, answer.format) == (0x45, LINK)
     assert answer.text == (
         '</>;lwm2m=1.1,</0/1>;ssid=1;uri="coap://server:5683",</0/5>;uri="coap://bs:5783",'
-        "</1/0>;ssid=1,</3/0>,</1000>;ver=2.0,</1000/3>,</1001>"
+        "</1/0>;ssid=1,</2>,</3/0>,</1000>;ver=2.0,</1000/3>,</1001>"
     )
     assert p.read("/0", LINK).text == (
         '</>;lwm2m=1.1,</0/1>;ssid=1;uri="coap://server:5683",</0/5>;uri="coap://bs:5783"'
@@ -646,7 +646,7 @@ def test_read():
         ("/1/0", 60, 0x86, None),
         ("/1/1", None, 0x84, None),
         ("/1/0/1", None, 0x80, None),
-        ("/2", None, 0x84, None),  # Access Control is not there
+        ("/2", None, 0x45, b""),
         ("/2/0", None, 0x84, None),
         ("/0", None, 0x81, None),
         ("/0/1", None, 0x81, None),

@@ -106,6 +106,41 @@ def test_operations_of_a_server():
     assert 0xA0 in starved.codes
 
 
+def test_operations_of_one_of_two_servers():
+    # What is created has an instance of Access Control, or is not there.
+    world = World()
+    registrars = [Registrar(world, port) for port in (5683, 5684)]
+    client = world.client()
+    obj = Object(1000, (0, STR | R | W | M), {0: {0: "a"}}, multiple=True)
+    client.add_object(obj)
+    for n in (0, 1):
+        client.add_server(n + 1, "coap://server:%d" % (5683 + n), lwm2m.SEC_NONE, 300)
+    assert world.run(5, lambda: registrars[0].location and registrars[1].location)
+    world.run(1)
+    access = client.core.objects[2]
+    own = dict(access.instances)
+    k = max(own)
+    assert own[k] == {0: 1000, 1: 65535, 2: {1: 16}, 3: 65535} and own[k - 1][1] == 0
+    starved = _Starved(world, client, client.core.accounts[0])
+
+    def reset():
+        obj.instances = {0: {0: "a"}}
+        access.instances = dict(own)
+        world.run(0)
+
+    def state():
+        return dict(obj.instances), dict(access.instances)
+
+    for request, done in (
+        ((POST, "/1000", instances({5: {0: "e"}}), TLV), 0x41),
+        ((POST, "/1000", instances({5: {0: "e"}, 6: {0: "f"}}), TLV), 0x41),
+        ((DELETE, "/1000/0"), 0x42),
+        ((PUT, "/2/%d/2" % (k - 1), encode({2: {0: 1, 2: 3}}), TLV), 0x44),
+    ):
+        starved.sweep(request, done, reset, state)
+    assert 0xA0 in starved.codes
+
+
 def test_operations_of_a_bootstrap_server():
     world = World()
     provisioner = Provisioner(world)

@@ -638,7 +638,7 @@ def test_several_servers():
     assert first.location == 1 and 25 <= len(first.requests) - 1 <= 27
     assert first.requests[0].query[1] == "lt=100" and third.requests[0].query[1] == "lt=400"
     # Each connection is its server's own: what one asks is not what another may.
-    assert first.read("/1/0/0").text == "1" and first.read("/1/1/0").text == "2"
+    assert first.read("/1/0/0").text == "1" and first.read("/1/1/0").code == 0x81
     client.remove_server(1)
     world.run(1)
     assert not first.location
@@ -651,14 +651,15 @@ def test_server_added_and_removed_later():
     client.add_server(2, "coap://server:5002", lwm2m.SEC_NONE, 60)
     world.run(1)
     assert second.location == 1
-    assert second.requests[0].payload == LINKS[:-7] + b",</1/1>,</3/0>"
-    assert registrar.requests[-1].payload == LINKS[:-7] + b",</1/1>,</3/0>"
+    links = LINKS[:-7] + b",</1/1>,</2/0>,</2/1>,</2/2>,</2/3>,</3/0>"  # Access Control's too
+    assert second.requests[0].payload == links
+    assert registrar.requests[-1].payload == links
     world.story()
     client.remove_server(1)
     world.run(1)
     assert world.story() == ["REG_UNREGISTERED 1", "REG_UPDATING 2", "REG_REGISTERED 2"]
     assert registrar.requests[-1].type == CON and registrar.requests[-1].path == "/rd/1"
-    assert second.requests[-1].payload == LINKS[:-13] + b"</1/1>,</3/0>"
+    assert second.requests[-1].payload == LINKS[:-13] + b"</1/1>,</2/0>,</2/2>,</2/3>,</3/0>"
     client.remove_server(65535)
     world.run(1)
     assert not second.location

@@ -13,7 +13,6 @@ from dumps import ENDPOINT, FACTORY, KEY, SLOTS
 from flash import Flash, Lfs2, mounted
 from lwm2m.context import EVENT_STORE
 from lwm2m.credentials import Credentials
-from lwm2m.model import INT, MULTI, Object, R
 from lwm2m.store import Store, pack
 from world import Registrar, World
 
@@ -21,7 +20,6 @@ FOLDER = "/flash/lwm2m"
 FILES = [FOLDER + name + "/accounts" for name in ("/0", "/1", "/factory")]
 DATA = __file__.rsplit("/", 2)[0] + "/data/store/"
 KIND = Lfs2(256)
-CONTROL = (0, INT | R, 1, INT | R, 2, INT | R | MULTI, 3, INT | R)
 
 
 def releases():
@@ -72,12 +70,10 @@ def boots(name, state):
         store=Store(FOLDER),
         credentials=credentials() if name == "elsewhere" else None,
     )
-    obj = Object(2, CONTROL, bootstrap=True)
-    client.add_object(obj)
     assert world.last(EVENT_STORE) is None, name
     assert client.core.objects[0].instances == state[0]
     assert client.core.objects[1].instances == state[1]
-    assert obj.instances == state.get(2, {})
+    assert client.core.objects[2].instances == state.get(2, {})
     assert world.run(100, lambda: client.core.accounts and client.core.accounts[0].location), name
     assert client.core.keys(client.core.accounts[0]) == KEYS[name]
 

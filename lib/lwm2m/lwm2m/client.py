@@ -144,7 +144,7 @@ class Client:
         if self.core.context:
             self.core.context.adopt(obj)
         obj.on_change = self.core.changed
-        self.core.changed(obj.id, 0, -1)
+        self.core.changed(obj.id, -1, -1)
 
     def remove_object(self, oid):
         """Hide an object that add_object() has added."""

@@ -64,7 +64,7 @@ _FAILED = const(7)
 
 # The optional parts that an image may have, by their modules. Bootstrap and context are commanded,
 # and are attributes.
-_PARTS = ("observe",)
+_PARTS = ("observe", "access")
 
 # Events; the same numbers in the package's __init__.
 _REG_UNREGISTERED = const(1)
@@ -131,14 +131,14 @@ class Core:
         # A client without lwm2m-bootstrap has factory accounts only.
         module = optional("bootstrap")
         self.bootstrap = module and module.Bootstrap(self)
+        # may(account, object id, instance id, operation), as model's resolve() has it; a part's.
+        self.may = None
         # As module account has them: what the image has, then what the application adds.
         self.parts = []
         for name in _PARTS:
             module = optional(name)
             if module:
                 self.parts.append(module.part(self))
-        # may(account, object id, instance id, operation), as model's resolve() has it.
-        self.may = None
         for oid in self.objects:
             self.objects[oid].on_change = self.changed
 
@@ -197,6 +197,8 @@ class Core:
             self._begin()
         if self.state != _MANAGEMENT:
             return _NO_ERROR
+        for part in self.parts:  # which may change what servers are told of
+            part.poll(now)
         if self._stale:
             self._find_stale()
         failed = 0
@@ -212,8 +214,6 @@ class Core:
                     fallback = account
             if self.state != _MANAGEMENT:  # a bootstrap was triggered
                 return _NO_ERROR
-        for part in self.parts:
-            part.poll(now)
         if self.accounts and failed == len(self.accounts):
             if not (fallback and self.bootstrap.start()):
                 return self._give_up()

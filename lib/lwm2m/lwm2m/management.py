@@ -206,9 +206,10 @@ def object_links(objects, attributes=None):
     """
     links = []
     for oid in sorted(objects):
-        if not attributes and oid in (0, 21):
-            continue
         obj = objects[oid]
+        # Access Control, as long as there is no instance, says nothing (LwM2M 1.1 8.1).
+        if not attributes and (oid in (0, 21) or (oid == 2 and not obj.instances)):
+            continue
         if obj.version or not obj.instances:
             links.append("</%d>" % oid + (";ver=" + obj.version if obj.version else ""))
         for iid in sorted(obj.instances):

@@ -242,6 +242,8 @@ def _bounds(oid, rid, t):
         if rid == 10 or rid == 16:
             return 0, _MAX_ID
         return 0, 255 if rid == 2 else 3 if rid == 13 or rid == 15 else 0x7FFFFFFF
+    if oid == 2:
+        return 0, 31 if rid == 2 else _MAX_ID
     if t == TIME and oid < 8:
         return 0, 0xFFFFFFFF
     if oid == 1:
