@@ -260,6 +260,8 @@ def _bounds(oid, rid, t):
         if rid == 10 or rid == 16:
             return 0, _MAX_ID
         return 0, 255 if rid == 2 else 3 if rid == 13 or rid == 15 else 0x7FFFFFFF
+    if oid == 3 and rid in (6, 9, 20):
+        return 0, 7 if rid == 6 else 100 if rid == 9 else 6
     if t == TIME and oid < 8:
         return 0, 0xFFFFFFFF
     if oid == 1:
