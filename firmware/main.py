@@ -131,7 +131,9 @@ class _Board:
             2: port.serial_number(),
             3: port.version(),
             4: self._reboot,
+            10: lambda: port.memory()[0] // 1024,
             11: {0: guard.error_code()},
+            21: lambda: port.memory()[1] // 1024,
         }
         client = self._client = lwm2m.Client(
             copy.endpoint, self._on_event, net, device, store=settings.store()

@@ -5,6 +5,7 @@
 # of an RP2040's watchdog (the boot ROM and the SDK use 4 to 7), the first four bytes of an ESP32's
 # RTC memory, behind which the application's own may stand.
 
+import gc
 import machine
 import sys
 from micropython import const
@@ -106,3 +107,19 @@ def serial_number():
 def version():
     """The firmware's."""
     return globals().get("__version__", "0")
+
+
+def memory():
+    """(free, all) bytes of the heap; where an ESP32 has two, of the one that has less left: lwIP, Wi-Fi
+    and mbedTLS take from the other."""
+    free = gc.mem_free()
+    found = free, free + gc.mem_alloc()
+    if _ESP32:
+        import esp32
+
+        # (all, free, largest block, least free) of each region
+        regions = esp32.idf_heap_info(esp32.HEAP_DATA)
+        free = sum([region[1] for region in regions])
+        if free < found[0]:
+            found = free, sum([region[0] for region in regions])
+    return found

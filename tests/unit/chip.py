@@ -51,6 +51,9 @@ class Port:
     def version(self):
         return "0.1.0"
 
+    def memory(self):
+        return 150000, 200000
+
 
 class Restart(BaseException):
     pass

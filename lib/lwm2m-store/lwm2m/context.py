@@ -1,13 +1,17 @@
 # What a client keeps over a reset: its accounts in a store. Their keys are there too, unless module
-# keys has a place of their own for them.
+# keys has a place of their own for them. And what an application's objects want to keep (persist).
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
 from .consistency import amiss, inconsistency
-from .model import Object
+from .model import Object, fault, missing
 
 _FACTORY = const(65535)  # no object's id: what the factory has put there is no account
 _PEER = const(65535)  # no resource's id: module keys has a name there
+_LONG = const(255)  # bytes; more of an application's is not kept, as the accounts need room
+
+_W = const(0x20)  # of model's flags
+_E = const(0x40)
 
 _PASSES = const(2)  # of the loop in one step: before and after what comes
 
@@ -15,7 +19,8 @@ _PASSES = const(2)  # of the loop in one step: before and after what comes
 # groups, and for the flash. A block of an RP2040's takes 100,000 erases, and a commit erases each
 # block that it needs once: on FAT always the same ones, on littlefs two of those that are free. One
 # an hour is 87,600 in ten years. A day's tuning by a fleet's server, a dozen of changes, goes ahead
-# of that. A bootstrap, the application's calls and a factory reset wait for nothing.
+# of that. A bootstrap, the application's calls and a factory reset wait for nothing. What objects
+# keep of what is measured goes along with any commit, and goes ahead only when the network goes.
 _SETTLE = const(10)
 _EACH = const(3600)
 _AHEAD = const(11 * 3600)
@@ -50,6 +55,7 @@ class Context:
         self._rest = {}  # what is stored of objects that are not there, or not yet
         self._passes = 0  # until the store makes its second copy
         self._dirty = False  # whether something has changed that is yet to be stored
+        self._later = False  # whether something has that no server writes, and that can wait
         self._due = -1  # s, when it will be
         self._paid = 0  # s, until when commits have been made, at one each hour
         # {/1 instance: (lifetime, binding)} with which its server has registered this client last,
@@ -72,7 +78,7 @@ class Context:
             if core.objects[oid].bootstrap:
                 core.objects[oid].instances = self._rest.pop(oid, {})
         self._worked.clear()
-        self._dirty = False
+        self._dirty = self._later = False
         self._due = -1
         if self.keys:
             # A fault may pass, and its keys are wanted again.
@@ -102,13 +108,38 @@ class Context:
 
     def adopt(self, obj):
         """The application has added an object: what is stored of it."""
-        if obj.bootstrap and obj.id in self._rest:
+        if obj.id not in self._rest:
+            return
+        if obj.bootstrap:
             found = Object(obj.id, obj.resources, self._rest.pop(obj.id))
             text = amiss(found)
             if text:
                 self._tell("what is stored is not used: " + text)
             else:
                 obj.instances = found.instances
+        elif obj.persist:
+            kept = self._rest.pop(obj.id)
+            for iid in kept:
+                self._restore(obj, iid, kept[iid])
+
+    def _restore(self, obj, iid, kept):
+        # Write what was kept of an instance. One that the application does not have is a server's.
+        own = obj.instances.get(iid)
+        values = {}
+        for rid in kept:
+            if _keeps(obj, rid, kept[rid]) and not (own and callable(own.get(rid))):
+                values[rid] = kept[rid]
+        if own is None and (not obj.multiple or missing(obj, values)):
+            return
+        try:
+            if obj.on_check:
+                obj.on_check(iid, values)
+            obj.instances.setdefault(iid, {}).update(values)
+            if obj.on_write:
+                obj.on_write(iid, values)
+        except Exception as e:
+            text = getattr(e, "text", None) or repr(e)
+            self._tell("what is stored of /%d/%d: %s" % (obj.id, iid, text))
 
     def commit(self, changes=None):
         """Store the objects, with other instances of some: {object id: {instance id: values}},
@@ -122,8 +153,11 @@ class Context:
         try:
             state = dict(self._rest)
             for oid in core.objects:
-                if core.objects[oid].bootstrap:
-                    state[oid] = core.objects[oid].instances
+                obj = core.objects[oid]
+                if obj.bootstrap:
+                    state[oid] = obj.instances
+                elif obj.persist:
+                    state[oid] = _kept(obj)
             state.update(changes or {})
             if keys:
                 state[0] = keys.stow(state[0])
@@ -142,7 +176,7 @@ class Context:
         for oid in core.objects:
             if core.objects[oid].bootstrap:
                 core.objects[oid].instances = state[oid]
-        self._dirty = False
+        self._dirty = self._later = False
         self._due = -1
         if core.state == _BOOTSTRAP:
             self._worked.clear()
@@ -152,7 +186,8 @@ class Context:
     def flush(self, free=True):
         """Store what is yet to be stored; not free: only where that need not wait for the flash."""
         core = self.core
-        if self._dirty and (free or self._paid - _AHEAD <= core.seconds):
+        ahead = self._paid - _AHEAD <= core.seconds
+        if (self._dirty and (free or ahead)) or (self._later and free and ahead):
             text = self.commit()
             if text:
                 self._due = core.after(_EACH)
@@ -191,22 +226,31 @@ class Context:
                 self._fall_back()
             except MemoryError:  # at the next pass
                 pass
-        if self._dirty:
+        if self._dirty or self._later:
             if self._due < 0:
-                self._due = max(core.after(_SETTLE), self._paid - _AHEAD)
+                paid = self._paid - (_AHEAD if self._dirty else 0)
+                self._due = max(core.after(_SETTLE), paid)
             if self._due <= core.seconds:
                 self.flush()
 
     def next_ms(self, now, least):
-        if self._passes or (self._dirty and self._due < 0):
+        waits = self._dirty or self._later
+        if self._passes or (waits and self._due < 0):
             return 0
-        return self.core.until(self._due, least) if self._dirty else least
+        return self.core.until(self._due, least) if waits else least
 
     def changed(self, oid, iid, rid):
         core = self.core
-        if oid not in core.objects or not core.objects[oid].bootstrap:
+        obj = core.objects.get(oid)
+        if not obj:
             return
-        self._dirty = True
+        keeps = obj.persist and (rid < 0 or obj.persist is True or rid in obj.persist)
+        if obj.bootstrap or (keeps and (rid < 0 or obj.flags(rid) & _W)):
+            if not self._dirty:
+                self._dirty = True
+                self._due = -1  # which may have been that of what can wait
+        elif keeps:
+            self._later = True
         if oid == 1 and (rid == 1 or rid == 7) and iid not in self._worked:
             for account in core.accounts:
                 if (
@@ -258,3 +302,30 @@ class Context:
                     self._worked.pop(iid)
                     account.attempts = account.code = 0
                     core.account_changed(iid)
+
+
+def _keeps(obj, rid, value):
+    # Whether that is a value for the store, of the object's (persist).
+    flags = obj.flags(rid)
+    return (
+        (obj.persist is True or rid in obj.persist)
+        and flags
+        and not flags & _E
+        and not callable(value)
+        and not fault(obj.id, rid, flags, value)
+        and not (isinstance(value, (str, bytes)) and len(value) > _LONG)
+    )
+
+
+def _kept(obj):
+    # What is to be stored of an object: {instance id: {resource id: value}}.
+    found = {}
+    for iid in obj.instances:
+        own = obj.instances[iid]
+        values = {}
+        for rid in own:
+            if _keeps(obj, rid, own[rid]):
+                values[rid] = own[rid]
+        if values or obj.multiple:
+            found[iid] = values
+    return found

@@ -11,6 +11,9 @@ from .objects import acts
 
 _MAX_ENDPOINT = const(252)  # with "ep=" it is one Uri-Query option of up to 255 bytes
 
+# The year 2026: a clock that is earlier was not set since power came. Until it is, there is no /3/0/13.
+_SET = const(1767225600)
+
 
 class Client:
     """A LwM2M client, driven by step().
@@ -51,6 +54,7 @@ class Client:
             net = Net()
         self.net = net
         self._clock = 0  # s, Current Time (/3/0/13) as a server set it, less the board's
+        self._unset = False  # whether that one was not set then
         self._later = None  # executed by a server, to be done after the answer
         device = self._device(device or {}, store)
         self.core = Core(endpoint, net, on_event, net.rng, device, version)
@@ -72,6 +76,9 @@ class Client:
         bootstrap server can take over; called again it starts afresh, after a wait that grows from
         1 s to 10 minutes.
         """
+        device = self.core.objects[3]
+        if 13 not in device.instances[0] and _seconds() >= _SET:
+            device.set(0, 13, self._time)
         status = self.net.step(self.core, seconds)
         if self._later:
             later = self._later
@@ -162,11 +169,11 @@ class Client:
             3: "%d.%d.%d" % implementation.version[:3],
             10: lambda: gc.mem_free() // 1024,
             12: lambda argument: self.core.objects[3].set(0, 11, {0: 0}),
-            # A server may set the last second that can be told, and clocks go on.
-            13: lambda: max(min(int(time.time()) + _EPOCH + self._clock, 0xFFFFFFFF), 0),
             17: sys.platform,
-            21: (gc.mem_free() + gc.mem_alloc()) // 1024,
+            21: lambda: (gc.mem_free() + gc.mem_alloc()) // 1024,
         }
+        if _seconds() >= _SET:
+            values[13] = self._time
         try:
             from machine import reset
 
@@ -190,7 +197,23 @@ class Client:
 
     def _write_device(self, iid, values):
         if 13 in values:
-            self._clock = values[13] - int(time.time()) - _EPOCH
+            now = _seconds()
+            self._clock = values[13] - now
+            self._unset = now < _SET
+            self.core.objects[3].instances[0][13] = self._time
+
+    def _time(self):
+        now = _seconds()
+        if self._unset and now >= _SET:  # by now it is, and knows better
+            self._unset = False
+            self._clock = 0
+        # A server may set the last second that can be told, and clocks go on.
+        return max(min(now + self._clock, 0xFFFFFFFF), 0)
+
+
+def _seconds():
+    # The board's clock, since 1970.
+    return int(time.time()) + _EPOCH
 
 
 # Seconds from 1970, where LwM2M counts from, to the port's own epoch.

@@ -50,16 +50,20 @@ class Object:
         resource's value is a function of one argument, the bytes that the server sent with it.
     version: str, where it is not the object's first. multiple: a server may create and delete
         instances. bootstrap: a bootstrap server may.
+    persist: what the client's store keeps over a reset: True for all values that are no functions,
+        or a tuple of resource ids.
     """
 
     # Of the class, so that an object takes heap for those only that it has.
     version = None
     multiple = False
     bootstrap = False
+    persist = False
     # f(instance id, {resource id: value}): what a server is about to write; may raise Error,
     # and then nothing is written. To an instance that is to be created it may add values.
     on_check = None
-    # f(instance id, {resource id: value}): what a server has written, when all of it is.
+    # f(instance id, {resource id: value}): what a server has written, when all of it is; and what
+    # persist has kept.
     on_write = None
     # f(instance id, resource id, bytes): an executable resource without a function.
     on_execute = None
@@ -67,7 +71,14 @@ class Object:
     on_change = None
 
     def __init__(
-        self, id, resources, instances=None, version=None, multiple=False, bootstrap=False
+        self,
+        id,
+        resources,
+        instances=None,
+        version=None,
+        multiple=False,
+        bootstrap=False,
+        persist=False,
     ):
         if len(resources) & 1:
             raise ValueError("resources must be pairs of id and flags")
@@ -80,6 +91,8 @@ class Object:
             self.multiple = True
         if bootstrap:
             self.bootstrap = True
+        if persist:
+            self.persist = persist
 
     def flags(self, rid):
         """The flags of a resource, 0 where the object does not have it."""
@@ -109,10 +122,15 @@ class Object:
         self._changed(iid, -1)
 
     def set(self, iid, rid, value):
-        """Set a resource's value; who observes it is told. ValueError where it cannot be one."""
+        """Set a resource's value; who observes it is told, where it is another. ValueError where it
+        cannot be one."""
         self.check(rid, value)
-        self.instances[iid][rid] = value
-        self._changed(iid, rid)
+        values = self.instances[iid]
+        old = values.get(rid)
+        values[rid] = value
+        # A function, and a dict that is still the same one, may have other values.
+        if old != value or callable(value) or (old is value and isinstance(value, dict)):
+            self._changed(iid, rid)
 
     def check(self, rid, value):
         """Raise ValueError where a resource cannot have that value."""
@@ -244,6 +262,8 @@ def _bounds(oid, rid, t):
         return 0, 255 if rid == 2 else 3 if rid == 13 or rid == 15 else 0x7FFFFFFF
     if oid == 2:
         return 0, 31 if rid == 2 else _MAX_ID
+    if oid == 3 and rid in (6, 9, 20):
+        return 0, 7 if rid == 6 else 100 if rid == 9 else 6
     if t == TIME and oid < 8:
         return 0, 0xFFFFFFFF
     if oid == 1:
