@@ -23,6 +23,7 @@ OPTIONAL = {
         "lwm2m.listen",
         "lwm2m.lwm2m_cbor",
         "lwm2m.observe",
+        "lwm2m.send",
         "lwm2m.senml_cbor",
         "lwm2m.senml_json",
         "lwm2m.store",
