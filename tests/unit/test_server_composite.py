@@ -316,6 +316,18 @@ def test_with_the_client():
     assert world.run(lambda: told, 5)
     assert told == [(1, 0x44, None)]
     assert log.sent == [("dev", [("/9/0/6", 7, 0), ("/9/0/2/0", "c", 0)])]
+    # One in blocks: nobody but who has registered may begin one.
+    text = "0123456789" * 200
+    own.set(0, 2, {0: text})
+    assert client.send(["/9/0/2"], lambda *args: told.append(args)) == [1]
+    assert world.run(lambda: len(told) > 1, 5)
+    assert told[1] == (1, 0x44, None) and log.sent[1] == ("dev", [("/9/0/2/0", text, 0)])
+    s.clients["dev"].list = b"</1/0>"
+    assert client.send(["/9/0/2"], lambda *args: told.append(args)) == [1]
+    assert world.run(lambda: len(told) > 2, 5)
+    assert told[2] == (1, 0x84, "/9/0 is not registered")
+    code, format, got = ask(s.read_composite, ["/9/0", "/1/0/1"])
+    assert code == 0x45 and got["/9/0/2/0"] == text
     client.close()
 
 

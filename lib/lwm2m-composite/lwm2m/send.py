@@ -1,4 +1,4 @@
-# Send: values that servers get without having asked (LwM2M 1.1 6.4.6), client.send(…).
+# Send: values that servers get without having asked (LwM2M 1.1 6.4), client.send(…).
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
