@@ -41,7 +41,9 @@ class _Observation:
     def __init__(self, account, token):
         self.account = account
         self.token = token  # with the account, what tells it from others (RFC 7641 4.1)
-        self.path = ()
+        self.path = ()  # of one path
+        self.paths = ()  # it, or those of a composite one, whose path is ()
+        self.composite = None  # the part that answers for those
         self.accept = None
         self.origin = None  # the engine's, for notifications in blocks
         self.counter = -1  # notifications sent; also the Observe option's value
@@ -75,31 +77,40 @@ class Observe:
         core = self.core
         flags = resolve(core.objects, path, _READ, core.may, account)
         self._answer(account, path, flags, accept, reply)
+        return self.answered(account, m, payload, reply, accept, (path,))
+
+    def answered(self, account, m, payload, reply, accept, paths, composite=None):
+        """A request with Observe 0 or 1 has its answer in reply: begin or end the observation.
+
+        composite: the part that answers where there may be more than one path, or None.
+        """
         o = None
         for other in self.observations:
             if other.account is account and other.token == m.token:
                 o = other
-        if observe:
+        if m.uint(OBSERVE):
             if o:
                 self.observations.remove(o)
                 self._event(EVENT_OBSERVATION_CANCELED, o)
             return _CONTENT
         again = o is not None
         if not again:
-            o = self._place(account, path)
+            o = self._place(account, paths)
             if o is None:
                 return _CONTENT
             o.token = m.token
-        o.path = path
+        o.path = () if composite else paths[0]
+        o.paths = paths
+        o.composite = composite
         o.accept = accept
-        o.origin = core.engine.origin(m, payload)
+        o.origin = self.core.engine.origin(m, payload)
         self._count(o)
         reply.observe = o.counter
         if not again:
             self._event(EVENT_OBSERVATION_STARTED, o)
         return _CONTENT
 
-    def _place(self, account, path):
+    def _place(self, account, paths):
         # A new observation, or where a server has all of its places, None. One that observes a path
         # again with another token may have forgotten the first: that gives way then.
         count = 0
@@ -107,7 +118,7 @@ class Observe:
         for o in self.observations:
             if o.account is account:
                 count += 1
-                if o.path == path and old is None:
+                if o.paths == paths and old is None:
                     old = o
         if count >= _MAX_OBSERVATIONS:
             if old is None:
@@ -124,11 +135,12 @@ class Observe:
 
     def changed(self, oid, iid, rid):
         for o in self.observations:
-            p = o.path
-            if p[0] == oid and (
-                len(p) == 1 or (p[1] == iid and (len(p) == 2 or p[2] == rid or rid < 0))
-            ):
-                o.changed = True
+            for p in o.paths:
+                if not p or (
+                    p[0] == oid
+                    and (len(p) == 1 or (p[1] == iid and (len(p) == 2 or p[2] == rid or rid < 0)))
+                ):
+                    o.changed = True
 
     def poll(self, now):
         seconds = self.core.seconds
@@ -196,13 +208,17 @@ class Observe:
         code = _CONTENT
         try:
             try:
-                flags = resolve(core.objects, o.path, _READ, core.may, o.account)
+                if not o.composite:
+                    flags = resolve(core.objects, o.path, _READ, core.may, o.account)
             except Error as e:
                 if e.code == _UNAUTHORIZED:  # the right was taken, and may be given back
                     return
                 code = e.code  # what was observed is gone: this is the last one (RFC 7641 4.2)
             if code == _CONTENT:
-                self._answer(o.account, o.path, flags, o.accept, reply)
+                if not o.composite:
+                    self._answer(o.account, o.path, flags, o.accept, reply)
+                elif not o.composite.answer(o.account, o.paths, o.accept, reply):
+                    return
                 reply.observe = o.counter
             o.exchange = core.engine.respond(
                 now, o.account, code, o.token, reply, self._sent, o.account.settings, o.origin
