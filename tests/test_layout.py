@@ -42,6 +42,7 @@ EDGE = {
     "lwm2m.dtls_server": {"tls"},
     "lwm2m.listen": {"socket"},
     "lwm2m.net": {"os", "select", "socket", "time"},
+    "lwm2m.slots": {"os"},
     "lwm2m.store": {"os"},
     "lwm2m.x509": {"time", "tls"},
 }
