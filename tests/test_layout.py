@@ -26,11 +26,13 @@ OPTIONAL = {
         "lwm2m.senml_json",
         "lwm2m.store",
         "lwm2m.text",
+        "lwm2m.update",
     },
     "lwm2m-dtls": {"lwm2m.x509"},
     "lwm2m-dtls-server": {"lwm2m.x509"},
     "lwm2m-server-core": {"lwm2m.credentials", "lwm2m.dtls_server"},
     "lwm2m-store": {"lwm2m.keys"},
+    "lwm2m-update": {"lwm2m.pull"},
 }
 
 # The modules that have to do with the world, and of what in it.

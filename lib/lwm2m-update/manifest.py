@@ -2,4 +2,4 @@ metadata(description="LwM2M: updates of the application, signed, in two slots.",
 
 require("lwm2m")
 require("lwm2m-store")
-package("lwm2m", files=["p256.py", "package.py", "slots.py"], opt=3)
+package("lwm2m", files=["p256.py", "package.py", "slots.py", "update.py"], opt=3)

@@ -26,7 +26,7 @@ BUDGET = {
     "lwm2m": 24 * 1024,
     "lwm2m-bootstrap": 4 * 1024,
     "lwm2m-consistency": 1024,
-    "lwm2m-update": 8 * 1024,
+    "lwm2m-update": 10 * 1024,
 }
 
 
