@@ -29,12 +29,14 @@ OPTIONAL = {
         "lwm2m.senml_json",
         "lwm2m.store",
         "lwm2m.text",
+        "lwm2m.update",
     },
     "lwm2m-composite": {"lwm2m.observe"},
     "lwm2m-dtls": {"lwm2m.x509"},
     "lwm2m-dtls-server": {"lwm2m.x509"},
     "lwm2m-server-core": {"lwm2m.credentials", "lwm2m.dtls_server"},
     "lwm2m-store": {"lwm2m.keys"},
+    "lwm2m-update": {"lwm2m.pull"},
 }
 
 # The modules that have to do with the world, and of what in it.
@@ -46,6 +48,7 @@ EDGE = {
     "lwm2m.dtls_server": {"tls"},
     "lwm2m.listen": {"socket"},
     "lwm2m.net": {"os", "select", "socket", "time"},
+    "lwm2m.slots": {"os"},
     "lwm2m.store": {"os"},
     "lwm2m.x509": {"time", "tls"},
 }

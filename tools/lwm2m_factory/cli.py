@@ -10,7 +10,18 @@ from typing import Callable, Iterator, List, Optional, Sequence
 
 from rich.console import Console
 
-from . import FactoryError, __version__, batch, config, export, flash, former, ledger, schema
+from . import (
+    FactoryError,
+    __version__,
+    batch,
+    config,
+    export,
+    flash,
+    former,
+    ledger,
+    package,
+    schema,
+)
 from .board import Board, only_port
 from .canonical import hexadecimal, row_name
 from .patterns import BOARD_VALUES, names_in
@@ -351,6 +362,49 @@ def _export(args: argparse.Namespace) -> None:
         _say(f"{args.output} has keys in it; nobody else on this machine may read it.")
 
 
+def _package(args: argparse.Namespace) -> None:
+    revoked = 0 if args.revoke is None else 1 << args.revoke
+    terms = package.Terms(
+        args.target, args.number, args.app_version, args.name, args.slot, revoked, args.older
+    )
+    made = package.build(package.files(args.folder), terms, not args.plain)
+    if args.key:
+        made = package.signed(made, package.load_key(args.key, _ask_password))
+    _write(args.output, made)
+    _say(f"{args.output}: {len(made)} bytes, for {args.target}, number {args.number}")
+    if not args.key:
+        _say(f"It is not signed. The digest to be signed is {package.digest(made).hex()}")
+
+
+def _sign(args: argparse.Namespace) -> None:
+    found = _read(args.package)
+    if args.key:
+        made = package.signed(found, package.load_key(args.key, _ask_password))
+    else:
+        public = package.load_public(args.public) if args.public else None
+        made = package.with_signature(found, _read(args.signature), public)
+    _write(args.package, made)
+    _say(f"{args.package} is signed.")
+
+
+def _public_key(args: argparse.Namespace) -> None:
+    _say(package.raw_key(package.load_public(args.key)).hex())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise FactoryError(f"{path} cannot be read: {e.strerror}.") from None
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as e:
+        raise FactoryError(f"{path} cannot be written: {e.strerror}.") from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lwm2m-factory",
@@ -456,6 +510,36 @@ def _parser() -> argparse.ArgumentParser:
     )
     out.add_argument("--short-id", type=int, help="of the server that is exported for")
     files(out)
+    made = command("package", _package, "make a package for an update over the air")
+    made.add_argument(
+        "folder", type=Path, help="of the application: .mpy files and what they need"
+    )
+    made.add_argument("-o", "--output", type=Path, required=True, help="the package")
+    made.add_argument("--target", required=True, help="the devices that it is for")
+    made.add_argument("--number", type=int, required=True, help="larger in each release")
+    made.add_argument("--app-version", default="", help="for people (/5/0/7)")
+    made.add_argument("--name", default="", help="for people (/5/0/6)")
+    made.add_argument("--key", type=Path, help="sign it with this private key, PEM")
+    made.add_argument(
+        "--slot",
+        type=int,
+        choices=(0, 1),
+        default=0,
+        help="which vendor key that is (%(default)s)",
+    )
+    made.add_argument(
+        "--revoke", type=int, choices=(0, 1), help="trust that vendor key no more, once it is kept"
+    )
+    made.add_argument("--older", action="store_true", help="let it replace what is newer")
+    made.add_argument("--plain", action="store_true", help="do not deflate it")
+    sign = command("sign", _sign, "sign a package, or put a signature from elsewhere into it")
+    sign.add_argument("package", type=Path)
+    how = sign.add_mutually_exclusive_group(required=True)
+    how.add_argument("--key", type=Path, help="the private key, PEM")
+    how.add_argument("--signature", type=Path, help="a file: DER, or r and s")
+    sign.add_argument("--public", type=Path, help="whose signature it must be, PEM")
+    public = command("public-key", _public_key, "say what a device has to know of a vendor key")
+    public.add_argument("key", type=Path, help="PEM")
     return parser
 
 

@@ -29,6 +29,7 @@ BUDGET = {
     "lwm2m-consistency": 1024,
     "lwm2m-access": 2304,
     "lwm2m-ipso": 2 * 1024,
+    "lwm2m-update": 10 * 1024,
 }
 
 

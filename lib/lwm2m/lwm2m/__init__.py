@@ -35,6 +35,7 @@ _LAZY = {
     "Net": "net",
     "Store": "store",
     "EVENT_STORE": "context",
+    "EVENT_UPDATE": "update",
 }
 
 

@@ -2,9 +2,13 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
 # The optional parts of a client (observe, and what an application adds to core.parts) are told of
-# accounts; the core asks each in turn. A part is any object with these methods, of which only the
-# first may raise, and the last needs no memory:
+# accounts; the core asks each in turn. A part is any object with these methods, of which only
+# begin() and handle() may raise, and the last needs no memory:
 #
+#   begin(account, m, now)                   where it has this: a sink (ucoap/block.py) for a body of
+#                                            several blocks, whose path is there and may be written;
+#                                            None where it is not this part's; raises Error. The sink
+#                                            is what handle() gets as payload then
 #   handle(account, m, payload, reply, now)  serves a request: the response code, 0 where it is not
 #                                            this part's; raises Error
 #   poll(now)                                does what is due

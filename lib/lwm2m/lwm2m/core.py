@@ -727,12 +727,17 @@ class Core:
 
     def _begin_body(self, account, m, now):
         # The first of several blocks of a request's body, which takes no place if it has no right to.
+        # Returns the sink that a part gives for it, if one does.
         if account.short_id == _BOOTSTRAP_ID:
             self.bootstrap.check(account)
         else:
             self._check(account)
             if m.code < _FETCH or not optional("composite"):  # whose paths are in the body
                 management.begin(self, account, m)
+            for part in self.parts:
+                sink = hasattr(part, "begin") and part.begin(account, m, now)
+                if sink:
+                    return sink
 
     def on_request(self, account, what, path):
         """A server has had something done: an EVENT_… of objects."""

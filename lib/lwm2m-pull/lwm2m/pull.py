@@ -1,0 +1,113 @@
+# A package that the device fetches (/5/0/1): coap, and coaps with the keys of an account.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+
+from micropython import const
+from ucoap import GET, Error
+from .account import Account, uri_options
+from .objects import split_uri
+from .package import Fault
+
+_CONNECTED = const(2)  # of Account.state
+_DISCONNECTED = const(0)
+
+_CONTENT = const(0x45)
+_INCOMPLETE = const(0x88)
+
+# Update Result (/5/0/5).
+_LOST = const(4)
+_URI = const(7)
+_PROTOCOL = const(9)
+
+_TIMES = const(5)  # that it is tried
+_PAUSE = const(30)  # s, at first; it doubles
+
+
+class Pull:
+    """One package on its way from a URI. Raises Fault where that cannot be.
+
+    update: an Update, whose open() and lost() it calls.
+    """
+
+    def __init__(self, update, core, uri):
+        self._update = update
+        self._core = core
+        parts = split_uri(uri)
+        if not parts:
+            scheme, mark, _ = uri.partition("://")
+            if mark and scheme.lower() not in ("coap", "coaps"):
+                raise Fault(_PROTOCOL, "neither coap nor coaps")
+            raise Fault(_URI, "no URI")
+        security = {0: uri, 2: 3}
+        if parts[0] == "coaps":
+            security = None
+            instances = core.objects[0].instances
+            for iid in instances:
+                other = split_uri(instances[iid][0])
+                if other and other[:3] == parts[:3]:
+                    security = instances[iid]
+            if not security:
+                raise Fault(_URI, "no account has keys for that host and port")
+        # Beside the servers' accounts, so that it has no state of theirs; a connection of one that
+        # is leaving is closed when it is lost, and told to the parts.
+        self._account = account = Account(security, 0)
+        account.uri = uri
+        self._left = _TIMES
+        self._due = core.seconds
+        self._asked = False
+
+    def poll(self, now):
+        core = self._core
+        account = self._account
+        if self._due >= 0 and self._due <= core.seconds:
+            self._due = -1
+            self._left -= 1
+            core.leaving.append(account)
+            if not core.connect(account, now):
+                self._failed("no connection")
+        if account.state == _CONNECTED and not self._asked:
+            self._asked = True
+            try:
+                sink = self._update.open()
+                options = uri_options(account.uri, "", ())
+                core.engine.request(
+                    now, account, GET, options, b"", self._answered, account.settings, sink=sink
+                )
+            except Error:  # the update knows
+                pass
+
+    def next_ms(self, least):
+        if self._account.state == _CONNECTED and not self._asked:
+            return 0
+        return self._core.until(self._due, least)
+
+    def moved(self, account):
+        # The connection is gone, and nobody here has closed it.
+        if account is self._account and account.state == _DISCONNECTED and self._due < 0:
+            self._again("the connection was lost")
+
+    def stop(self):
+        """No more of it."""
+        core = self._core
+        self._due = 0  # what moved() hears is ours
+        if self._account in core.leaving:
+            core.leaving.remove(self._account)
+        if self._account.connection is not None:
+            core.disconnect(self._account)
+
+    def _answered(self, x, code, m, payload):
+        if code == _CONTENT:  # its sink has told the update
+            return
+        if code >> 5 == 4 and code != _INCOMPLETE:
+            self._update.lost(_URI, "the server has no such package")
+        else:
+            self._failed("no answer")
+
+    def _failed(self, text):
+        self.stop()
+        self._again(text)
+
+    def _again(self, text):
+        self._asked = False
+        if not self._left:
+            return self._update.lost(_LOST, text)
+        self._due = self._core.after(self._core.spread(_PAUSE << _TIMES - 1 - self._left))
