@@ -22,14 +22,15 @@ OPTIONAL = {
         "lwm2m.listen",
         "lwm2m.lwm2m_cbor",
         "lwm2m.observe",
+        "lwm2m.rpk",
         "lwm2m.senml_cbor",
         "lwm2m.senml_json",
         "lwm2m.store",
         "lwm2m.text",
     },
-    "lwm2m-dtls": {"lwm2m.x509"},
-    "lwm2m-dtls-server": {"lwm2m.x509"},
-    "lwm2m-server-core": {"lwm2m.credentials", "lwm2m.dtls_server"},
+    "lwm2m-dtls": {"lwm2m.rpk", "lwm2m.x509"},
+    "lwm2m-dtls-server": {"lwm2m.rpk", "lwm2m.x509"},
+    "lwm2m-server-core": {"lwm2m.credentials", "lwm2m.dtls_server", "lwm2m.rpk"},
     "lwm2m-store": {"lwm2m.keys"},
 }
 
