@@ -20,6 +20,10 @@
 // What a peer may make a handshake keep of messages that came too early or in fragments.
 #define MBEDTLS_SSL_DTLS_MAX_BUFFERING (4096)
 
+// Raw public keys instead of certificates (RFC 7250), which firmware/patches add to mbedTLS and to
+// tls; where they are not applied nobody asks for it.
+#define MBEDTLS_SSL_RAW_PUBLIC_KEY
+
 // A peer with a wrong pre-shared key is told so, instead of being left to its time-out.
 #define MBEDTLS_SSL_ALL_ALERT_MESSAGES
 

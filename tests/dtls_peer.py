@@ -13,6 +13,7 @@ from lwm2m.core import Account, Core
 from lwm2m.credentials import Credentials
 from lwm2m.listen import bind_dtls
 from lwm2m.net import Net, now
+from lwm2m.rpk import identity as identity_of
 
 
 def value(x):
@@ -34,12 +35,17 @@ def security(given, port):
 class Echo:
     """A server that sends back what it gets."""
 
-    def __init__(self, port, psk, cert, **options):
+    def __init__(self, port, psk, cert, raw=False, **options):
         self.net = Net()
         if psk:
             options["psk"] = {k.encode(): value(psk[k]) for k in psk}
         if cert:
             options.update(cert=value(cert), key=certs.SERVER_KEY, ca=certs.CA)
+        if raw:
+            client = identity_of(certs.CLIENT_PUBLIC)
+            options.update(
+                raw=(certs.SERVER_PUBLIC, certs.SERVER_KEY), known=lambda who: who == client
+            )
         self.socket = bind_dtls(self.net, self, "127.0.0.1", port, **options)
         self.socket.on_refused = lambda address, identity, text: print("refused", identity, text)
         self.net.add(self)

@@ -1,4 +1,4 @@
-"""Write tests/unit/dtls_certs.py: certificates for the DTLS tests, made with openssl.
+"""Write tests/unit/dtls_certs.py: certificates and raw public keys for the DTLS tests, made with openssl.
 
 They are valid from 2020 to 2120, but for those whose name says otherwise. Run it again to have others:
 build/venv/bin/python tests/make_dtls_certs.py
@@ -60,7 +60,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         parts = make(Path(folder))
     text = [
-        "# Made by tests/make_dtls_certs.py: DER certificates and private keys (PKCS#8) of the tests.",
+        "# Made by tests/make_dtls_certs.py: DER certificates, private keys (PKCS#8) and public ones of the tests.",
         "",
         "from binascii import a2b_base64",
         "",
@@ -88,6 +88,8 @@ def make(folder: Path) -> "dict[str, bytes]":
         openssl("pkcs8", "-topk8", "-nocrypt", "-in", f"{key}.pem", "-outform", "DER", "-out", key)
         if key != "ca":
             parts[f"{key.upper()}_KEY"] = (folder / key).read_bytes()
+            openssl("pkey", "-in", f"{key}.pem", "-pubout", "-outform", "DER", "-out", "public")
+            parts[f"{key.upper()}_PUBLIC"] = (folder / "public").read_bytes()
     for name, (key, signer, subject, (start, end), extensions) in CERTIFICATES.items():
         (folder / "ext.cnf").write_text(extensions)
         openssl("req", "-new", "-key", f"{key}.pem", "-subj", subject, "-out", "request.pem")

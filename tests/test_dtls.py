@@ -1,4 +1,4 @@
-"""DTLS between processes on loopback: ours, and openssl's s_server and s_client."""
+"""DTLS between processes on loopback: ours, openssl's s_server and s_client, and GnuTLS's programs."""
 
 import base64
 import ctypes
@@ -25,6 +25,7 @@ PEER = ROOT / "tests" / "dtls_peer.py"
 KEY = bytes(range(0x41, 0x51))
 PSK = {"2": 0, "3": "x:" + b"device-1".hex(), "5": "x:" + KEY.hex()}
 X509 = {"2": 2, "3": "c:CLIENT", "4": "c:SERVER", "5": "c:CLIENT_KEY"}
+RPK = {"2": 1, "3": "c:CLIENT_PUBLIC", "4": "c:SERVER_PUBLIC", "5": "c:CLIENT_KEY"}
 X509_CA = {**X509, "4": "c:CA", "15": 2, "14": "server.example.org"}
 
 # How long a client waits for a server that says nothing any more: all that it says before has come
@@ -32,6 +33,7 @@ X509_CA = {**X509, "4": "c:CA", "15": 2, "14": "server.example.org"}
 SILENT_MS = 10000
 
 openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+gnutls = pytest.mark.skipif(not shutil.which("gnutls-serv"), reason="gnutls-bin is not installed")
 
 
 class Process:
@@ -110,6 +112,9 @@ def pem(tmp_path):
         if name.endswith("KEY"):
             text = base64.encodebytes(data).decode()
             path.write_text(f"-----BEGIN PRIVATE KEY-----\n{text}-----END PRIVATE KEY-----\n")
+        elif name.endswith("PUBLIC"):
+            text = base64.encodebytes(data).decode()
+            path.write_text(f"-----BEGIN PUBLIC KEY-----\n{text}-----END PUBLIC KEY-----\n")
         else:
             path.write_text(ssl.DER_cert_to_PEM_cert(data))
         return str(path)
@@ -329,11 +334,65 @@ def test_what_our_server_refuses(start, pem):
     client.expect("echo hello\n")
 
 
+# --- Raw public keys with GnuTLS, which openssl 3.0 does not have
+
+
+def gnutls_options(pem, name, suite):
+    priority = "NONE:+VERS-DTLS1.2:+ECDHE-ECDSA:+%s:+AEAD:+SIGN-ECDSA-SHA256:+GROUP-SECP256R1"
+    priority += ":+COMP-NULL:+CTYPE-SRV-RAWPK:+CTYPE-CLI-RAWPK"
+    return (
+        *("--udp", "--priority", priority % suite),
+        *("--rawpkkeyfile", pem(f"{name}_KEY"), "--rawpkfile", pem(f"{name}_PUBLIC")),
+    )
+
+
+GNUTLS_SUITES = pytest.mark.parametrize(
+    ("suite", "number", "cipher"),
+    [("AES-128-CCM-8", 0xC0AE, "CCM-8"), ("AES-128-GCM", 0xC02B, "GCM-SHA256")],
+)
+
+
+@gnutls
+@GNUTLS_SUITES
+def test_raw_public_key_with_gnutls_server(start, pem, suite, number, cipher):
+    port = free_port()
+    own = gnutls_options(pem, "SERVER", suite)
+    server = start(["gnutls-serv", "--port", str(port), "--require-client-cert", "--echo", *own])
+    server.expect("listening on IPv4")
+    wrong = plain(start, port, {**RPK, "4": "c:SELF_PUBLIC"})
+    wrong.expect("down 81 the server's raw public key is not the account's")
+    client = plain(start, port, {**RPK, "16": {"0": number}})
+    client.expect(f"up TLS-ECDHE-ECDSA-WITH-AES-128-{cipher}\n")
+    client.expect(r"got b'hello\\n'")
+
+
+@gnutls
+@GNUTLS_SUITES
+def test_raw_public_key_with_gnutls_client(start, pem, suite, number, cipher):
+    port = free_port()
+    server = start("echo", port=port, psk=None, cert=None, raw=True)
+    server.expect("ready")
+
+    def gnutls_cli(name):
+        options = gnutls_options(pem, name, suite)
+        client = ["gnutls-cli", "--port", str(port), "--no-ca-verification", "--insecure"]
+        return start([*client, *options, "127.0.0.1"])
+
+    gnutls_cli("SELF").expect("Fatal error")
+    server.expect("refused .* unknown raw public key")
+    client = gnutls_cli("CLIENT")
+    client.expect("Handshake was completed")
+    client.say(b"hello\n")
+    identity = hashlib.sha256(certs.CLIENT_PUBLIC).hexdigest()
+    server.expect(rf"got b'{identity}' b'hello\\n'")
+    client.expect("echo hello\n")
+
+
 # --- Ours with ours
 
 
 def echo(start, port, **options):
-    options = {"psk": {"device-1": "x:" + KEY.hex()}, "cert": "c:SERVER", **options}
+    options = {"psk": {"device-1": "x:" + KEY.hex()}, "cert": "c:SERVER", "raw": True, **options}
     server = start("echo", port=port, **options)
     server.expect("ready")
     return server
@@ -372,8 +431,10 @@ def once(datagrams):
         (PSK, 2 * (25 + 66) + 32 + (25 + 35) + (25 + 77) + 25 + (25 + 10) + 2 * (14 + 53)),
         # Two certificates of 812 bytes besides, and what names the curve, signs and verifies.
         (X509, 2000),
+        # Keys of 91 bytes in their place.
+        (RPK, 1250),
     ],
-    ids=["psk", "x509"],
+    ids=["psk", "x509", "rpk"],
 )
 def test_datagrams(start, security, limit):
     port = free_port()

@@ -32,6 +32,7 @@ def run(*args):
     ("args", "written"),
     [
         ((), ["clients.json"]),
+        (("--security", "rpk"), ["clients.json", "client.key", "server.key"]),
         (("--security", "cert"), ["client.key", "server.key"]),
         (("--security", "none"), []),
     ],

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import selectors
@@ -36,6 +37,9 @@ def psk(identity, key=KEY):
 X509 = {"2": 2, "3": "c:CLIENT", "4": "c:SERVER", "5": "c:CLIENT_KEY"}  # of device-1
 
 
+RPK = {"2": 1, "3": "c:CLIENT_PUBLIC", "4": "c:SERVER_PUBLIC", "5": "c:CLIENT_KEY"}
+
+
 def known(identity, key=KEY):
     """As a server's table has it."""
     return {"security": {"mode": "psk", "identity": identity, "key": key.hex()}}
@@ -59,8 +63,15 @@ class Setting:
 
     def certificate(self):
         """Paths of the server's certificate, its key, and the clients' CA."""
+        return self.files("SERVER", "SERVER_KEY", "CA")
+
+    def raw_public_key(self):
+        """Paths of the server's raw public key and its private key."""
+        return self.files("SERVER_PUBLIC", "SERVER_KEY")
+
+    def files(self, *names):
         paths = []
-        for name in ("SERVER", "SERVER_KEY", "CA"):
+        for name in names:
             path = self.folder / name
             path.write_bytes(getattr(certs, name))
             paths.append(path)
@@ -167,6 +178,55 @@ def test_certificates(setting):
     server.says("device-1 has registered for 60 s")
     server.says("    Manufacturer: maker of device-1")
     client.says("device-1 REG_REGISTERED")
+
+
+def raw(name):
+    """As a server's table has it."""
+    return {"security": {"mode": "rpk", "public_key": b64(getattr(certs, name))}}
+
+
+def test_raw_public_keys(setting):
+    # Bootstrap over one pair, management over another: the client's keys are not the same.
+    bs_port, port = free_ports(2)
+    account = {
+        "short_id": 1,
+        "uri": f"coaps://127.0.0.1:{port}",
+        "lifetime": 60,
+        "security": {
+            "mode": "rpk",
+            "public_key": certs.SELF_PUBLIC.hex(),
+            "server_public_key": b64(certs.SERVER_PUBLIC),
+            "key": certs.SELF_KEY.hex(),
+        },
+    }
+    own = setting.raw_public_key()
+    bootstrap = setting.bootstrap_server(
+        bs_port, {"dev": {"servers": [account], **raw("CLIENT_PUBLIC")}}, own
+    )
+    server = setting.server(port, {"dev": raw("SELF_PUBLIC")}, own)
+    uri = f"coaps://127.0.0.1:{bs_port}"
+    client = setting.clients({"endpoint": "dev", "bootstrap": {"uri": uri, "security": RPK}})
+    bootstrap.says("dev has its accounts (LwM2M 1.1)")
+    server.says("dev has registered for 60 s")
+    server.says("    Manufacturer: maker of dev")
+    client.says("dev REG_REGISTERED")
+
+
+def test_raw_public_keys_that_are_refused(setting):
+    port = free_port()
+    table = {"dev": raw("CLIENT_PUBLIC"), "other": known("id-other")}
+    server = setting.server(port, table, setting.raw_public_key())
+    # A key that nobody has in a table, and one that is another endpoint's.
+    client = setting.client("dev", port, {**RPK, "3": "c:SELF_PUBLIC", "5": "c:SELF_KEY"})
+    assert "the server does not accept the raw public key" in client.says("dev REG_FAILED")
+    identity = hashlib.sha256(certs.SELF_PUBLIC).hexdigest()
+    server.says(f"A client with identity b'{identity}' was refused: unknown raw public key")
+    client = setting.client("other", port, RPK)
+    assert client.says("other REG_FAILED").startswith("other REG_FAILED 4.03")
+    identity = hashlib.sha256(certs.CLIENT_PUBLIC).hexdigest()
+    server.says(f"A client with identity b'{identity}' was refused: endpoint other is not its own")
+    setting.client("dev", port, RPK)
+    server.says("dev has registered")
 
 
 def test_keys_and_certificates_on_one_port(setting):
@@ -625,7 +685,7 @@ def test_examples_say_what_is_wrong(setting, what):
         text = "the server's certificate or its key cannot be read: give it as DER"
     else:
         files.pop()
-        text = "certificate must be (certificate, key, the clients' CA)"
+        text = "the server's raw public key: the Public Key is no SubjectPublicKeyInfo of P-256"
     server = setting.start(SERVER, free_port(), "127.0.0.1", "-", *files)
     accounts = setting.json("a.json", {"*": {"servers": [{"short_id": 1, "uri": "coap://h"}]}})
     bootstrap = setting.start(BOOTSTRAP_SERVER, accounts, free_port(), "127.0.0.1", *files)

@@ -256,17 +256,18 @@ def test_what_is_up_to_date_is_left_alone() -> None:
     assert steps.MICROPYTHON.stat().st_mtime_ns == before
 
 
-def test_unix_port_has_dtls_with_psk_and_ccm_8() -> None:
+def test_unix_port_has_dtls_with_psk_rpk_and_ccm_8() -> None:
     code = (
         "import tls\n"
         "for kind in (tls.PROTOCOL_DTLS_CLIENT, tls.PROTOCOL_DTLS_SERVER):\n"
         "    context = tls.SSLContext(kind)\n"
         "    print(hasattr(context, 'psk_key'), hasattr(context, 'server_psk_keys'),\n"
+        "        hasattr(context, 'raw_public_keys'),\n"
         "        'TLS-PSK-WITH-AES-128-CCM-8' in context.get_ciphers())\n"
         "import asyncio, ssl, ucoap\n"
     )
     done = run(steps.MICROPYTHON, "-c", code)
-    assert done.stdout == "True True True\n" * 2
+    assert done.stdout == "True True True True\n" * 2
     assert "no module named 'ucoap'" in done.stderr  # nothing of ours is frozen
 
 

@@ -1,7 +1,9 @@
 """Leshan's own client under DTLS with our Bootstrap Server and our Server."""
 
+import hashlib
+
 import pytest
-from harness.keys import certs, psk, x509
+from harness.keys import certs, psk, rpk, x509
 from harness.processes import LeshanClient, Servers
 
 FIRST = psk("first-identity", b"a key of 16 byte")
@@ -9,6 +11,8 @@ OTHER = psk("other-identity", b"another-key-with-twenty-eight")
 WRONG = psk("other-identity", b"no key of theirs")
 UNKNOWN = psk("unknown-identity", b"a key of 16 byte")
 PINNED = x509()
+RAW = rpk()
+OTHER_RAW = rpk(certs.SELF_PUBLIC, certs.SELF_KEY)
 
 
 @pytest.fixture
@@ -36,8 +40,16 @@ def account(servers, keys):
 
 @pytest.mark.parametrize(
     "first, then",
-    [(FIRST, OTHER), (PINNED, PINNED), (FIRST, PINNED), (PINNED, OTHER)],
-    ids=["psk-psk", "x509-x509", "psk-x509", "x509-psk"],
+    [
+        (FIRST, OTHER),
+        (PINNED, PINNED),
+        (FIRST, PINNED),
+        (PINNED, OTHER),
+        (RAW, OTHER_RAW),
+        (PINNED, RAW),
+        (RAW, OTHER),
+    ],
+    ids=["psk-psk", "x509-x509", "psk-x509", "x509-psk", "rpk-rpk", "x509-rpk", "rpk-psk"],
 )
 def test_bootstrap_and_management(client, endpoint, first, then):
     with Servers({endpoint: first}, {endpoint: then}) as servers:
@@ -67,6 +79,18 @@ def test_bootstrap_and_management(client, endpoint, first, then):
 REFUSED = {
     "wrong-key": (WRONG, OTHER, "other-identity", "wrong key"),
     "unknown-identity": (UNKNOWN, OTHER, "unknown-identity", "unknown identity"),
+    "unknown-raw-key": (
+        OTHER_RAW,
+        RAW,
+        hashlib.sha256(certs.SELF_PUBLIC).hexdigest(),
+        "unknown raw public key",
+    ),
+    "another-raw-key-of-the-server": (
+        rpk(server=certs.SELF_PUBLIC),
+        RAW,
+        None,
+        "the client does not accept the certificate or raw public key (alert 42)",
+    ),
     # Our server asks for one of its CA (RFC 5246 7.4.4), so that Leshan's client gives none.
     "certificate-of-nobody": (
         x509(certs.SELF, certs.SELF_KEY),
@@ -89,12 +113,12 @@ def test_a_handshake_fails(client, endpoint, kind, keys, known, identity, text):
 
 @pytest.mark.parametrize(
     "keys",
-    [OTHER, x509(certs.SERVER, certs.SERVER_KEY, name="server")],
-    ids=["psk", "x509"],
+    [OTHER, OTHER_RAW, x509(certs.SERVER, certs.SERVER_KEY, name="server")],
+    ids=["psk", "rpk", "x509"],
 )
 @pytest.mark.parametrize("kind, code", [("bootstrap", "4.00"), ("registration", "4.03")])
 def test_an_endpoint_that_is_not_the_keys_is_refused(client, endpoint, kind, code, keys):
-    # A key that is another endpoint's, and a certificate whose common name is "server".
+    # Keys that are another endpoint's, and a certificate whose common name is "server".
     known = {endpoint: FIRST, "server": keys}
     with Servers(known, known) as servers:
         start(client, servers, kind, keys)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from builds import stage, steps
 from harness.awaited import PATIENCE_S
-from harness.keys import certs, psk, x509
+from harness.keys import certs, psk, rpk, x509
 from harness.lines import Lines
 from harness.processes import Device, Servers
 
@@ -127,6 +127,22 @@ def test_register_with_its_resource_directory(build, keys, certificates):
             client.wait_event("REG_REGISTERED")
             client.end()
             assert client.names()[-1] == "REG_UNREGISTERED"
+
+
+def test_raw_public_key(tmp_path):
+    # Of its builds the one with GnuTLS has them, for its server. It takes any key of a client.
+    text = base64.encodebytes(certs.SERVER_KEY).decode()
+    own = "-----BEGIN PRIVATE KEY-----\n%s-----END PRIVATE KEY-----\n" % text
+    text = base64.encodebytes(certs.SERVER_PUBLIC).decode()
+    own += "-----BEGIN PUBLIC KEY-----\n%s-----END PUBLIC KEY-----\n" % text
+    (tmp_path / "raw.pem").write_text(own)
+    with Libcoap("coap-server", "gnutls", "-M", str(tmp_path / "raw.pem")) as server:
+        with device(server.uri, rpk()) as client:
+            failed = client.wait_event("REG_FAILED")  # as it has no registration interface
+            assert (failed["code"], failed["internal"]) == ("4.04", False)
+        with device(server.uri, rpk(server=certs.SELF_PUBLIC)) as client:
+            failed = client.wait_event("REG_FAILED")
+            assert failed["text"] == "the server's raw public key is not the account's"
 
 
 @BUILDS

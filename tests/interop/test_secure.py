@@ -1,8 +1,10 @@
-"""Our client under DTLS with Leshan's servers: pre-shared keys, certificates, and what is refused."""
+"""Our client under DTLS with Leshan's servers: pre-shared keys, raw public keys, certificates, and what is
+refused.
+"""
 
 import pytest
 from device_objects import MODELS, SENSOR, TEST_OBJECT
-from harness.keys import SERVER, certs, psk, x509
+from harness.keys import SERVER, certs, psk, rpk, x509
 from harness.leshan import accounts
 from harness.processes import Managed
 from harness.udp_relay import UdpRelay
@@ -13,6 +15,8 @@ WRONG = psk("other-identity", b"no key of theirs")
 UNKNOWN = psk("unknown-identity", b"a key of 16 byte")
 PINNED = x509()
 BY_CA = x509(server=certs.CA, usage=2)
+RAW = rpk()
+OTHER_RAW = rpk(certs.SELF_PUBLIC, certs.SELF_KEY)
 
 # After 1 s + 2 s without an answer there is none (RFC 7252 4.8).
 QUICK = [1000, 100, 1]
@@ -83,8 +87,16 @@ def suite(relay):
 
 @pytest.mark.parametrize(
     "first, then",
-    [(FIRST, OTHER), (PINNED, BY_CA), (FIRST, PINNED), (BY_CA, OTHER)],
-    ids=["psk-psk", "x509-x509", "psk-x509", "x509-psk"],
+    [
+        (FIRST, OTHER),
+        (PINNED, BY_CA),
+        (FIRST, PINNED),
+        (BY_CA, OTHER),
+        (RAW, OTHER_RAW),
+        (FIRST, RAW),
+        (RAW, BY_CA),
+    ],
+    ids=["psk-psk", "x509-x509", "psk-x509", "x509-psk", "rpk-rpk", "psk-rpk", "rpk-x509"],
 )
 def test_bootstrap_and_management(leshan, bootstrap, endpoint, first, then):
     device = bootstrap(first, then)
@@ -108,7 +120,11 @@ def test_bootstrap_and_management(leshan, bootstrap, endpoint, first, then):
     assert managed("read", "/0")["code"] == "4.01"
 
 
-@pytest.mark.parametrize("keys, number", [(FIRST, 0xC0A8), (PINNED, 0xC0AE)], ids=["psk", "x509"])
+@pytest.mark.parametrize(
+    "keys, number",
+    [(FIRST, 0xC0A8), (RAW, 0xC0AE), (PINNED, 0xC0AE)],
+    ids=["psk", "rpk", "x509"],
+)
 def test_the_suite_is_that_of_rfc_7925(leshan, register, keys, number):
     with UdpRelay(int(leshan.secure_server_uri.rpartition(":")[2])) as relay:
         device = register(keys, uri="coaps://127.0.0.1:%d" % relay.port)
@@ -117,7 +133,7 @@ def test_the_suite_is_that_of_rfc_7925(leshan, register, keys, number):
     assert suite(relay) == number  # TLS_PSK_… and TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8
 
 
-@pytest.fixture(params=[FIRST, PINNED], ids=["psk", "x509"])
+@pytest.fixture(params=[FIRST, RAW, PINNED], ids=["psk", "rpk", "x509"])
 def secured(request, leshan, register):
     """Our client, registered under DTLS."""
     device = register(request.param, objects=[SENSOR, TEST_OBJECT])
@@ -150,7 +166,7 @@ def test_a_value_larger_than_a_datagram_crosses_in_blocks(secured):
     assert secured("read", "/3442/0/110")["content"] == large
 
 
-@pytest.mark.parametrize("keys", [FIRST, PINNED], ids=["psk", "x509"])
+@pytest.mark.parametrize("keys", [FIRST, RAW, PINNED], ids=["psk", "rpk", "x509"])
 def test_the_end_of_the_program_deregisters(leshan, register, endpoint, keys):
     device = register(keys)
     device.wait_event("REG_REGISTERED")
@@ -174,6 +190,12 @@ REFUSED = {
         PINNED,
         "4.01",
         "the server's certificate is not the account's",
+    ),
+    "another-raw-key-of-the-server": (
+        rpk(server=certs.SELF_PUBLIC),
+        RAW,
+        "4.01",
+        "the server's raw public key is not the account's",
     ),
     "server-of-another-ca": (
         x509(server=certs.SELF, usage=2),
@@ -201,10 +223,12 @@ def test_a_handshake_for_a_bootstrap_fails(leshan, bootstrap, keys, known, code,
 
 
 @pytest.mark.parametrize(
-    "keys", [OTHER, x509(certs.SERVER, certs.SERVER_KEY)], ids=["psk", "x509"]
+    "keys",
+    [OTHER, OTHER_RAW, x509(certs.SERVER, certs.SERVER_KEY)],
+    ids=["psk", "rpk", "x509"],
 )
 def test_an_endpoint_that_is_not_the_keys_is_refused(leshan, register, bootstrap, keys):
-    # A key that is another endpoint's, and a certificate whose common name is "server".
+    # Keys that are another endpoint's, and a certificate whose common name is "server".
     for process in (leshan.bootstrap, leshan.server):
         process.call("secure", endpoint="server", **keys.secure)
     try:
@@ -237,7 +261,7 @@ def test_bootstrap_again_with_another_key_for_the_same_server(leshan, bootstrap,
     assert managed("read", "/1/0/1")["content"] == 77
 
 
-@pytest.mark.parametrize("keys", [FIRST, PINNED], ids=["psk", "x509"])
+@pytest.mark.parametrize("keys", [FIRST, RAW, PINNED], ids=["psk", "rpk", "x509"])
 def test_a_server_that_forgot_its_sessions_is_registered_with_again(
     device, other_server, endpoint, keys
 ):

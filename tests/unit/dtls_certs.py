@@ -1,4 +1,4 @@
-# Made by tests/make_dtls_certs.py: DER certificates and private keys (PKCS#8) of the tests.
+# Made by tests/make_dtls_certs.py: DER certificates, private keys (PKCS#8) and public ones of the tests.
 
 from binascii import a2b_base64
 
@@ -7,15 +7,27 @@ SERVER_KEY = a2b_base64(
     "YDOhRANCAATYs1TESa+MenwGZaPDuQRxKz976WiT2ssbzBMsp7VaA9JLDB2UpStE/g8n8QLkPbGTA7BStOkFGi2C"
     "sSnTwz5+"
 )
+SERVER_PUBLIC = a2b_base64(
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE2LNUxEmvjHp8BmWjw7kEcSs/e+lok9rLG8wTLKe1WgPSSwwdlKUr"
+    "RP4PJ/EC5D2xkwOwUrTpBRotgrEp08M+fg=="
+)
 SELF_KEY = a2b_base64(
     "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgOgBfClSkIGPRkdGyUvuEZnyWSbU5cCSRvzbnNTqG"
     "CtqhRANCAAQVKIL49ciosMtwxlxm4bCagYTI9TiNPjsOTAQqovThXL75e6Tsusz+AIjEowGwwdulEKomovEoPzte"
     "EbXtZ2Vk"
 )
+SELF_PUBLIC = a2b_base64(
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEFSiC+PXIqLDLcMZcZuGwmoGEyPU4jT47DkwEKqL04Vy++Xuk7LrM"
+    "/gCIxKMBsMHbpRCqJqLxKD87XhG17WdlZA=="
+)
 CLIENT_KEY = a2b_base64(
     "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgFBZqkFBSgD3twO8BYEvPzMX6M4sl9/y+o4RpiDHl"
     "8hKhRANCAARtBt1dlqQZ13OHDLQSVE2z9ncbhtTJS6dQIQHtgi1D0tA6ZMCSsMCbiH8Xj8UeNXiaEzmsMavL7g01"
     "L/2v5ZU2"
+)
+CLIENT_PUBLIC = a2b_base64(
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEbQbdXZakGddzhwy0ElRNs/Z3G4bUyUunUCEB7YItQ9LQOmTAkrDA"
+    "m4h/F4/FHjV4mhM5rDGry+4NNS/9r+WVNg=="
 )
 CA = a2b_base64(
     "MIIBSDCB7qADAgECAgIQADAKBggqhkjOPQQDAjASMRAwDgYDVQQDDAdUZXN0IENBMCAXDTIwMDEwMTAwMDAwMFoY"

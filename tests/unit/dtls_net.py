@@ -1,6 +1,8 @@
 # Clients and a server with DTLS in one process, without sockets: for test_dtls.py.
 
 import time
+from binascii import hexlify
+from hashlib import sha256
 
 import lwm2m.dtls as dtls
 from lwm2m.dtls_server import Listener
@@ -21,6 +23,19 @@ def x509(**changes):
         2: 2,
         3: certs.CLIENT,
         4: certs.SERVER,
+        5: certs.CLIENT_KEY,
+    }
+    security.update({int(name[1:]): changes[name] for name in changes})
+    return security
+
+
+def rpk(**changes):
+    """A /0 instance in raw public key mode, as x509()."""
+    security = {
+        0: "coaps://server.example.org",
+        2: 1,
+        3: certs.CLIENT_PUBLIC,
+        4: certs.SERVER_PUBLIC,
         5: certs.CLIENT_KEY,
     }
     security.update({int(name[1:]): changes[name] for name in changes})
@@ -146,3 +161,7 @@ class Network:
 
 
 CERTIFICATES = {"cert": certs.SERVER, "key": certs.SERVER_KEY, "ca": certs.CA}
+
+# The identity of the client that rpk() makes.
+CLIENT_ID = hexlify(sha256(certs.CLIENT_PUBLIC).digest())
+RAW = {"raw": (certs.SERVER_PUBLIC, certs.SERVER_KEY), "known": lambda who: who == CLIENT_ID}

@@ -4,8 +4,10 @@ import binascii
 import gc
 import io
 
+import dtls_certs as certs
 import lwm2m
 import lwm2m.bootstrap_server as bs
+import lwm2m.rpk as rpk
 import lwm2m.server as server
 from lwm2m.bootstrap_server import FAILED, FINISHED, STARTED
 from lwm2m.credentials import Credentials
@@ -994,9 +996,9 @@ def test_table_errors():
         ),
         (
             own("dev-1", mode="none"),
-            'endpoint "dev-1": security.mode must be one of: certificate, psk',
+            'endpoint "dev-1": security.mode must be one of: certificate, psk, rpk',
         ),
-        (own("dev-1"), 'endpoint "dev-1": security.mode must be one of: certificate, psk'),
+        (own("dev-1"), 'endpoint "dev-1": security.mode must be one of: certificate, psk, rpk'),
         (
             own("dev-1", mode="psk"),
             'endpoint "dev-1": security.key must be hexadecimal digits, two a byte',
@@ -1120,10 +1122,18 @@ def test_certificates_in_the_table():
             11: 0,
             13: matching,
         }
-    security = {"mode": "rpk", "public_key": "3001", "server_public_key": "3002", "key": "3003"}
+    keys = certs.CLIENT_PUBLIC, certs.SERVER_PUBLIC, certs.CLIENT_KEY
+    security = {"mode": "rpk", "public_key": keys[0], "server_public_key": keys[1], "key": keys[2]}
     account = {"short_id": 7, "uri": "coaps://h", "security": security}
     values = plan("", {"servers": [account]})[1][0][1]
-    assert (values[2], values[3], values[4], values[5]) == (1, b"0\x01", b"0\x02", b"0\x03")
+    assert (values[2], values[3], values[4], values[5]) == (1,) + keys
+    security["server_public_key"] = "3001"
+    try:
+        plan("", {"servers": [account]})
+        raise AssertionError
+    except ValueError as e:
+        text = "servers[0]: the Server Public Key is no SubjectPublicKeyInfo of P-256"
+        assert e.args[0] == text
 
 
 def test_certificates_are_written():
@@ -1256,7 +1266,7 @@ def test_what_makes_a_port_secure():
     def port(**settings):
         log = Log(accept, **settings)
         options = log.world.listeners[PORT].options if log.world.listeners else {}
-        return sorted(name for name in ("psk", "cert") if name in options)
+        return sorted(name for name in ("psk", "cert", "raw") if name in options)
 
     psk = {"dev": TABLE["dev"], "*": TABLE["*"]}
     certified = {"dev": TABLE["dev-3"]}
@@ -1266,6 +1276,17 @@ def test_what_makes_a_port_secure():
     assert port(accounts=certified, certificate=CERTIFICATE) == ["cert"]
     assert port(accounts=TABLE, certificate=CERTIFICATE) == ["cert", "psk"]
     assert port(credentials=Credentials()) == ["psk"]
+    security = {"mode": "rpk", "public_key": certs.CLIENT_PUBLIC}
+    raw = {"dev": {"servers": [ONE], "security": security}}
+    pair = certs.SERVER_PUBLIC, certs.SERVER_KEY
+    assert port(accounts=raw, raw_public_key=pair) == ["raw"]
+    log = Secure(accept, accounts=raw, raw_public_key=pair)
+    known = log.listener.options["known"]
+    assert known(rpk.identity(certs.CLIENT_PUBLIC))
+    assert not known(rpk.identity(certs.SELF_PUBLIC))
+    # Without identities any other name is its own; that is not for a key which anybody can make.
+    log = Secure(accept, raw_public_key=pair)
+    assert not log.listener.options["known"](rpk.identity(certs.CLIENT_PUBLIC))
     # Those that are given take the place of the table's.
     log = Secure(accept, accounts=psk, credentials=Credentials())
     assert log.listener.options["psk"].get(b"id-1") is None
@@ -1273,7 +1294,9 @@ def test_what_makes_a_port_secure():
     for settings, text in (
         ({"accounts": certified}, "give certificate"),
         ({"accounts": TABLE}, "give certificate"),
-        ({"identities": {}}, "give credentials or a certificate"),
+        ({"accounts": raw}, "give raw_public_key"),
+        ({"raw_public_key": pair + (b"",)}, "must be (public key, private key)"),
+        ({"identities": {}}, "give credentials, certificate or raw_public_key"),
     ):
         try:
             port(**settings)

@@ -1,15 +1,28 @@
 # The table of clients, and their keys.
 
 import io
+from binascii import b2a_base64, hexlify
+from hashlib import sha256
 
+import dtls_certs as certs
 from lwm2m.clients import credentials_of, load_clients, load_der
 
 TABLE = """{
   "sensor-1": {"security": {"mode": "psk", "identity": "id-1", "key": "30313233"}},
   "sensor-2": {"security": {"mode": "psk", "key": "34"}},
   "sensor-3": {"security": {"mode": "certificate", "name": "cn-3"}},
-  "sensor-4": {"security": {"mode": "certificate"}}
+  "sensor-4": {"security": {"mode": "certificate"}},
+  "sensor-5": {"security": {"mode": "rpk", "public_key": "%s"}},
+  "sensor-6": {"security": {"mode": "rpk", "public_key": "%s"}}
 }"""
+TABLE %= (
+    str(hexlify(certs.CLIENT_PUBLIC), "ascii"),
+    str(b2a_base64(certs.SERVER_PUBLIC), "ascii").strip(),
+)
+
+
+def sha256_of(key):
+    return hexlify(sha256(key).digest())
 
 
 def refused(error, f, *args):
@@ -28,6 +41,8 @@ def test_table():
         b"sensor-2": "sensor-2",
         b"cn-3": "sensor-3",
         b"sensor-4": "sensor-4",
+        sha256_of(certs.CLIENT_PUBLIC): "sensor-5",
+        sha256_of(certs.SERVER_PUBLIC): "sensor-6",
     }
     assert credentials.read(b"id-1") == (0, (0, b"id-1", b"", b"0123"))
     assert credentials.read(b"sensor-2") == (0, (0, b"sensor-2", b"", b"4"))
@@ -54,8 +69,16 @@ def test_errors():
         ('{"a": {"servers": []}}', 'endpoint "a": there is no field "servers"'),
         ('{"a": {"security": 5}}', 'endpoint "a": security must be an object'),
         (
+            '{"a": {"security": {"mode": "none"}}}',
+            'endpoint "a": security.mode must be one of: certificate, psk, rpk',
+        ),
+        (
             '{"a": {"security": {"mode": "rpk"}}}',
-            'endpoint "a": security.mode must be one of: certificate, psk',
+            ('endpoint "a": security.public_key must be DER, in hexadecimal digits or base64'),
+        ),
+        (
+            '{"a": {"security": {"mode": "rpk", "public_key": "3001"}}}',
+            'endpoint "a": security.public_key must be a SubjectPublicKeyInfo of P-256',
         ),
         (
             '{"a": {"security": {"mode": "psk", "key": "5ecret"}}}',

@@ -1,20 +1,21 @@
 # What Finish looks at: each fault as the only one, beside its nearest valid neighbour.
 
-from ucoap import PUT
+import dtls_certs as certs
 import lwm2m
 from lwm2m.consistency import inconsistency
 from lwm2m.objects import base_objects, security_fault, split_uri
+from ucoap import PUT
 from world import Provisioner, Registrar, World, account, dump, encode, instances, server
 
 TLV = 11542
 COAP = "coap://server:5683"
 COAPS = "coaps://server:5684"
-DER = b"\x30\x03\x02\x01\x05"  # a SEQUENCE, as all keys and certificates of modes 1 and 2 are
+DER = b"\x30\x03\x02\x01\x05"  # a SEQUENCE, as all of mode 2 is
 
 # Nearest neighbours: each Security Mode as it has to be.
 _NOSEC = {0: COAP, 2: 3, 3: b"", 4: b"", 5: b""}
 _PSK = {0: COAPS, 2: 0, 3: b"identity", 4: b"", 5: b"key"}
-_RPK = {0: COAPS, 2: 1, 3: DER, 4: DER, 5: DER}
+_RPK = {0: COAPS, 2: 1, 3: certs.CLIENT_PUBLIC, 4: certs.SERVER_PUBLIC, 5: certs.CLIENT_KEY}
 _CERTIFICATE = {0: COAPS, 2: 2, 3: DER, 4: DER, 5: DER}
 
 _FAULTS = (
@@ -50,6 +51,13 @@ _FAULTS = (
     (_RPK, {4: None}, "DER"),
     (_RPK, {4: b"\x04\x01\x02"}, "DER"),  # a bare point
     (_RPK, {5: b"key"}, "DER"),
+    # A raw public key that is cut, has a byte too many, or is something else, and another pair's.
+    (_RPK, {3: certs.CLIENT_PUBLIC[:-1]}, "Public Key is no"),
+    (_RPK, {3: certs.CLIENT}, "Public Key is no"),
+    (_RPK, {4: certs.SERVER_PUBLIC + b"\0"}, "Server Public Key is no"),
+    (_RPK, {4: bytes(32), 13: 1}, "Server Public Key is no"),  # its digest
+    (_RPK, {5: certs.CLIENT_KEY[:-1]}, "Secret Key is no"),
+    (_RPK, {5: certs.SERVER_KEY}, "another Public Key"),
     (_CERTIFICATE, {3: b"-----BEGIN CERTIFICATE-----"}, "DER"),
     (_CERTIFICATE, {4: b""}, "DER"),
     (_CERTIFICATE, {5: b"\x00"}, "DER"),

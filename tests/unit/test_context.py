@@ -5,6 +5,7 @@
 
 import sys
 
+import dtls_certs as certs
 import lwm2m
 from boards import (
     BS_KEY,
@@ -589,13 +590,14 @@ def test_raw_public_key_is_stored():
         b = board(credentials)
         b.bootstrap()
         values = account(2, "coaps://rpk:5684", 1)
-        values.update({3: b"0public", 4: b"0server", 5: b"0private"})
+        keys = certs.CLIENT_PUBLIC, certs.SERVER_PUBLIC, certs.CLIENT_KEY
+        values.update({3: keys[0], 4: keys[1], 5: keys[2]})
         assert b.provisioner.write("/0/2", values).code == 0x44
         assert b.provisioner.write("/1/2", server(2)).code == 0x44
         b.finish()
         b.power_on()
         b.world.run(2)
-        assert (1, b"0public", b"0server", b"0private") in b.keys
+        assert (1,) + keys in b.keys
 
 
 # --- The secure element of README

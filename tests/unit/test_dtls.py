@@ -8,7 +8,7 @@ import random
 import dtls_certs as certs
 import lwm2m.dtls as dtls
 import lwm2m.x509 as x509_module
-from dtls_net import CERTIFICATES, KEY, PSK, Client, Network, x509
+from dtls_net import CERTIFICATES, KEY, PSK, Client, Network, rpk, x509
 from lwm2m.sha512 import digest
 
 UNAUTHORIZED = 0x81  # 4.01
@@ -175,7 +175,7 @@ def test_account_without_keys():
         (psk(r5=b""), "the account has no keys"),
         (psk(r3=None), "the account has no keys"),
         (x509(r4=None), "the account has no keys"),
-        (psk(r2=1), "raw public keys"),
+        (rpk(r4=None), "the account has no keys"),
         (psk(r2=4), "Security Mode 4 is not supported"),
         (psk(r5=b"k" * 65), "too long"),  # mbedtls_lwm2m.h has MBEDTLS_PSK_MAX_LEN 64
         (x509(r3=b"0\x03abc"), "cannot be read"),

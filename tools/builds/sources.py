@@ -24,7 +24,14 @@ CHECKSUMS = ROOT / "tools" / "sources.sha256"
 _APT_CHECKSUMS = CACHE / "apt.sha256"  # of versions that the project does not know
 _UNPACKED = ".lwm2m-unpacked"  # in the source tree: what it was made from
 
-PSK_PATCH = ROOT / "firmware" / "patches" / "0001-tls-psk.patch"
+# Patches, in their order: each with a file that it changes, and a word that is in there once it has.
+_FOLDER = ROOT / "firmware" / "patches"
+_MODTLS = "extmod/modtls_mbedtls.c"
+PATCHES = (
+    (_FOLDER / "0001-tls-psk.patch", _MODTLS, "psk_key"),
+    (_FOLDER / "0002-mbedtls-rpk.patch", "lib/mbedtls/include/mbedtls/ssl.h", "raw_public_keys"),
+    (_FOLDER / "0003-tls-rpk.patch", _MODTLS, "raw_public_keys"),
+)
 
 # What each build takes: the archive's name up to its version, and what apt knows it as.
 UNIX = {"micropython": "micropython/forky", "mbedtls": "mbedtls/trixie"}
@@ -99,7 +106,7 @@ def recipe() -> str:
     """What the source tree of this project is made from, as its marker begins with."""
     lines = CHECKSUMS.read_text().splitlines()
     ours = [line for line in lines if line.split()[1].split("_")[0] in UNIX]
-    return digest(PSK_PATCH, *ours)
+    return digest(*(patch for patch, _, _ in PATCHES), *ours)
 
 
 def ready(upstream: Optional[Path]) -> bool:
@@ -296,8 +303,9 @@ def unpack() -> str:
     # MicroPython's makefiles look for this one to see whether the submodule is there.
     (part / "lib/micropython-lib").mkdir(exist_ok=True)
     (part / "lib/micropython-lib/README.md").touch()
-    if "psk_key" not in (part / "extmod/modtls_mbedtls.c").read_text():
-        _patch(part, PSK_PATCH)
+    for patch, changed, word in PATCHES:
+        if word not in (part / changed).read_text():
+            _patch(part, patch, changed, word)
     used = "".join(f"{name} {path.name}\n" for name, path in sorted(archives.items()))
     (part / _UNPACKED).write_text(f"{recipe()}\n{used}")
     _remove_source()
@@ -316,10 +324,10 @@ def environment() -> Dict[str, str]:
     return {**env, "GIT_CEILING_DIRECTORIES": str(SOURCE.parent)}
 
 
-def _patch(tree: Path, patch: Path) -> None:
+def _patch(tree: Path, patch: Path, changed: str, word: str) -> None:
     log = BUILD / "log" / "patch.log"
     steps.run(["git", "apply", "-v", str(patch)], log, cwd=tree, env=environment())
-    if "psk_key" not in (tree / "extmod/modtls_mbedtls.c").read_text():
+    if word not in (tree / changed).read_text():
         raise StepFailed(f"{rel(patch)} was applied, but did not change the source.", log)
 
 

@@ -1,7 +1,8 @@
-"""What `make run` gives the servers and the client to know each other by: none, psk or cert.
+"""What `make run` gives the servers and the client to know each other by: none, psk, rpk or cert.
 
-The bootstrap server knows the client by the pre-shared key of the client's example, or by a
-certificate. The server's key for the client is new on each run, and so are all certificates.
+The bootstrap server knows the client by the pre-shared key of the client's example, by its raw
+public key, or by a certificate. The server's key for the client is new on each run, and so are all
+key pairs and certificates.
 """
 
 import datetime
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from lwm2m_factory.files import private, private_folder
 
-MODES = ("psk", "cert", "none")
+MODES = ("psk", "rpk", "cert", "none")
 ENDPOINT = "IOWA_Client"
 SERVER_NAME = "server.example.org"  # what the servers' certificate is for
 # Of lib/lwm2m/examples/secure_client.py; the identity is not the endpoint name.
@@ -42,6 +43,8 @@ class Security:
         self._entry: "Dict[str, object]" = {}  # of the client in the bootstrap server's table
         if mode == "psk":
             self._psk()
+        elif mode == "rpk":
+            self._raw_public_keys()
         elif mode == "cert":
             self._certificates()
 
@@ -67,6 +70,29 @@ class Security:
         self._given = {"mode": "psk", "identity": ENDPOINT, "key": secrets.token_hex(16)}
         self.server = [self._json("clients.json", {ENDPOINT: {"security": self._given}})]
 
+    def _raw_public_keys(self) -> None:
+        files: "Dict[str, bytes]" = {}
+        for name in ("server", "client"):
+            key = ec.generate_private_key(ec.SECP256R1())
+            files[f"{name}.pub"] = key.public_key().public_bytes(
+                serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+            )
+            files[f"{name}.key"] = _private(key)
+        for name, data in files.items():
+            self._file(name, data)
+        public = files["client.pub"].hex()
+        self._entry = {"security": {"mode": "rpk", "public_key": public}}
+        self._given = {
+            "mode": "rpk",
+            "public_key": public,
+            "server_public_key": files["server.pub"].hex(),
+            "key": files["client.key"].hex(),
+        }
+        own = [self._folder / name for name in ("server.pub", "server.key")]
+        self.client = ["rpk", self._folder]
+        self.server = [self._json("clients.json", {ENDPOINT: self._entry}), *own]
+        self.bootstrap_server = own
+
     def _certificates(self) -> None:
         ca_key = ec.generate_private_key(ec.SECP256R1())
         ca = _certificate("CA of make run", ca_key, None, ca_key)
@@ -74,11 +100,7 @@ class Security:
         for name, common_name in (("server", SERVER_NAME), ("client", ENDPOINT)):
             key = ec.generate_private_key(ec.SECP256R1())
             files[f"{name}.crt"] = _der(_certificate(common_name, key, ca, ca_key))
-            files[f"{name}.key"] = key.private_bytes(
-                serialization.Encoding.DER,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
+            files[f"{name}.key"] = _private(key)
         for name, data in files.items():
             self._file(name, data)
         own = [self._folder / name for name in ("server.crt", "server.key", "ca.crt")]
@@ -122,3 +144,11 @@ def _certificate(
 
 def _der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.DER,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )

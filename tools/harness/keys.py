@@ -64,12 +64,39 @@ def x509(
     )
 
 
-# What servers have for clients with certificates.
+def rpk(public=certs.CLIENT_PUBLIC, key=certs.CLIENT_KEY, server=certs.SERVER_PUBLIC):
+    """With a raw public key, and the server's."""
+    given = {"3": public.hex(), "4": server.hex(), "5": key.hex()}
+    leshan = {"securityMode": "RPK", "publicKeyOrId": public.hex()}
+    leshan.update({"secretKey": key.hex(), "serverPublicKey": server.hex()})
+    return Keys(
+        account={"2": 1, **{rid: {"hex": value} for rid, value in given.items()}},
+        leshan=leshan,
+        client={
+            "public_key": public.hex(),
+            "private_key": key.hex(),
+            "server_public_key": server.hex(),
+        },
+        secure={"public_key": public.hex()},
+        ours={
+            "mode": "rpk",
+            "public_key": public.hex(),
+            "server_public_key": server.hex(),
+            "key": key.hex(),
+        },
+        known={"mode": "rpk", "public_key": public.hex()},
+    )
+
+
+# What servers have for clients with certificates, and with raw public keys.
 SERVER = {
     "certificate": certs.SERVER.hex(),
     "private_key": certs.SERVER_KEY.hex(),
     "trusted": certs.CA.hex(),
 }
+
+
+RAW_SERVER = {"public_key": certs.SERVER_PUBLIC.hex(), "private_key": certs.SERVER_KEY.hex()}
 
 
 def printed(text):

@@ -24,16 +24,18 @@ Keys and certificates (DER, private keys in PKCS#8) are hex everywhere, identiti
 Commands of both servers
   secure(endpoint, identity, key): only with that pre-shared key
   secure(endpoint, certificate=True): only with a certificate, whose common name is the endpoint
+  secure(endpoint, public_key): only with that raw public key
   secure(endpoint): only without DTLS
       keep_sessions=True of the server: those that there are with the keys before go on
 
 Commands of BOOTSTRAP_SERVER
   start(port=0, secure_port=0, certificate, private_key, trusted) → port, uri, secure_port, secure_uri.
-      trusted: the certificate of the clients' CA. Without these three there are pre-shared keys only.
+      trusted: the certificate of the clients' CA. Without these three there are pre-shared keys only; with them raw
+      public keys too, the server's being that of its certificate.
   configure(endpoint, config): the fields of Leshan's BootstrapConfig as JSON, byte arrays in hex: autoIdForSecurityObject,
       contentFormat (a name; left out, what pct asks for, else TLV), toDelete (paths), security, servers, acls (by
       instance id). accounts() makes the usual one. Fields of a security: uri, bootstrapServer, securityMode
-      ("NO_SEC", "PSK", "X509"), publicKeyOrId, serverPublicKey, secretKey, certificateUsage ("TRUST_ANCHOR_ASSERTION", …),
+      ("NO_SEC", "PSK", "RPK", "X509"), publicKeyOrId, serverPublicKey, secretKey, certificateUsage ("TRUST_ANCHOR_ASSERTION", …),
       sni, serverId, clientOldOffTime, bootstrapServerAccountTimeout;
       of a server: shortId, lifetime, defaultMinPeriod, defaultMaxPeriod, notifIfDisabled, binding (["U"]), … ;
       of an acl: objectId, objectInstanceId, acls ({short id: rights}), AccessControlOwner. None leaves a resource out.
@@ -71,7 +73,7 @@ Events of the server
 Commands of SERVER_AND_CLIENT, for clients
   start_client(endpoint, bootstrap_uri | server_uri, security_instance=0, short_server_id=1, lifetime=300,
       preferred_format (left out: Leshan's default, SENML_CBOR; None: no pct), only_format, send_endpoint=True, retry_ms,
-      identity, key | certificate, private_key, server_certificate: of the account)
+      identity, key | certificate, private_key, server_certificate | public_key, private_key, server_public_key: of the account)
   stop_client(endpoint, deregister=True), update_client(endpoint), bootstrap_client(endpoint, deregister=True),
   client_object(endpoint, object) → what the client holds, /0 too
   client_send(endpoint, paths, format="SENML_CBOR") → the response of the server that it is registered with

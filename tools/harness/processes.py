@@ -162,6 +162,7 @@ class Servers(Program):
                     endpoint: {"security": known[endpoint].known} for endpoint in known
                 }
                 config["certificate"] = list(keys.SERVER.values())
+                config["raw_public_key"] = list(keys.RAW_SERVER.values())
         super().__init__("servers.py", "full", **config)
         self.bootstrap_uri, self.uri = uris
 

@@ -2,15 +2,15 @@
 # stands in it.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
-# bootstrap_server.py ACCOUNTS.json [PORT [HOST [CERTIFICATE KEY CA]]]
+# bootstrap_server.py ACCOUNTS.json [PORT [HOST [CERTIFICATE KEY CA | PUBLIC_KEY KEY]]]
 #
 # With keys in the table, or with certificates, the port is one of coaps. CERTIFICATE and KEY are
-# the server's own, CA is the one of the clients: DER files.
+# the server's own, CA is the one of the clients, PUBLIC_KEY the server's raw one: DER files.
 
 import sys
 
 from lwm2m.bootstrap_server import FAILED, FINISHED, STARTED, BootstrapServer, load_accounts
-from lwm2m.program import certificate, on_refused, say, serve
+from lwm2m.program import on_refused, own, say, serve
 
 
 def on_event(event, session):
@@ -29,8 +29,8 @@ def main(accounts, port=5783, host="0.0.0.0", *files):
             host,
             accounts=load_accounts(accounts),
             on_event=on_event,
-            certificate=certificate(files),
             on_refused=on_refused,
+            **own(files),
         ),
         port,
     )

@@ -14,8 +14,6 @@ _EXCHANGE_LIFETIME = const(247)  # s, RFC 7252 4.8.2: how long a client waits fo
 
 _BYTES = const(1000)  # of heap that a session takes while its client has yet to answer
 
-_IDLE = const(600)  # s, after which a silent DTLS session is dropped
-
 _CHANGED = const(0x44)
 _BAD_REQUEST = const(0x80)
 _NOT_FOUND = const(0x84)
@@ -37,15 +35,17 @@ class BootstrapServer(Role):
         explain. All three functions may be None.
     credentials, identities: without credentials those in the table are taken,
         the fields "security" of its entries: one with a pre-shared key makes the port one of
-        coaps, where who has none cannot come; one with a certificate is a ValueError without
-        certificate. Without identities they are the table's too, and any other identity may be
-        the endpoint of its own name, if the table gives that to nobody. Who is not the endpoint
-        it says is refused with 4.00.
+        coaps, where who has none cannot come; one with a certificate or a raw public key is a
+        ValueError without certificate or raw_public_key. Without identities they are the table's
+        too, and any other identity may be the endpoint of its own name, if the table gives that to
+        nobody. Who is not the endpoint it says is refused with 4.00.
     max_sessions: at once; others get 5.03.
 
     sessions is {endpoint: Session}: one a client, as a client that asks again has restarted.
     Nothing is kept of a client that is refused.
     """
+
+    session_idle = 600
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class BootstrapServer(Role):
         size=1152,
         credentials=None,
         certificate=None,
+        raw_public_key=None,
         identities=None,
         **settings,
     ):
@@ -70,8 +71,12 @@ class BootstrapServer(Role):
                 credentials = keys
             if others and names:
                 identities = names
-                if certificate is None and _certified(accounts):
+                if certificate is None and _has(accounts, "certificate"):
                     raise ValueError("the table has clients with certificates: give certificate")
+                if raw_public_key is None and _has(accounts, "rpk"):
+                    raise ValueError(
+                        "the table has clients with raw public keys: give raw_public_key"
+                    )
         self.on_request = on_request
         self.on_event = on_event
         self.accounts = accounts
@@ -83,10 +88,10 @@ class BootstrapServer(Role):
             max_sessions,
             _BYTES,
             max_sessions,
-            _IDLE,
             others,
             credentials,
             certificate,
+            raw_public_key,
             identities,
             size=size,
             **settings,
@@ -183,9 +188,9 @@ class BootstrapServer(Role):
         self.call(self.on_event, event, session)
 
 
-def _certified(accounts):
+def _has(accounts, mode):
     for account in accounts.values():
         security = account.get("security")
-        if security and security["mode"] == "certificate":
+        if security and security["mode"] == mode:
             return True
     return False

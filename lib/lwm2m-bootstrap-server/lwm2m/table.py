@@ -45,7 +45,17 @@
 # Certificates, and keys other than pre-shared ones, are DER in hexadecimal digits or base64; a
 # digest is hexadecimal. 13 to 16 are not written where they are left out.
 
-from .clients import check_fields, check_table, credentials_of, load, mode_of, octets, psk, text
+from .clients import (
+    check_fields,
+    check_table,
+    credentials_of,
+    der,
+    load,
+    mode_of,
+    octets,
+    psk,
+    text,
+)
 from .model import INT, fault
 from .objects import security_fault, split_uri
 
@@ -165,9 +175,9 @@ def _security(where, uri, security):
             values[3] = text(at, "identity", security.get("identity"))
             values[5] = psk(at, security.get("key"))
         elif mode == "rpk":
-            values[3] = _der(at, "public_key", security)
-            values[4] = _der(at, "server_public_key", security)
-            values[5] = _der(at, "key", security)
+            values[3] = der(at, "public_key", security)
+            values[4] = der(at, "server_public_key", security)
+            values[5] = der(at, "key", security)
         elif mode == "certificate":
             _certificate(at, security, values)
     values[2] = _MODES.index(mode)
@@ -179,8 +189,8 @@ def _security(where, uri, security):
 
 def _certificate(at, security, values):
     # /0/x/3 to 5, and 13 to 16 where they are given.
-    values[3] = _der(at, "certificate", security)
-    values[5] = _der(at, "key", security)
+    values[3] = der(at, "certificate", security)
+    values[5] = der(at, "key", security)
     matching = _number(at, "matching", security, values, 13)
     _number(at, "usage", security, values, 15)
     if matching:
@@ -191,7 +201,7 @@ def _certificate(at, security, values):
                 "%s.server_certificate must be a digest of %d bytes, hexadecimal" % (at, size)
             )
     else:
-        values[4] = _der(at, "server_certificate", security)
+        values[4] = der(at, "server_certificate", security)
     if "sni" in security:
         values[14] = str(text(at, "sni", security["sni"]), "utf-8")
     ciphers = security.get("ciphers")
@@ -208,23 +218,6 @@ def _number(at, field, security, values, rid):
     if value is not None:
         _check("%s.%s" % (at, field), 0, rid, value)
         values[rid] = value
-    return value
-
-
-def _der(at, field, security):
-    # A key or certificate, given as bytes, hexadecimal or base64: DER starts with 0x30, which
-    # is "30" or "M".
-    value = security.get(field)
-    if isinstance(value, str) and value[:1] == "M":
-        from binascii import a2b_base64
-
-        try:
-            value = a2b_base64(value)
-        except ValueError:
-            value = None
-    value = octets(value)
-    if not value or value[0] != 0x30:
-        raise ValueError("%s.%s must be DER, in hexadecimal digits or base64" % (at, field))
     return value
 
 

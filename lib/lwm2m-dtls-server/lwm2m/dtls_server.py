@@ -19,7 +19,9 @@ _SHORT_PATIENCE_MS = const(500)
 _MANY_VAIN = const(32)
 
 _PSK = const(0)
+_RAW_PUBLIC_KEY = const(1)
 _CERTIFICATE = const(2)
+_UNAUTHORIZED = const(0x81)
 _UNAVAILABLE = const(0xA3)
 _REFUSED = const(-0x3000)  # what a verify_callback returns
 
@@ -37,6 +39,8 @@ class Listener:
 
     psk: an object with get(identity: bytes) -> key or None. cert, key: the server's certificate
     and its private key, DER. ca: the certificate of the CA of clients, DER, or a list of them.
+    raw: the server's raw public key and its private key, DER; beside cert it has to be the key of
+    that. known: f(identity) -> whether a client with that raw public key is taken.
     sessions, half_open: how many there may be. idle: s, after which a silent session is dropped.
     Where there are too many, whoever has most of them gives way: of those half-open a host, of
     the others an identity, which may have places(identity) of them if the role has that.
@@ -52,6 +56,8 @@ class Listener:
         cert=None,
         key=None,
         ca=None,
+        raw=None,
+        known=None,
         sessions=64,
         half_open=16,
         idle=86400,
@@ -61,6 +67,8 @@ class Listener:
         self.on_refused = None  # f(address, identity, text): a handshake that has failed
         self._role = role
         self._psk = psk
+        self._known = known if raw else None
+        self._what = " or ".join(["certificate"] * bool(cert) + ["raw public key"] * bool(raw))
         self._sessions = sessions
         self._half_open = half_open
         self._idle_ms = min(idle, 400000) * 1000
@@ -85,21 +93,42 @@ class Listener:
         if cert is not None:
             if not is_supported(_CERTIFICATE):
                 raise ValueError("certificates need package lwm2m-x509")
-            names += suites(context, _CERTIFICATE)
             if not ca:
                 raise ValueError("certificates need the CA of the clients: give ca")
-            context.verify_mode = tls.CERT_REQUIRED
-            context.verify_callback = self._verify
-            what = "certificate of the clients' CA"
             try:
                 for one in ca if isinstance(ca, (list, tuple)) else (ca,):
                     context.load_verify_locations(one)
-                what = "server's certificate or its key"
+            except (ValueError, OSError):
+                raise ValueError(
+                    "the certificate of the clients' CA cannot be read: give it as DER"
+                )
+        if raw is not None:
+            if not is_supported(_RAW_PUBLIC_KEY):
+                raise ValueError("raw public keys need package lwm2m-rpk")
+            if not hasattr(context, "raw_public_keys"):
+                raise ValueError("this port's DTLS has no raw public keys")
+            from .rpk import fault
+
+            text = fault(raw[0], *raw)
+            if text:
+                raise ValueError("the server's raw public key: " + text)
+            context.raw_public_keys = True
+            if cert is None:
+                cert, key = raw
+            elif raw[0] not in cert:  # tls sends the certificate's own to who wants a raw one
+                raise ValueError("the certificate is not of the server's raw public key")
+        if cert is not None:
+            names += suites(context, _CERTIFICATE)
+            context.verify_mode = tls.CERT_REQUIRED
+            context.verify_callback = self._verify
+            try:
                 context.load_cert_chain(cert, key)
             except (ValueError, OSError):
-                raise ValueError("the %s cannot be read: give it as DER" % what)
+                raise ValueError(
+                    "the server's %s or its key cannot be read: give it as DER" % self._what
+                )
         if not names:
-            raise ValueError("a server needs keys: give psk, or cert, key and ca")
+            raise ValueError("a server needs keys: give psk, raw, or cert, key and ca")
         context.set_ciphers(names)
         if psk is not None:
             context.server_psk_keys = self
@@ -112,10 +141,22 @@ class Listener:
 
     def _verify(self, certificate, depth):
         if depth == 0:
+            session = self._driven
             try:
+                certificate = bytes(certificate)
+                if self._known:
+                    from .rpk import identity
+
+                    session.identity = identity(certificate)
+                    if session.identity:
+                        if self._known(session.identity):
+                            return 0
+                        session.code = _UNAUTHORIZED
+                        session.text = "unknown raw public key"
+                        return _REFUSED
                 from .x509 import common_name
 
-                self._driven.identity = common_name(bytes(certificate))
+                session.identity = common_name(certificate)
             except Exception:
                 return _REFUSED
         return 0
@@ -229,6 +270,7 @@ class Listener:
         session = Session(self.sock, self._role, now, self._limit_ms)
         session.listener = self
         session.address = address
+        session.what = self._what
         session.hello = data[27:59]
         self._driven = session
         try:

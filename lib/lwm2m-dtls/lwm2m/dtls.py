@@ -1,5 +1,5 @@
-# DTLS 1.2 (RFC 6347, RFC 7925) with pre-shared keys, and with x509 certificates, over MicroPython's
-# tls module.
+# DTLS 1.2 (RFC 6347, RFC 7925) with pre-shared keys, with rpk raw public keys, and with x509
+# certificates, over MicroPython's tls module.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
 # Nothing blocks: tls takes one datagram, or looks at its timers, whenever a session is driven. It
@@ -42,6 +42,10 @@ _INVALID_MAC = const(-0x7180)
 _INVALID_RECORD = const(-0x7200)
 _WRONG_SIGNATURE = const(-0x4E00)
 _NO_CERTIFICATE = const(-0x7480)
+_BAD_CERTIFICATE = const(-0x7A00)
+_BAD_POINTS = (-0x4C80, -0x4E80, -0x4F80)
+_BAD_KEY = const(-0x3E00)  # above it and up to _UNKNOWN_CURVE, what is wrong with a key's DER
+_UNKNOWN_CURVE = const(-0x3A00)
 _FATAL_ALERT = const(-0x7780)
 _NOT_VERIFIED = const(-0x2700)
 _REFUSED = const(-0x3000)  # also what a verify_callback returns
@@ -64,12 +68,14 @@ _HAS_PSK = _HAS_DTLS and hasattr(tls.SSLContext(tls.PROTOCOL_DTLS_CLIENT), "psk_
 def is_supported(mode):
     """Whether accounts of a Security Mode (/0/x/2) are taken, of those that are not NoSec.
 
-    Raw public keys (1) are kept, where certificates are, for a port whose tls can use them; they
-    fail here when a session is to begin.
+    Raw public keys (1) are kept for a port whose tls can use them; they fail here when a session
+    is to begin.
     """
     if mode == _PSK:
         return _HAS_PSK
-    return _HAS_DTLS and mode <= _CERTIFICATE and bool(optional("x509"))
+    if not _HAS_DTLS or mode > _CERTIFICATE:
+        return False
+    return bool(optional("x509") if mode == _CERTIFICATE else optional("rpk"))
 
 
 def suites(context, mode, wanted=None):
@@ -94,13 +100,13 @@ def suites(context, mode, wanted=None):
 # --- Reasons
 
 
-def _alert_text(alert, peer):
+def _alert_text(alert, peer, what):
     if alert in (20, 51):  # bad_record_mac, decrypt_error
         return "the %s takes the key for wrong" % peer
     if alert == 115:  # unknown_psk_identity
         return "the %s does not know the identity" % peer
     if 41 <= alert <= 46 or alert in (48, 49):  # from no_certificate to access_denied
-        return "the %s does not accept the certificate (alert %d)" % (peer, alert)
+        return "the %s does not accept the %s (alert %d)" % (peer, what, alert)
     if alert == 40:  # handshake_failure
         return "the %s accepts none of the cipher suites, or not the key (alert 40)" % peer
     return "the %s has ended the session with alert %d" % (peer, alert)
@@ -130,6 +136,7 @@ class Session(io.IOBase):
         self.hello = None  # the random bytes of the ClientHello that it began with
         self.tls = None
         self.check = None
+        self.what = "certificate"  # what shows who is who, where that is no pre-shared key
         self._role = role  # None when it has been told of the end
         self._start = now
         self._limit_ms = limit_ms
@@ -340,9 +347,13 @@ class Session(io.IOBase):
         elif n in (_INVALID_MAC, _WRONG_SIGNATURE) and not self.up:
             text = "wrong key"
         elif n == _NO_CERTIFICATE:
-            text = "the client has no certificate"
+            text = "the client has no " + self.what
         elif n == _FATAL_ALERT and self._alert >= 0:
-            text = _alert_text(self._alert, peer)
+            text = _alert_text(self._alert, peer, self.what)
+        elif not self.up and (
+            n == _BAD_CERTIFICATE or n in _BAD_POINTS or _BAD_KEY < n <= _UNKNOWN_CURVE
+        ):
+            text = "the %s has no %s that can be used here" % (peer, self.what)
         else:
             code = _UNAVAILABLE
             text = "DTLS failed (%d)" % n
@@ -375,18 +386,19 @@ def connect(role, account, sock, host, now, limit_ms, trust):
 
 def _begin(session, keys, security, host, trust):
     mode, public, server_public, secret = keys
-    if mode == _RAW_PUBLIC_KEY:
-        return "this port's DTLS has no raw public keys (Security Mode 1)"
     if not is_supported(mode):
         return "Security Mode %d is not supported" % mode
-    if not public or not secret or (mode == _CERTIFICATE and not server_public):
-        return "the account has no keys"
     context = tls.SSLContext(tls.PROTOCOL_DTLS_CLIENT)
+    if mode == _RAW_PUBLIC_KEY and not hasattr(context, "raw_public_keys"):
+        return "this port's DTLS has no raw public keys (Security Mode 1)"
+    if not public or not secret or (mode and not server_public):
+        return "the account has no keys"
     wanted = security.get(16)
     names = suites(context, mode, wanted.values() if wanted else _OFFERED)
     if not names:
         return "none of the cipher suites of /0/x/16 can be had here"
     context.set_ciphers(names)
+    name = None
     if mode == _PSK:
         name = security.get(14)
         context.verify_mode = tls.CERT_NONE
@@ -395,6 +407,13 @@ def _begin(session, keys, security, host, trust):
             context.psk_key = secret
         except OSError:
             return "the pre-shared key or its identity is too long for this port"
+    elif mode == _RAW_PUBLIC_KEY:
+        from .rpk import begin
+
+        context.verify_mode = tls.CERT_REQUIRED
+        fault = begin(session, context, keys[1:])
+        if fault:
+            return fault
     else:
         from .x509 import begin
 

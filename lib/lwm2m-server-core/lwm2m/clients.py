@@ -12,13 +12,20 @@
 #   "sensor-2": {"security": {
 #     "mode": "certificate",
 #     "name": "sensor-2"          the common name of its certificate; left out: the endpoint name
+#   }},
+#   "sensor-3": {"security": {
+#     "mode": "rpk",
+#     "public_key": "3059…"       its SubjectPublicKeyInfo, DER in hexadecimal digits or base64
 #   }}
 # }
 
 from micropython import const
 
+from . import optional
+
 _PSK = const(0)  # a Security Mode (/0/x/2)
 _WHAT = "the table of clients"
+_FIELDS = {"psk": ("identity", "key"), "certificate": ("name",), "rpk": ("public_key",)}
 
 
 def load_clients(source):
@@ -81,7 +88,15 @@ def _open(path, mode="r"):
 
 def _security(at, endpoint, given):
     # (identity, pre-shared key or None)
-    mode = mode_of(at, given, {"psk": ("identity", "key"), "certificate": ("name",)})
+    mode = mode_of(at, given, _FIELDS)
+    if mode == "rpk":
+        rpk = optional("rpk")
+        if not rpk:
+            raise ValueError(at + " needs package lwm2m-rpk")
+        identity = rpk.identity(der(at, "public_key", given))
+        if not identity:
+            raise ValueError(at + ".public_key must be a SubjectPublicKeyInfo of P-256")
+        return identity, None
     field = "identity" if mode == "psk" else "name"
     identity = text(at, field, given.get(field, endpoint))
     return identity, psk(at, given.get("key")) if mode == "psk" else None
@@ -147,6 +162,23 @@ def psk(at, value):
     value = octets(value)
     if not value:
         raise ValueError("%s.key must be hexadecimal digits, two a byte" % at)
+    return value
+
+
+def der(at, field, given):
+    """A key or certificate of a table, as bytes, hexadecimal or base64."""
+    # DER starts with 0x30, which is "30" or "M".
+    value = given.get(field)
+    if isinstance(value, str) and value[:1] == "M":
+        from binascii import a2b_base64
+
+        try:
+            value = a2b_base64(value)
+        except ValueError:
+            value = None
+    value = octets(value)
+    if not value or value[0] != 0x30:
+        raise ValueError("%s.%s must be DER, in hexadecimal digits or base64" % (at, field))
     return value
 
 

@@ -27,9 +27,15 @@ def serve(make, port):
     server.close()
 
 
-def certificate(paths):
-    """What servers take for that, out of the paths of its files, or None where there are none."""
-    return [load_der(path) for path in paths] or None
+def own(paths):
+    """A server's settings for its own key, out of the paths of its DER files.
+
+    A certificate, its key and the clients' CA; or a raw public key and its private key; or none.
+    """
+    if not paths:
+        return {}
+    name = "raw_public_key" if len(paths) == 2 else "certificate"
+    return {name: [load_der(path) for path in paths]}
 
 
 def on_refused(address, identity, text):

@@ -38,13 +38,16 @@ class Role:
 
     port, host: where it listens; OSError where it cannot. "::" is IPv6.
     net: shared by roles that are to run in one loop; a Net by default.
-    credentials, certificate: either makes the port one of coaps, with DTLS; both may be given.
+    credentials, certificate, raw_public_key: each makes the port one of coaps, with DTLS; all may
+        be given.
         credentials: a Credentials, or what has its read(identity): pre-shared keys.
         certificate: (the server's certificate, its private key, the CA of the clients), DER; the
-        CAs may be several, in a list. ValueError where this build lacks what they need.
-    identities: {identity of a key, or common name of a certificate: its endpoint name, or a list
-        of them}; who is not in there is refused. With None an identity can only be the endpoint of
-        the same name. Other names are refused before anything else is looked at.
+        CAs may be several, in a list. raw_public_key: (the server's, its private key), DER; that of
+        the certificate where there is one. ValueError where this build lacks what they need.
+    identities: {identity of a key, common name of a certificate, or SHA-256 of a raw public key as
+        rpk.identity() gives it: its endpoint name, or a list of them}; who is not in there is
+        refused. With None an identity can only be the endpoint of the same name, and raw public
+        keys are all refused. Other names are refused before anything else is looked at.
     on_refused(address, identity, text): a handshake that has failed, or a name that was refused;
         identity is None or bytes, as anybody may have sent them.
     size: bytes of the largest datagram sent. body: of the largest value in blocks, either way.
@@ -65,13 +68,14 @@ class Role:
     # seconds when it was last heard of; due, the time in seconds at which it expires, -1 for never.
     #
     # places: how many there may be. each: bytes of heap that one takes, with words of 32 bits.
-    # sessions: how many of DTLS. idle: s, after which a silent one is dropped. others: whether an
-    # identity that identities does not have may be the endpoint of its own name, where that is
-    # nobody else's.
+    # sessions: how many of DTLS. others: whether an identity that identities does not have may be the
+    # endpoint of its own name, where that is nobody else's.
     #
     # In place of a Net it takes what has bind(role, host, port) -> socket; with DTLS
     # bind(role, host, port, options) -> Listener; unbind(socket), sendto(socket, peer, datagram),
     # add(role), remove(role), next_ms(now) -> ms, now() -> ms, rng() -> 30 random bits.
+
+    session_idle = 86400  # s, after which a silent DTLS session is dropped
 
     def __init__(
         self,
@@ -81,10 +85,10 @@ class Role:
         places,
         each,
         sessions,
-        idle=86400,
         others=False,
         credentials=None,
         certificate=None,
+        raw_public_key=None,
         identities=None,
         on_refused=None,
         size=1152,
@@ -123,8 +127,8 @@ class Role:
         self._names = None  # {identity: endpoint names} with DTLS
         self._others = others or identities is None
         self._on_refused = on_refused
-        if credentials is not None or certificate is not None:
-            options = {"sessions": sessions, "idle": idle}
+        if credentials is not None or certificate is not None or raw_public_key is not None:
+            options = {"sessions": sessions, "idle": self.session_idle}
             options["half_open"] = max(_HALF_OPEN, sessions // 4)
             if credentials is not None:
                 self._read = credentials.read
@@ -133,13 +137,20 @@ class Role:
                 if len(certificate) != 3:
                     raise ValueError("certificate must be (certificate, key, the clients' CA)")
                 options["cert"], options["key"], options["ca"] = certificate
+            if raw_public_key is not None:
+                if len(raw_public_key) != 2:
+                    raise ValueError("raw_public_key must be (public key, private key)")
+                options["raw"] = raw_public_key
+                options["known"] = self._knows
             self._names = _names(identities or {})
             self._owned = {name for names in self._names.values() for name in names}
             self._socket = net.bind(self, host, port, options)
             self._socket.on_refused = self._refused
         else:
             if identities is not None:
-                raise ValueError("identities are of keys: give credentials or a certificate")
+                raise ValueError(
+                    "identities are of keys: give credentials, certificate or raw_public_key"
+                )
             self._socket = net.bind(self, host, port)
         net.add(self)
 
@@ -322,6 +333,10 @@ class Role:
         answer = self.call(self._read, identity)
         if answer and not answer[0] and answer[1][0] == _PSK:
             return answer[1][3]
+
+    def _knows(self, identity):
+        # Whether a raw public key is taken; for the Listener.
+        return identity in self._names
 
     def _refused(self, address, identity, text):
         self.call(self._on_refused, address, identity, text)

@@ -2,18 +2,18 @@
 # timezone and observes its temperature sensor.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
-# server.py [PORT [HOST [CLIENTS.json [CERTIFICATE KEY CA]]]]
+# server.py [PORT [HOST [CLIENTS.json [CERTIFICATE KEY CA | PUBLIC_KEY KEY]]]]
 #
 # With a table of clients, which module clients of the package describes, or with certificates, the
 # port is one of coaps; CLIENTS.json is "-" where there are certificates only. CERTIFICATE and KEY
-# are the server's own, CA is the one of the clients: DER files.
+# are the server's own, CA is the one of the clients, PUBLIC_KEY the server's raw one: DER files.
 
 import sys
 
 from lwm2m.clients import credentials_of, load_clients
 from lwm2m.model import FLOAT, STR, R
 from lwm2m.objects import DEVICE
-from lwm2m.program import certificate, on_refused, say, serve
+from lwm2m.program import on_refused, own, say, serve
 from lwm2m.server import DEREGISTERED, EXPIRED, REGISTERED, UPDATED, Server, values
 from ucoap import code_text
 
@@ -94,8 +94,8 @@ def main(port=5683, host="0.0.0.0", clients="-", *files):
             on_client,
             credentials=credentials,
             identities=identities,
-            certificate=certificate(files),
             on_refused=on_refused,
+            **own(files),
         )
         return server
 

@@ -2,9 +2,10 @@
 # It prints what that one prints; the sensor is an addition that prints nothing.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
-# client.py [URI of the bootstrap server [psk | cert FOLDER [NAME]]]
+# client.py [URI of the bootstrap server [psk | rpk FOLDER | cert FOLDER [NAME]]]
 #
-# psk: with the key of secure_client.py. cert: with client.crt, client.key and the CA of the
+# psk: with the key of secure_client.py. rpk: with client.pub, client.key and the server's public key,
+# server.pub, in that folder, all DER. cert: with client.crt, client.key and the CA of the
 # server, ca.crt, in that folder, all DER; NAME is what the server's certificate is for, where it
 # is not the URI's host.
 
@@ -48,6 +49,10 @@ def main(uri="coap://localhost:5783", security="none", folder=".", name=None):
     if security == "psk":
         keys = {3: PSK_CLIENT_IDENTITY, 5: PSK_CLIENT_KEY}
         client.add_bootstrap_server(uri, lwm2m.SEC_PRE_SHARED_KEY, keys)
+    elif security == "rpk":
+        keys = {3: read(folder, "client.pub"), 5: read(folder, "client.key")}
+        keys[4] = read(folder, "server.pub")
+        client.add_bootstrap_server(uri, lwm2m.SEC_RAW_PUBLIC_KEY, keys)
     elif security == "cert":
         keys = {3: read(folder, "client.crt"), 5: read(folder, "client.key")}
         keys.update({4: read(folder, "ca.crt"), 15: 2})  # Certificate Usage 2: of the server's CA

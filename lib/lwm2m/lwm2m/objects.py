@@ -3,6 +3,7 @@
 
 from micropython import const
 from ucoap import Error
+from . import optional
 from .model import Object
 
 # The values of tlv and model, again: only a module's own constants fold into a tuple in flash.
@@ -207,4 +208,5 @@ def security_fault(values, modes):
         digest = value is server_key and values.get(13)
         if not value or (value[0] != 0x30 and not digest):
             return "keys and certificates must be DER"
-    return None
+    rpk = optional("rpk") if mode == 1 else None
+    return rpk and rpk.fault(identity, server_key, key)

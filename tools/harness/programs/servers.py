@@ -2,7 +2,8 @@
 # driven.py says how it is driven.
 #
 # Configuration: {"bootstrap_port", "port", "control"}, and for DTLS {"bootstrap_clients", "clients": tables
-#   of clients, as module clients has them, "certificate": [the servers', its key, the CA of clients] in hex}
+#   of clients, as module clients has them, "certificate": [the servers', its key, the CA of clients],
+#   "raw_public_key": [the servers', its private key], in hex}
 # Events: REFUSED (identity, text),
 #   BS_STARTED, BS_FINISHED, BS_FAILED (endpoint, code, text), OPERATION (endpoint, operation, code, text),
 #   REGISTERED, UPDATED, DEREGISTERED, EXPIRED (endpoint, lifetime, version, binding, queue, links, formats),
@@ -164,11 +165,11 @@ def security(clients):
     from lwm2m.clients import credentials_of
 
     credentials, identities = credentials_of(clients)
-    certificate = tuple(unhexlify(part) for part in config["certificate"])
     return {
         "credentials": credentials,
         "identities": identities,
-        "certificate": certificate,
+        "certificate": tuple(unhexlify(part) for part in config["certificate"]),
+        "raw_public_key": tuple(unhexlify(part) for part in config["raw_public_key"]),
         "on_refused": on_refused,
     }
 

@@ -2,9 +2,11 @@ import java.io.ByteArrayInputStream;
 import java.security.GeneralSecurityException;
 import java.security.KeyFactory;
 import java.security.PrivateKey;
+import java.security.PublicKey;
 import java.security.cert.CertificateFactory;
 import java.security.cert.X509Certificate;
 import java.security.spec.PKCS8EncodedKeySpec;
+import java.security.spec.X509EncodedKeySpec;
 
 import com.fasterxml.jackson.databind.JsonNode;
 
@@ -24,6 +26,11 @@ public class Keys {
         CertificateFactory factory = CertificateFactory.getInstance("X.509");
         return new X509Certificate[] {
                 (X509Certificate) factory.generateCertificate(new ByteArrayInputStream(bytes(args, name))) };
+    }
+
+    /** Of an elliptic curve, a SubjectPublicKeyInfo. */
+    public static PublicKey publicKey(JsonNode args, String name) throws GeneralSecurityException {
+        return KeyFactory.getInstance("EC").generatePublic(new X509EncodedKeySpec(bytes(args, name)));
     }
 
     /** Of an elliptic curve, in PKCS#8. */

@@ -136,6 +136,8 @@ public class BootstrapServer implements BootstrapSessionListener {
                     Keys.bytes(args, "key")));
         else if (args.path("certificate").asBoolean())
             securityInfos.add(SecurityInfo.newX509CertInfo(endpoint));
+        else if (args.hasNonNull("public_key"))
+            securityInfos.add(SecurityInfo.newRawPublicKeyInfo(endpoint, Keys.publicKey(args, "public_key")));
         return null;
     }
 

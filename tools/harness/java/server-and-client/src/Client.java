@@ -106,6 +106,9 @@ class Client {
         if (args.has("certificate"))
             return Security.x509Bootstrap(uri, Keys.bytes(args, "certificate"), Keys.bytes(args, "private_key"),
                     Keys.bytes(args, "server_certificate"));
+        if (args.has("public_key"))
+            return Security.rpkBootstrap(uri, Keys.bytes(args, "public_key"), Keys.bytes(args, "private_key"),
+                    Keys.bytes(args, "server_public_key"));
         return Security.noSecBootstrap(uri);
     }
 
@@ -115,6 +118,9 @@ class Client {
         if (args.has("certificate"))
             return Security.x509(uri, shortId, Keys.bytes(args, "certificate"), Keys.bytes(args, "private_key"),
                     Keys.bytes(args, "server_certificate"));
+        if (args.has("public_key"))
+            return Security.rpk(uri, shortId, Keys.bytes(args, "public_key"), Keys.bytes(args, "private_key"),
+                    Keys.bytes(args, "server_public_key"));
         return Security.noSec(uri, shortId);
     }
 

@@ -166,6 +166,8 @@ class Server implements RegistrationListener, ObservationListener, SendListener 
                     Keys.bytes(args, "key")));
         else if (args.path("certificate").asBoolean())
             securityInfos.add(SecurityInfo.newX509CertInfo(endpoint));
+        else if (args.hasNonNull("public_key"))
+            securityInfos.add(SecurityInfo.newRawPublicKeyInfo(endpoint, Keys.publicKey(args, "public_key")));
         return null;
     }
 
