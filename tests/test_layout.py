@@ -29,6 +29,7 @@ OPTIONAL = {
     },
     "lwm2m-dtls": {"lwm2m.x509"},
     "lwm2m-dtls-server": {"lwm2m.x509"},
+    "lwm2m-observe": {"lwm2m.attributes"},
     "lwm2m-server-core": {"lwm2m.credentials", "lwm2m.dtls_server"},
     "lwm2m-store": {"lwm2m.keys"},
 }
