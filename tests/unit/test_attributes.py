@@ -1,6 +1,7 @@
 # Attributes: Write-Attributes and Discover, and the notifications that go out or do not for them.
 
 import gc
+import micropython
 import os
 
 import lwm2m
@@ -674,6 +675,32 @@ def test_what_nobody_has_got_is_sent_again():
     case.set(120, 61)
     case.world.run(100)
     assert len(case.answers) == seen
+
+
+def test_what_must_not_fail_needs_no_memory():
+    # A write that is done is not to be answered 5.00 for what follows from it.
+    case = Case()
+    assert case.write("/3442", "pmin=2&pmax=50&epmax=20")[0] == 0x44
+    assert case.write("/3442/0/120", "gt=2.5&epmin=3&con=0")[0] == 0x44
+    assert case.write("/3442/0/1120", "pmin=1")[0] == 0x44
+    for path in ("/3442/0/120", "/3442/0/1120/1", "/3442"):
+        case.observe(path)
+    account = case.core.accounts[0]
+    part = case.core.parts[0]
+    case.world.run(1)
+    now = case.world.now()
+    micropython.heap_lock()
+    try:
+        for _ in range(2):
+            case.core.changed(1, 1, 3)
+            case.core.changed(1, 1, -1)
+            part.moved(account)
+            wait = part.next_ms(now, -1)
+            part.poll(now)
+            rest = part.next_ms(now, -1)
+    finally:
+        micropython.heap_unlock()
+    assert wait == 0 and rest > 0
 
 
 # --- Confirmable or not

@@ -17,7 +17,7 @@ MASK = 0x3FFFFFFF
 # Names of the events, for a test's story; those of observations are of a module that is optional.
 NAMES = {14: "OBSERVATION_STARTED", 15: "OBSERVATION_NOTIFICATION"}
 NAMES.update({16: "OBSERVATION_NOTIFICATION_ACKED", 17: "OBSERVATION_NOTIFICATION_FAILED"})
-NAMES.update({18: "OBSERVATION_CANCELED", 19: "STORE"})
+NAMES.update({18: "OBSERVATION_CANCELED", 19: "STORE", 20: "EVALUATION_PERIOD"})
 for _name in lwm2m.__dict__:
     if _name.startswith("EVENT_"):
         NAMES[lwm2m.__dict__[_name]] = _name[6:]

@@ -182,6 +182,7 @@ class Attributes:
         o.own = own
         o.attributes = [None] * _COUNT
         o.confirmed = self.core.seconds
+        o.look = -1
         self.refresh(o)
 
     def refresh(self, o):

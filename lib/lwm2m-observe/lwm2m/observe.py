@@ -62,9 +62,7 @@ class _Observation:
         self.origin = None  # the engine's, for notifications in blocks
         self.counter = -1  # notifications sent; also the Observe option's value
         self.changed = False  # since the last notification
-        self.exchange = (
-            None  # the notification under way, or the last one if it is not confirmable
-        )
+        self.exchange = None  # the notification under way; one not confirmable: the last
         self.since = 0  # s, when the last one was made
         self.earliest = 0  # s, when the minimum period is over
         self.latest = -1  # s, when the maximum period is
@@ -124,11 +122,15 @@ class Observe:
             o.token = m.token
         o.path = path
         o.accept = accept
-        o.origin = core.engine.origin(m, payload)
-        if self.attributes:
-            self.attributes.start(o, own)
-            o.value = value
-        self._count(o)
+        try:
+            o.origin = core.engine.origin(m, payload)
+            if self.attributes:
+                self.attributes.start(o, own)
+                o.value = value
+            self._count(o)
+        except MemoryError:
+            self._remove(o)
+            raise
         reply.observe = o.counter
         if not again:
             self._event(EVENT_OBSERVATION_STARTED, o)
@@ -287,7 +289,7 @@ class Observe:
                 value = self._answer(o.account, o.path, flags, o.accept, reply)
                 if attributes:
                     if not asked and not attributes.met(o, value, told):
-                        o.counter = counter
+                        o.counter = counter  # the periods go on
                         o.since = since
                         return self._arm(o)
                     o.value = value
@@ -312,7 +314,8 @@ class Observe:
             # Out of memory, or what a value's function raises: at the next change there is another.
             if isinstance(e, MemoryError):
                 o.changed = True
-                o.value = None
+                if o.attributes:
+                    o.value = None
                 o.earliest = core.after(1)
             elif core.engine.on_exception:
                 core.engine.on_exception(e)
@@ -330,7 +333,8 @@ class Observe:
             if o.exchange is x:
                 o.exchange = None
                 if code == ACKED:
-                    o.confirmed = self.core.seconds
+                    if o.attributes:
+                        o.confirmed = self.core.seconds
                     return self._event(EVENT_OBSERVATION_NOTIFICATION_ACKED, o)
                 if code == RESET:
                     self._remove(o)
@@ -338,7 +342,8 @@ class Observe:
                 if x.type:  # not confirmable: it has not been reset, and that is all
                     return
                 o.changed = True  # nobody has it yet
-                o.value = None
+                if o.attributes:
+                    o.value = None
                 self._silent(account)
                 return self._event(EVENT_OBSERVATION_NOTIFICATION_FAILED, o)
 
