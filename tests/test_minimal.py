@@ -54,6 +54,26 @@ print(client.step(5))
 """
 
 
+COMPOSITE = """
+import lwm2m
+from world import Registrar, World
+
+world = World()
+registrar = Registrar(world)
+client = world.client()
+client.add_server(1, "coap://server", lwm2m.SEC_NONE, 300)
+world.run(5)
+for code in (5, 7):
+    for payload in (b"[]", b"[%s]" % bytes(2000)):  # in one datagram, and in blocks
+        print(hex(registrar.ask(code, "/", payload, 110).code))
+        assert not client.core.engine.incoming
+try:
+    client.send(["/3/0/16"])
+except AttributeError as e:
+    print(e)
+"""
+
+
 @pytest.fixture(scope="module")
 def minimal(tmp_path_factory):
     """{flavour: folder} with role minimal, and what an application gives accounts with."""
@@ -70,6 +90,13 @@ def run(script, lib):
     done = micropython("-c", script, lib=lib)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
     return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("flavour", ["src", "mpy"])
+def test_composite_operations_are_refused(minimal, flavour):
+    # With the first of several blocks, before that has a place.
+    wanted = ["0x85"] * 4 + ["send: needs package lwm2m-composite"]
+    assert run(COMPOSITE, minimal[flavour]) == wanted
 
 
 @pytest.mark.parametrize("flavour", ["src", "mpy"])

@@ -1,6 +1,7 @@
 # The other end: a Bootstrap Server and a LwM2M Server, with DTLS and keys.
 add_library("lwm2m-lib", "../../lib")
 require("lwm2m-bootstrap-server")
+require("lwm2m-formats")
 require("lwm2m-server")
 require("lwm2m-dtls-server")
 require("lwm2m-credentials")

@@ -35,7 +35,7 @@ def test_pre_shared_keys(tmp_path: Path) -> None:
                 10: 101,
             },
         },
-        1: {0: {0: 101, 1: 300, 6: True, 7: "UQ"}},
+        1: {0: {0: 101, 1: 300, 6: True, 7: "UQ", 23: False}},
     }
     assert settings == {
         "network": {

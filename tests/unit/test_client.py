@@ -64,8 +64,10 @@ def test_add_server():
         0: account(1, URI),
         1: account(65534, "coap://[::1]:7"),
     }
-    # Lifetime 0 is a day; the binding follows from the scheme.
-    assert objects[1].instances == {0: server(1, 86400), 1: server(65534, 60, "UQ")}
+    # Lifetime 0 is a day; the binding follows from the scheme. Without Mute Send it would be muted.
+    wanted = {0: server(1, 86400), 1: server(65534, 60, "UQ")}
+    wanted[0][23] = wanted[1][23] = False
+    assert objects[1].instances == wanted
     before = dump(client)
     add = client.add_server
     for short_id in (0, 65535, -1, 65536):

@@ -113,7 +113,7 @@ def test_accounts_of_the_application():
     client = b.power_on()
     assert dump(client) == before and b.seq() == seq
     assert client.core.objects[0].get(0, 11) == 5
-    assert servers_of(client) == {1: {0: 2, 1: 86400, 6: True, 7: "U", 18: 30}}
+    assert servers_of(client) == {1: {0: 2, 1: 86400, 6: True, 7: "U", 18: 30, 23: False}}
     assert refused(ValueError, client.add_server, 2, URI, PSK).startswith("4.03")
     client.remove_server(65535)
     client.remove_bootstrap_server()

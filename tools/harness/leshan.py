@@ -58,11 +58,15 @@ Commands of SERVER_AND_CLIENT, for the server
   write(endpoint, path, value, partial=False, format=None), create(endpoint, path, resources | instances, format=None),
   write_attributes(endpoint, path, attributes="pmin=1&pmax=5"), cancel(endpoint, path, passive=False):
       → a response; each takes timeout_ms (60 s)
+  read_composite, observe_composite(endpoint, paths, format="SENML_CBOR", accept="SENML_CBOR") → a response, whose
+      content is {path: what is there}; write_composite(endpoint, values={path: value}, format);
+      cancel_composite(endpoint, passive=False), of the one that there is
 Events of the server
   registered(endpoint, id, port, lifetime, version, binding, queue_mode, links, attributes, replaces), updated(the same),
   unregistered(the same, expired, replaced), notification(endpoint, path, a response), observation_cancelled(path:
   by cancel(passive=True) or the end of a registration),
-  notification_failed(cause), sent(endpoint, data), send_failed(cause)
+  composite_notification(endpoint, a response),
+  notification_failed(cause), sent(endpoint, data: [{"time": s, or left out, "values": {path: value}}]), send_failed(cause)
 
 Commands of SERVER_AND_CLIENT, for clients
   start_client(endpoint, bootstrap_uri | server_uri, security_instance=0, short_server_id=1, lifetime=300,
@@ -70,6 +74,7 @@ Commands of SERVER_AND_CLIENT, for clients
       identity, key | certificate, private_key, server_certificate: of the account)
   stop_client(endpoint, deregister=True), update_client(endpoint), bootstrap_client(endpoint, deregister=True),
   client_object(endpoint, object) → what the client holds, /0 too
+  client_send(endpoint, paths, format="SENML_CBOR") → the response of the server that it is registered with
 Events of clients, each with endpoint
   client_bootstrap_started, client_bootstrapped, client_registration_started, client_registered(uri, id),
   client_update_started, client_updated, client_deregistration_started, client_deregistered,

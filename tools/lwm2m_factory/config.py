@@ -226,6 +226,7 @@ class _Reader:
             1: section.take("lifetime", int, 86400, _SECONDS),
             6: section.take("store_notifications", bool, True),
             7: "UQ" if section.take("queue", bool, False) else "U",
+            23: False,  # Mute Send, which would be in force where it is absent
         }
         for name, (rid, kind) in _SERVER_OPTIONS.items():
             if section.has(name):

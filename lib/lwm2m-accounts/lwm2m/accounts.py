@@ -39,7 +39,7 @@ def add_server(client, short_id, uri, mode, lifetime=0, queue=False, security=No
     server = dict(client.core.objects[1].instances)
     iid = _free(server)
     binding = "UQ" if queue else "U"
-    server[iid] = {0: short_id, 1: lifetime or 86400, 6: True, 7: binding}
+    server[iid] = {0: short_id, 1: lifetime or 86400, 6: True, 7: binding, 23: False}
     client.core.put({0: accounts, 1: server})
     client.core.account_changed(iid)
 

@@ -79,6 +79,7 @@ class Attributes:
     def __init__(self, core):
         self.core = core
         self.sets = {}  # {short id: {path: set}}
+        self._found = [None] * _COUNT  # of one path at a time
 
     # --- What servers ask for
 
@@ -186,10 +187,32 @@ class Attributes:
         self.refresh(o)
 
     def refresh(self, o):
-        """Let an observation have those that hold for it now. Needs no memory."""
-        core = self.core
-        path = o.path
+        """Let an observation have those that hold for it now. Needs no memory.
+
+        Those of several paths are one set: the greatest pmin and epmin, the least pmax and epmax that
+        count at their paths, con 1 where one has it, and no thresholds.
+        """
         attributes = o.attributes
+        if not o.composite:
+            self._of_path(attributes, o, o.path)
+            return
+        for i in range(_COUNT):
+            attributes[i] = None
+        found = self._found
+        for path in o.paths:
+            self._of_path(found, o, path)
+            for i in (_PMIN, _EPMIN, _CON):
+                if found[i] is not None and (attributes[i] is None or attributes[i] < found[i]):
+                    attributes[i] = found[i]
+            for i in (_PMAX, _EPMAX):
+                if (found[i] or 0) >= max(found[i - 1] or 0, 1) and (
+                    attributes[i] is None or attributes[i] > found[i]
+                ):
+                    attributes[i] = found[i]
+
+    def _of_path(self, attributes, o, path):
+        # What holds for one path.
+        core = self.core
         for i in range(_COUNT):
             attributes[i] = o.own and o.own[i]
         if not o.own:
@@ -202,8 +225,8 @@ class Attributes:
                 attributes[_PMAX] = server.get(3)
             if attributes[_CON] is None:
                 attributes[_CON] = server.get(26)  # Default Notification Mode, of LwM2M 1.2
-        obj = core.objects.get(path[0])
-        if len(path) == 3 and obj and obj.flags(path[2]) & _MULTI:
+        obj = core.objects.get(path[0]) if len(path) == 3 else None
+        if obj and obj.flags(path[2]) & _MULTI:
             for i in range(_GT, _COUNT):  # they are for its instances
                 attributes[i] = None
 
@@ -228,7 +251,11 @@ class Attributes:
         model.encode(sink, core.objects[path[0]], path, _R, core.may, account)
         reply.content_format = format
         reply.payload = out
-        return look.seen if look else crc32(out)
+        return look.seen if look else self.checksum(reply)
+
+    def checksum(self, reply):
+        """What met() compares of an answer to more than one value."""
+        return crc32(reply.payload)
 
     def met(self, o, value, told):
         """Whether a value, which may be that of before, is to be reported.

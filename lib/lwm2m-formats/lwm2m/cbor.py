@@ -238,7 +238,7 @@ def head(out, major, n):
 
 
 def put(out, flags, value):
-    """Append a value of the type in a resource's flags."""
+    """Append a value of the type in a resource's flags, or None, as a number."""
     t = flags & _TYPE
     if t == _BOOL:
         out.append(0xF5 if value else 0xF4)
@@ -257,6 +257,8 @@ def put(out, flags, value):
             value = value.encode()
         head(out, _BYTES if t == _OPAQUE else _TEXT, len(value))
         out.extend(value)
+    elif value is None:
+        out.append(0xF6)
     elif value < 0:
         head(out, _NEGATIVE, -1 - value)
     else:

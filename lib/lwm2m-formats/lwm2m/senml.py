@@ -17,6 +17,8 @@ _LINK = "vlo"
 
 # The label of a value of each data type, as model has them: vs 3, v 2, vb 4, vd 8; link 9.
 _LABELS = b"\0\3\2\2\2\4\x08\2\x09"
+# And the other way, for what has no definition here.
+_TYPES = b"\0\0\2\1\5\0\0\0\6\x08"
 _VALUES = const(0x31C)  # a bit for each
 _LINK_LABEL = const(9)
 
@@ -61,6 +63,11 @@ class Sink:
         self._pair(_NAME, _STR, "%d" % rid if riid < 0 else "%d/%d" % (rid, riid))
         label = _LABELS[flags & _TYPE]
         self._pair(_LINK if label == _LINK_LABEL else label, flags, value)
+
+    def name(self, path):
+        """A record that is a name only, as a composite request has it."""
+        self._begin(1)
+        self._pair(_NAME, _STR, path)
 
     def _begin(self, fields):
         self._count += 1
@@ -180,7 +187,11 @@ class Cursor:
         return (self.oid, self.iid, self.rid, self.riid)[: self._depth]
 
     def value(self, flags):
-        """The value, of the type in a resource's flags; None for null, which deletes."""
+        """The value, of the type in a resource's flags; None for null, which deletes.
+
+        Without a type in flags it is what the record says, a number that is whole an int.
+        """
+        flags = flags or _TYPES[self._label]
         label = _LABELS[flags & _TYPE]
         if self._label != label and self._value is not None:
             if label != _LINK_LABEL or self._label != _TEXT:  # Leshan writes a link as text

@@ -227,6 +227,8 @@ class Sink(senml.Sink):
             value = dumps(value)
         elif t == _OBJLNK:
             value = '"%d:%d"' % value
+        elif value is None:
+            value = "null"
         if not isinstance(label, str):
             label = _LABELS[label + 6]
         self._out.extend('%s"%s":%s' % (self._lead, label, value))

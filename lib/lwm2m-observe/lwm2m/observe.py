@@ -57,7 +57,9 @@ class _Observation:
     def __init__(self, account, token):
         self.account = account
         self.token = token  # with the account, what tells it from others (RFC 7641 4.1)
-        self.path = ()
+        self.path = ()  # of one path
+        self.paths = ()  # it, or those of a composite one, whose path is ()
+        self.composite = None  # the part that answers for those
         self.accept = None
         self.origin = None  # the engine's, for notifications in blocks
         self.counter = -1  # notifications sent; also the Observe option's value
@@ -105,28 +107,40 @@ class Observe:
                 raise Error(_BAD_REQUEST, "no attributes here")
             own = self.attributes.query(m, path, flags)
         value = self._answer(account, path, flags, accept, reply)
+        return self.answered(account, m, payload, reply, accept, (path,), None, own, value)
+
+    def answered(
+        self, account, m, payload, reply, accept, paths, composite=None, own=None, value=None
+    ):
+        """A request with Observe 0 or 1 has its answer in reply: begin or end the observation.
+
+        composite: the part that answers where there may be more than one path, or None. own, value:
+        the attributes in its query, and what was answered, as module attributes has them.
+        """
         o = None
         for other in self.observations:
             if other.account is account and other.token == m.token:
                 o = other
-        if observe:
+        if m.uint(OBSERVE):
             if o:
                 self.observations.remove(o)
                 self._event(EVENT_OBSERVATION_CANCELED, o)
             return _CONTENT
         again = o is not None
         if not again:
-            o = self._place(account, path)
+            o = self._place(account, paths)
             if o is None:
                 return _CONTENT
             o.token = m.token
-        o.path = path
+        o.path = () if composite else paths[0]
+        o.paths = paths
+        o.composite = composite
         o.accept = accept
         try:
-            o.origin = core.engine.origin(m, payload)
+            o.origin = self.core.engine.origin(m, payload)
             if self.attributes:
                 self.attributes.start(o, own)
-                o.value = value
+                o.value = self.attributes.checksum(reply) if composite else value
             self._count(o)
         except MemoryError:
             self._remove(o)
@@ -136,7 +150,7 @@ class Observe:
             self._event(EVENT_OBSERVATION_STARTED, o)
         return _CONTENT
 
-    def _place(self, account, path):
+    def _place(self, account, paths):
         # A new observation, or where a server has all of its places, None. One that observes a path
         # again with another token may have forgotten the first: that gives way then.
         count = 0
@@ -144,7 +158,7 @@ class Observe:
         for o in self.observations:
             if o.account is account:
                 count += 1
-                if o.path == path and old is None:
+                if o.paths == paths and old is None:
                     old = o
         if count >= _MAX_OBSERVATIONS:
             if old is None:
@@ -163,11 +177,12 @@ class Observe:
 
     def changed(self, oid, iid, rid):
         for o in self.observations:
-            p = o.path
-            if p[0] == oid and (
-                len(p) == 1 or (p[1] == iid and (len(p) == 2 or p[2] == rid or rid < 0))
-            ):
-                o.changed = True
+            for p in o.paths:
+                if not p or (
+                    p[0] == oid
+                    and (len(p) == 1 or (p[1] == iid and (len(p) == 2 or p[2] == rid or rid < 0)))
+                ):
+                    o.changed = True
         if rid < 0:
             self._prune()
         elif oid == 1:
@@ -280,13 +295,19 @@ class Observe:
         type = 0
         try:
             try:
-                flags = resolve(core.objects, o.path, _READ, core.may, o.account)
+                if not o.composite:
+                    flags = resolve(core.objects, o.path, _READ, core.may, o.account)
             except Error as e:
                 if e.code == _UNAUTHORIZED:  # the right was taken, and may be given back
                     return
                 code = e.code  # what was observed is gone: this is the last one (RFC 7641 4.2)
             if code == _CONTENT:
-                value = self._answer(o.account, o.path, flags, o.accept, reply)
+                if not o.composite:
+                    value = self._answer(o.account, o.path, flags, o.accept, reply)
+                elif not o.composite.answer(o.account, o.paths, o.accept, reply):
+                    return
+                else:
+                    value = attributes and attributes.checksum(reply)
                 if attributes:
                     if not asked and not attributes.met(o, value, told):
                         o.counter = counter  # the periods go on

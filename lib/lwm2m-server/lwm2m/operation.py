@@ -4,6 +4,7 @@
 from micropython import const
 from ucoap import ACCEPT, CONTENT_FORMAT, LOCATION_PATH, Error
 import lwm2m.model as model
+import lwm2m.pack as pack
 from .management import OCTETS, TEXT, TLV, format_module
 from .server_core import check_path
 
@@ -11,7 +12,9 @@ _RESOURCE_INSTANCE = const(1)  # of tlv
 _DATA_TYPES = {str: model.STR, bool: model.BOOL, int: model.INT, float: model.FLOAT}
 
 _CREATED = const(0x41)
+_CONTENT = const(0x45)
 _NOT_ACCEPTABLE = const(0x86)
+_INTERNAL = const(0xA0)
 _UNAVAILABLE = const(0xA3)
 
 
@@ -20,7 +23,7 @@ class Operation:
 
     def __init__(self, server, client, path, callback, accept):
         self.client = client
-        self.path = path
+        self.path = path  # of a composite operation a tuple of them
         self.callback = callback
         self.accept = accept
         self.chosen = False  # whether the format is not the application's choice, but ours
@@ -48,6 +51,16 @@ class Operation:
             format = m.uint(CONTENT_FORMAT)
             if code == _CREATED:
                 payload = "".join("/" + part for part in m.strings(LOCATION_PATH)).encode()
+            elif code == _CONTENT and isinstance(self.path, tuple):
+                try:
+                    payload = {
+                        path: value
+                        for path, value, _ in pack.records(
+                            payload, self.accept if format is None else format
+                        )
+                    }
+                except Error as e:
+                    code, format, payload = _INTERNAL, None, e.text.encode()
         if self.callback:
             self.callback(client, code, format, payload)
 

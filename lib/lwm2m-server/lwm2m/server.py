@@ -15,6 +15,7 @@ from ucoap import (
     Error,
     path_options,
 )
+import lwm2m.pack as pack
 from .crowd import table
 from .management import LINK, TEXT, TLV
 from .operation import Operation, payload_of, values  # noqa: F401 - values
@@ -27,6 +28,10 @@ REGISTERED = const(1)
 UPDATED = const(2)
 DEREGISTERED = const(3)
 EXPIRED = const(4)
+
+# Methods of composite operations (RFC 8132).
+_FETCH = const(5)
+_IPATCH = const(7)
 
 _BYTES = const(700)  # of heap that a client takes, with an object list of 40 bytes
 
@@ -54,6 +59,8 @@ class Server(Role):
 
     on_client(event, client): REGISTERED (again, too: what was observed is then to be observed
         anew), UPDATED, DEREGISTERED or EXPIRED; client is a RemoteClient. None is allowed.
+    on_send(client, values): what a client tells by itself, with Send: a list of (path, value,
+        time), time in s, from 2 ** 28 on since 1970, below that from now (-60: a minute ago).
     allow(endpoint, peer) -> whether that client may register; otherwise it gets 4.03, as it does
         with a name that its identity does not have.
     max_clients: others get 5.03. A client without DTLS that is to be there for ever (lifetime 0)
@@ -81,9 +88,11 @@ class Server(Role):
         net=None,
         max_clients=64,
         max_links=2048,
+        on_send=None,
         **settings,
     ):
         self.on_client = on_client
+        self.on_send = on_send
         self.allow = allow
         self._max_links = max_links
         super().__init__(port, host, net, max_clients, _BYTES, max_clients + _SPARE, **settings)
@@ -117,10 +126,13 @@ class Server(Role):
         return client
 
     def _begin(self, peer, m, now):
-        if not self._client(peer, m):
+        if not (self._sender(peer, m) or self._client(peer, m)):
             self.endpoint(queries(m), peer, _FORBIDDEN)
 
     def _handle(self, peer, m, payload, reply, now):
+        client = self._sender(peer, m)
+        if client:
+            return self._take(client, m.uint(CONTENT_FORMAT), payload)
         client = self._client(peer, m)
         if not client:
             return self._register(peer, m, payload, reply)
@@ -134,6 +146,34 @@ class Server(Role):
             self._remove(client, DEREGISTERED)
             return _DELETED
         raise Error(_NOT_ALLOWED)
+
+    def _sender(self, peer, m):
+        # The client whose Send a request is (LwM2M 1.1 6.4), or None. Raises Error.
+        if m.strings(URI_PATH) != ["dp"]:
+            return None
+        if m.code != POST:
+            raise Error(_NOT_ALLOWED)
+        there = self._at.get(peer)
+        if not there:
+            raise Error(_NOT_FOUND, "nobody has registered from there")
+        if len(there) > 1:
+            raise Error(_BAD_REQUEST, "several clients have registered from there")
+        return there[0]
+
+    def _take(self, client, format, payload):
+        # Values that a client has sent. All that is wrong with them is 4.00, but for 4.04.
+        if format not in (pack.SENML_JSON, pack.SENML_CBOR, pack.LWM2M_CBOR):
+            raise Error(_BAD_REQUEST, "Send has Content-Format 110, 112 or 11544")
+        found = pack.records(payload, format)
+        if not found:
+            raise Error(_BAD_REQUEST, "no values")
+        known = {path for path, attributes in client.links}
+        for path, _, _ in found:
+            instance = "/".join(path.split("/")[:3])
+            if instance not in known:
+                raise Error(_NOT_FOUND, instance + " is not registered")
+        self._calls.append((self.on_send, client, found))
+        return _CHANGED
 
     def _register(self, peer, m, payload, reply):
         found = queries(m)
@@ -277,11 +317,39 @@ class Server(Role):
         to come; a client may refuse to be observed, and end it at any time. To observe a path
         again ends what was there before.
         """
-        for old in client.operations:
-            if old.active and old.path == path:
-                self._end(old)
-                break
+        self._end_old(client, path)
         return self._request(client, GET, path, 1, 4, callback, accept=accept, observe=0)
+
+    def read_composite(self, client, paths, callback, accept=None):
+        """Read many paths at once, such as ["/3/0/9", "/3303/0"]; "/" is everything.
+
+        The callback's payload is values then: {path of a resource or of a resource instance:
+        value}. What is not there, and what is not to be read, is left out of it.
+        accept: 110, 112 or 11544; by default SenML CBOR, or JSON where a client says that it has
+        only that.
+        """
+        return self._fetch(client, tuple(paths), callback, accept)
+
+    def write_composite(self, client, changes, callback=None, format=None):
+        """Write {path: value} of many objects, all or nothing.
+
+        A path is a resource's or a resource instance's. A value is a str, bool, int, float,
+        bytes, (object id, instance id), {resource instance id: value} for some of a multiple
+        resource, or None, which deletes a resource instance, as LwM2M 1.2 has it.
+        """
+        if format is None:
+            format = self._senml(client)
+        payload, format = pack.writing(changes, format)
+        return self._composite(client, _IPATCH, tuple(changes), callback, payload, format)
+
+    def observe_composite(self, client, paths, callback, accept=None):
+        """Observe many paths: whenever one changes the callback gets all, as read_composite() has it.
+
+        Returns a handle for cancel(), as observe() does.
+        """
+        paths = tuple(paths)
+        self._end_old(client, paths)
+        return self._fetch(client, paths, callback, accept, 0)
 
     def cancel(self, handle, callback=None):
         """End an observation: the client is told to (RFC 7641 3.6), and answers with the value.
@@ -295,6 +363,9 @@ class Server(Role):
         self._end(handle)
         if active:  # otherwise the first value that still comes is reset, which ends it
             token = handle.exchange.token
+            if isinstance(handle.path, tuple):
+                self._fetch(client, handle.path, callback, handle.accept, 1, token)
+                return
             self._request(
                 client,
                 GET,
@@ -306,6 +377,13 @@ class Server(Role):
                 observe=1,
                 token=token,
             )
+
+    def _end_old(self, client, path):
+        # What is observed anew is not to be told twice.
+        for old in client.operations:
+            if old.active and old.path == path:
+                self._end(old)
+                break
 
     def _end(self, operation):
         operation.client.operations.remove(operation)
@@ -327,8 +405,6 @@ class Server(Role):
         observe=None,
         token=None,
     ):
-        if self.clients.get(client.endpoint) is not client:
-            raise ValueError("%s is not registered" % client.endpoint)
         check_path(path, least, most)
         options = [] if observe is None else [(OBSERVE, observe)]
         options += path_options(client.root + path)
@@ -341,11 +417,53 @@ class Server(Role):
                 operation.chosen = True
                 operation.accept = TEXT if path.count("/") > 2 else TLV
             options.append((ACCEPT, operation.accept))
+        return self._start(operation, code, options, payload, token)
+
+    def _senml(self, client):
+        # The SenML that a client has, as far as it says.
+        formats = client.formats
+        if pack.SENML_JSON in formats and pack.SENML_CBOR not in formats:
+            return pack.SENML_JSON
+        return pack.SENML_CBOR
+
+    def _fetch(self, client, paths, callback, accept, observe=None, token=None):
+        if accept is None:
+            accept = self._senml(client)
+        format = pack.SENML_CBOR if accept == pack.LWM2M_CBOR else accept
+        payload = pack.names(paths, format)
+        return self._composite(
+            client, _FETCH, paths, callback, payload, format, accept, observe, token
+        )
+
+    def _composite(
+        self,
+        client,
+        code,
+        paths,
+        callback,
+        payload,
+        format,
+        accept=None,
+        observe=None,
+        token=None,
+    ):
+        options = [] if observe is None else [(OBSERVE, observe)]
+        options += path_options(client.root)
+        options.append((CONTENT_FORMAT, format))
+        if accept is not None:
+            options.append((ACCEPT, accept))
+        operation = Operation(self, client, paths, callback, accept)
+        return self._start(operation, code, options, payload, token)
+
+    def _start(self, operation, code, options, payload, token):
+        client = operation.client
+        if self.clients.get(client.endpoint) is not client:
+            raise ValueError("%s is not registered" % client.endpoint)
         pending = 0
         for other in client.operations:
             pending += not other.active
         if client.peer is None or pending >= _MAX_OPERATIONS:
-            self._calls.append((callback, client, _UNAVAILABLE, None, b""))
+            self._calls.append((operation.callback, client, _UNAVAILABLE, None, b""))
             return operation
         try:
             self.send(operation, code, options, payload, token)

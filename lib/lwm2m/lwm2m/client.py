@@ -132,11 +132,16 @@ class Client:
     # --- Accounts
 
     def __getattr__(self, name):
-        # Package lwm2m-accounts: what a client whose accounts come from a store does without.
-        module = optional("accounts")
+        # Packages lwm2m-accounts, which a client whose accounts come from a store does without, and
+        # lwm2m-composite.
+        send = name == "send"
+        module = optional("send") if send else optional("accounts")
         f = module and not name.startswith("_") and getattr(module, name, None)
         if not f:
-            raise AttributeError(name if module else name + ": needs package lwm2m-accounts")
+            package = "composite" if send else "accounts"
+            raise AttributeError(
+                name if module else "%s: needs package lwm2m-%s" % (name, package)
+            )
         return lambda *args, **kwargs: f(self, *args, **kwargs)
 
     # --- Objects

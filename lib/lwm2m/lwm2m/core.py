@@ -37,6 +37,8 @@ _REPETITIONS = const(1)  # MAX_RETRANSMIT of what is tried again without an answ
 
 _AGAIN = const(8)  # s, until it registers anew over a new connection; spread, as others do so too
 
+_FETCH = const(5)  # the least method of a composite operation
+
 _NO_ERROR = const(0)
 _UNAUTHORIZED = const(0x81)
 _NOT_ALLOWED = const(0x85)
@@ -63,7 +65,7 @@ _FAILED = const(7)
 
 # The optional parts that an image may have, by their modules. Bootstrap and context are commanded,
 # and are attributes.
-_PARTS = ("observe",)
+_PARTS = ("observe", "composite")
 
 # Events; the same numbers in the package's __init__.
 _REG_UNREGISTERED = const(1)
@@ -724,7 +726,8 @@ class Core:
             self.bootstrap.check(account)
         else:
             self._check(account)
-            management.begin(self, account, m)
+            if m.code < _FETCH or not optional("composite"):  # whose paths are in the body
+                management.begin(self, account, m)
 
     def on_request(self, account, what, path):
         """A server has had something done: an EVENT_… of objects."""

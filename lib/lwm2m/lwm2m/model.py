@@ -274,11 +274,11 @@ def missing(obj, values):
 # --- Values on their way out
 
 
-def encode(sink, obj, path, mask=R, may=None, account=None):
+def encode(sink, obj, path, mask=R, may=None, account=None, last=True):
     """Give a sink the values of a path that resolve() has found.
 
     mask: of an object or instance, the resources that have one of these flags. may: as resolve()
-    has it; of an object, the instances that may be read.
+    has it; of an object, the instances that may be read. last: whether the sink gets no more.
     """
     oid = obj.id
     n = len(path)
@@ -310,7 +310,8 @@ def encode(sink, obj, path, mask=R, may=None, account=None):
                 sink.close(inner)
         if n == 1:
             sink.close(at)
-    sink.end()
+    if last:
+        sink.end()
 
 
 # --- Values on their way in

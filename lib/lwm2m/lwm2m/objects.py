@@ -61,6 +61,7 @@ SERVER = (
     18, _UINT,  # Communication Retry Timer, s
     19, _UINT,  # Communication Sequence Delay Timer, s
     20, _UINT,  # Communication Sequence Retry Count
+    23, _BOOL | _RW,  # Mute Send; it is muted where this is absent
 )
 
 DEVICE = (
@@ -98,8 +99,8 @@ def base_objects(device, version="1.1"):
     for rid in instance:
         obj.check(rid, instance[rid])
     security = Object(0, SECURITY, bootstrap=True)
-    # 1.0 has neither 9 nor 12.
-    server = Object(1, SERVER if version != "1.0" else SERVER[:18] + SERVER[22:], bootstrap=True)
+    # 1.0 has neither 9, 12 nor 23.
+    server = Object(1, SERVER if version != "1.0" else SERVER[:18] + SERVER[22:-2], bootstrap=True)
     server.on_check = _check_server
     return {0: security, 1: server, 3: obj}
 

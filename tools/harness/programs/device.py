@@ -8,7 +8,8 @@
 #       "bootstrap"}],
 #   "control"}
 # Keys of an account are {resource id: value} of /0/x, the mode (2) with them; without it is NoSec.
-# Events are the client's with all their details, and EXECUTED, WRITTEN and DONE, of its resources.
+# Events are the client's with all their details, EXECUTED, WRITTEN and DONE, of its resources, and SENT, what a
+# server has answered to a Send.
 # Commands:
 #   {"call": a method of the client, "args": […]}
 #   {"object": id, "call": a method of the object, "args": […]}; without "call" the object's instances.
@@ -105,8 +106,14 @@ def keys_of(spec):
     return values.pop(2, lwm2m.SEC_NONE), values
 
 
+def sent(short_id, code, text):
+    say({"event": "SENT", "short_id": short_id, "code": code_text(code), "text": text})
+
+
 def command(client, m):
     args = m.get("args", [])
+    if m.get("call") == "send":
+        return client.send(*args, callback=sent)
     if "object" not in m:
         return getattr(client, m["call"])(*args)
     obj = client.core.objects[m["object"]]

@@ -6,13 +6,13 @@
 # Events: REFUSED (identity, text),
 #   BS_STARTED, BS_FINISHED, BS_FAILED (endpoint, code, text), OPERATION (endpoint, operation, code, text),
 #   REGISTERED, UPDATED, DEREGISTERED, EXPIRED (endpoint, lifetime, version, binding, queue, links, formats),
-#   NOTIFICATION (endpoint, and an answer).
+#   NOTIFICATION (endpoint, and an answer), SENT (endpoint, values: [path, value, time] each).
 # Commands:
 #   {"accounts": the bootstrap server's table}
 #   {"clients": the server's table of clients}: with other keys, but the same identities and endpoint names
 #   {"operations": [[method of a session, its arguments …], …]}: for the next sessions, in place of the table
 #   {"call": a method of the server, "endpoint", "path", "args": […], "options": {…}} → {"code", "format",
-#       "payload" in hex, "text", "values"}
+#       "payload" in hex, "text", "values"}; of a composite operation "path" has the paths, or {path: value}
 
 from binascii import hexlify, unhexlify
 
@@ -97,7 +97,14 @@ def on_client(event, client):
     )
 
 
+def on_send(client, values):
+    values = [(path, plain(value), time) for path, value, time in values]
+    say({"event": "SENT", "endpoint": client.endpoint, "values": values})
+
+
 def answer_of(path, code, format, payload):
+    if isinstance(payload, dict):
+        return {"code": code_text(code), "format": format, "values": plain(payload)}
     message = {"code": code_text(code), "format": format, "text": words(payload)}
     message["payload"] = hexlify(payload).decode()
     if code == 0x45 and format != server.LINK and path.split("/")[1] in _RESOURCES:
@@ -135,13 +142,15 @@ def command(m, answer):
             say(message)
 
     if call == "cancel":
-        return lwm2m_server.cancel(handles.pop((m["endpoint"], path)), callback)
+        return lwm2m_server.cancel(handles.pop((m["endpoint"], str(path))), callback)
+    if isinstance(path, dict):
+        path = {key: value_of(0, path[key]) for key in path}
     args = m.get("args", [])
     if call in ("write", "create") and isinstance(args[0], dict):
         args[0] = value_of(0, args[0]) if "hex" in args[0] else encoded(path, args[0])
     handle = getattr(lwm2m_server, call)(client, path, *args, callback=callback, **m["options"])
-    if call == "observe":
-        handles[m["endpoint"], path] = handle
+    if call.startswith("observe"):
+        handles[m["endpoint"], str(path)] = handle
 
 
 def on_refused(address, identity, text):
@@ -177,7 +186,7 @@ def main():
     options = security(config.get("clients"))
     credentials = options.get("credentials")  # the Server reads them for each session
     lwm2m_server = server.Server(
-        config["port"], "127.0.0.1", on_client=on_client, net=net, **options
+        config["port"], "127.0.0.1", on_client=on_client, on_send=on_send, net=net, **options
     )
     Control(net, config["control"], command)
     try:

@@ -125,6 +125,11 @@ public class Nodes {
         return json.isTextual() ? Type.STRING : Type.OPAQUE;
     }
 
+    /** By what it is in JSON. */
+    public static Object toValue(JsonNode json) {
+        return toValue(json, typeOf(json));
+    }
+
     private static Object toValue(JsonNode json, Type type) {
         switch (type) {
         case BOOLEAN:

@@ -1,4 +1,6 @@
 import java.net.InetAddress;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
@@ -45,6 +47,7 @@ class Client {
         lines.command("update_client", this::update);
         lines.command("bootstrap_client", this::bootstrap);
         lines.command("client_object", this::object);
+        lines.command("client_send", this::send);
     }
 
     private Object start(JsonNode args) throws Exception {
@@ -147,6 +150,16 @@ class Client {
         LwM2mObjectEnabler enabler = client(args).getObjectTree().getObjectEnabler(id);
         ReadResponse response = enabler.read(LwM2mServer.SYSTEM, new ReadRequest(id));
         return Nodes.toJson(response.getContent());
+    }
+
+    /** Values of these paths to the server that it is registered with. */
+    private Object send(JsonNode args) throws InterruptedException {
+        List<String> paths = new ArrayList<>();
+        args.get("paths").forEach(path -> paths.add(path.asText()));
+        ContentFormat format = args.has("format") ? format(args.get("format")) : ContentFormat.SENML_CBOR;
+        LeshanClient client = client(args);
+        LwM2mServer server = client.getRegisteredServers().values().iterator().next();
+        return Lines.response(client.getSendService().sendData(server, format, paths, 60_000));
     }
 
     private class Observer implements LwM2mClientObserver {

@@ -1,9 +1,12 @@
 import java.net.InetSocketAddress;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 
 import com.fasterxml.jackson.databind.JsonNode;
 
@@ -15,6 +18,7 @@ import org.eclipse.leshan.core.link.lwm2m.attributes.LwM2mAttributeSet;
 import org.eclipse.leshan.core.model.LwM2mModel;
 import org.eclipse.leshan.core.model.ObjectLoader;
 import org.eclipse.leshan.core.model.ObjectModel;
+import org.eclipse.leshan.core.node.LwM2mNode;
 import org.eclipse.leshan.core.node.LwM2mObjectInstance;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.node.TimestampedLwM2mNodes;
@@ -22,6 +26,7 @@ import org.eclipse.leshan.core.observation.CompositeObservation;
 import org.eclipse.leshan.core.observation.Observation;
 import org.eclipse.leshan.core.observation.SingleObservation;
 import org.eclipse.leshan.core.request.BindingMode;
+import org.eclipse.leshan.core.request.CancelCompositeObservationRequest;
 import org.eclipse.leshan.core.request.CancelObservationRequest;
 import org.eclipse.leshan.core.request.ContentFormat;
 import org.eclipse.leshan.core.request.CreateRequest;
@@ -29,16 +34,20 @@ import org.eclipse.leshan.core.request.DeleteRequest;
 import org.eclipse.leshan.core.request.DiscoverRequest;
 import org.eclipse.leshan.core.request.DownlinkDeviceManagementRequest;
 import org.eclipse.leshan.core.request.ExecuteRequest;
+import org.eclipse.leshan.core.request.ObserveCompositeRequest;
 import org.eclipse.leshan.core.request.ObserveRequest;
+import org.eclipse.leshan.core.request.ReadCompositeRequest;
 import org.eclipse.leshan.core.request.ReadRequest;
 import org.eclipse.leshan.core.request.SendRequest;
 import org.eclipse.leshan.core.request.WriteAttributesRequest;
+import org.eclipse.leshan.core.request.WriteCompositeRequest;
 import org.eclipse.leshan.core.request.WriteRequest;
 import org.eclipse.leshan.core.response.CreateResponse;
 import org.eclipse.leshan.core.response.DiscoverResponse;
 import org.eclipse.leshan.core.response.LwM2mResponse;
 import org.eclipse.leshan.core.response.ObserveCompositeResponse;
 import org.eclipse.leshan.core.response.ObserveResponse;
+import org.eclipse.leshan.core.response.ReadCompositeResponse;
 import org.eclipse.leshan.core.response.ReadResponse;
 import org.eclipse.leshan.server.LeshanServer;
 import org.eclipse.leshan.server.LeshanServerBuilder;
@@ -74,6 +83,12 @@ class Server implements RegistrationListener, ObservationListener, SendListener 
         lines.command("write", this::write);
         lines.command("create", this::create);
         lines.command("write_attributes", this::writeAttributes);
+        lines.command("read_composite", args -> send(args,
+                new ReadCompositeRequest(senml(args, "format"), senml(args, "accept"), paths(args))));
+        lines.command("observe_composite", args -> send(args,
+                new ObserveCompositeRequest(senml(args, "format"), senml(args, "accept"), paths(args))));
+        lines.command("write_composite", this::writeComposite);
+        lines.command("cancel_composite", this::cancelComposite);
     }
 
     private static String text(JsonNode args, String name) {
@@ -86,6 +101,17 @@ class Server implements RegistrationListener, ObservationListener, SendListener 
 
     private static ContentFormat format(JsonNode args) {
         return args.hasNonNull("format") ? ContentFormat.fromName(args.get("format").asText()) : null;
+    }
+
+    /** SenML CBOR is what Leshan's page has by default. */
+    private static ContentFormat senml(JsonNode args, String name) {
+        return args.hasNonNull(name) ? ContentFormat.fromName(args.get(name).asText()) : ContentFormat.SENML_CBOR;
+    }
+
+    private static String[] paths(JsonNode args) {
+        List<String> paths = new ArrayList<>();
+        args.get("paths").forEach(path -> paths.add(path.asText()));
+        return paths.toArray(new String[0]);
     }
 
     private Registration registration(JsonNode args) {
@@ -173,8 +199,23 @@ class Server implements RegistrationListener, ObservationListener, SendListener 
     private static void addContent(Map<String, Object> answer, LwM2mResponse response) {
         if (response instanceof ReadResponse read && read.getContent() != null)
             answer.put("content", Nodes.toJson(read.getContent()));
+        if (response instanceof ReadCompositeResponse read && read.getContent() != null)
+            answer.put("content", content(read.getContent()));
         if (response.getCoapResponse() instanceof Response coap && coap.getOptions().hasContentFormat())
             answer.put("content_format", coap.getOptions().getContentFormat());
+    }
+
+    /** By path; what the client has left out is null. */
+    private static Map<String, Object> content(Map<LwM2mPath, LwM2mNode> nodes) {
+        Map<String, Object> map = new TreeMap<>();
+        nodes.forEach((path, node) -> map.put(path.toString(), Nodes.toJson(node)));
+        return map;
+    }
+
+    private Object writeComposite(JsonNode args) throws InterruptedException {
+        Map<String, Object> values = new HashMap<>();
+        args.get("values").fields().forEachRemaining(e -> values.put(e.getKey(), Nodes.toValue(e.getValue())));
+        return send(args, new WriteCompositeRequest(senml(args, "format"), values));
     }
 
     private Object write(JsonNode args) throws InterruptedException {
@@ -212,6 +253,18 @@ class Server implements RegistrationListener, ObservationListener, SendListener 
             if (observation instanceof SingleObservation single && single.getPath().toString().equals(path(args)))
                 return send(args, new CancelObservationRequest(single));
         throw new IllegalStateException(path(args) + " is not observed");
+    }
+
+    private Object cancelComposite(JsonNode args) throws InterruptedException {
+        Registration registration = registration(args);
+        for (Observation observation : server.getObservationService().getObservations(registration))
+            if (observation instanceof CompositeObservation composite) {
+                if (!args.path("passive").asBoolean())
+                    return send(args, new CancelCompositeObservationRequest(composite));
+                server.getObservationService().cancelObservation(observation);
+                return null;
+            }
+        throw new IllegalStateException("there is no composite observation");
     }
 
     // ---- events
@@ -276,6 +329,10 @@ class Server implements RegistrationListener, ObservationListener, SendListener 
     @Override
     public void onResponse(CompositeObservation observation, Registration registration,
             ObserveCompositeResponse response) {
+        Map<String, Object> event = Lines.response(response);
+        event.put("endpoint", registration.getEndpoint());
+        addContent(event, response);
+        lines.event("composite_notification", event);
     }
 
     @Override
@@ -285,7 +342,11 @@ class Server implements RegistrationListener, ObservationListener, SendListener 
 
     @Override
     public void dataReceived(Registration registration, TimestampedLwM2mNodes data, SendRequest request) {
-        lines.event("sent", Lines.map("endpoint", registration.getEndpoint(), "data", data.toString()));
+        List<Object> list = new ArrayList<>();
+        for (Instant time : data.getTimestamps())
+            list.add(Lines.map("time", time == null ? null : time.getEpochSecond(), //
+                    "values", content(data.getNodesAt(time))));
+        lines.event("sent", Lines.map("endpoint", registration.getEndpoint(), "data", list));
     }
 
     @Override
