@@ -596,6 +596,21 @@ def test_attributes_of_several_paths():
         assert [d[0] >> 4 & 3 for d in case.world.sent if d[1] == 0x45][:1] == [type], attributes
 
 
+def test_attributes_in_the_query():
+    # LwM2M 1.2: of this observation, in place of what is written.
+    case = _observe_with((("/3303/0", "pmin=30&pmax=60"),), "/3")
+    observe = (OBSERVE, 0)
+    case.observe(_names("/16/0", "/3303/0"), more=(observe, (15, "pmin=3"), (15, "pmax=7")))
+    event = case.world.last(lwm2m.EVENT_OBSERVATION_STARTED)
+    assert (event.min_period, event.max_period) == (3, 7)
+    assert len(_times(case, 16)) == 2
+    count = len(case.client.core.parts[0].observations)
+    for more in ((observe, (15, "pmin=a")), (observe, (15, "gt=5")), ((15, "pmin=3"),)):
+        assert case.fetch(_names("/16/0"), more=more).code == 0x80, more
+    assert len(case.client.core.parts[0].observations) == count
+    assert case.server.ask(IPATCH, "/", b"[]", JSON, more=((15, "pmin=3"),)).code == 0x80
+
+
 def test_a_composite_is_looked_at_each_epmax():
     case = _observe_with((("/3303/0", "epmax=5"),), "/16/0", "/3303/0")
     values = [21.5]
