@@ -794,7 +794,7 @@ def test_not_confirmable_and_silence():
     assert case.world.run(1, lambda: case.texts()[-1] == "9")
 
 
-# --- Attributes in the Observe query (LwM2M 1.2 5.1.2)
+# --- Attributes in the Observe query (LwM2M 1.2)
 
 
 def test_of_one_observation():

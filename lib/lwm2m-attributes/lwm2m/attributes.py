@@ -175,7 +175,7 @@ class Attributes:
 
     def query(self, m, path, flags):
         """The set in an Observe's query, of that observation alone, in place of what was written
-        (LwM2M 1.2 5.1.2). Raises Error."""
+        (LwM2M 1.2). Raises Error."""
         return parse(m, len(path), flags)
 
     def start(self, o, own):
