@@ -1,5 +1,6 @@
-"""A client without lwm2m-bootstrap and lwm2m-observe: accounts of the factory, and smaller; and what
-an image of role minimal has beside it: pre-shared keys, but no certificates.
+"""A client without lwm2m-bootstrap and lwm2m-observe: accounts of the factory, and smaller; what an
+image of role minimal has beside it: pre-shared keys, but no certificates; and role client, which
+observes without lwm2m-attributes.
 """
 
 import pytest
@@ -7,7 +8,7 @@ from builds import stage
 from builds.steps import ROOT
 from harness.certs import certs
 from harness.lines import Process
-from harness.micropython import image_lib, lib_dir, micropython
+from harness.micropython import UNIT, image_lib, lib_dir, micropython
 from harness.ports import free_port
 
 FACTORY = """
@@ -191,3 +192,32 @@ def test_image_has_pre_shared_keys_and_no_certificates(image):
 
 def test_pre_shared_keys_leave_certificates_unloaded():
     assert secure(lib_dir("mpy"), "()") == ["True None", "True False"]
+
+
+# --- Role client, without lwm2m-attributes
+
+WITHOUT = """
+from test_attributes import Case
+
+case = Case()
+print(case.write("/3442/0/120", "pmin=1"), case.write("/3442/0", "pmin=1"))
+print(case.discover("/3442/0/120"))
+print(hex(case.server.ask(1, "/3442/0/120", more=((6, 0), (15, "pmin=1"))).code))
+case.observe("/3442/0/120")
+case.set(120, 7)
+print(case.world.run(5, lambda: len(case.answers) == 2), case.answers[-1][1].text)
+"""
+
+
+@pytest.mark.parametrize("flavour", ["src", "mpy"])
+def test_observations_without_attributes(flavour):
+    lib = lib_dir(flavour, "client")
+    assert not list(lib.glob("lwm2m/attributes.*"))
+    done = micropython(UNIT / "run.py", "test_observe", lib=lib)
+    assert "FAIL" not in done.stdout and done.stdout.endswith("DONE\n"), done.stdout
+    assert run(WITHOUT, lib) == [
+        "(133, 'no attributes here') (133, 'no attributes here')",
+        "[('/3442/0/120', set())]",
+        "0x80",
+        "True 7",
+    ]

@@ -2,6 +2,7 @@
 include("client.py")
 include("station.py")
 require("lwm2m-access")
+require("lwm2m-attributes")
 require("lwm2m-connectivity")
 require("lwm2m-composite")
 require("lwm2m-credentials")

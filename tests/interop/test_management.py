@@ -213,7 +213,9 @@ REFUSALS = [
     ("write", "/3442/0", {"value": {"120": 5}, "format": "JSON"}, "4.15"),
     ("write", "/1/0/7", {"value": "T"}, "4.00"),  # a binding that this device does not have
     ("write", "/1/0/1", {"value": -1}, "4.00"),
-    ("write_attributes", "/3442/0/110", {"attributes": "pmin=10"}, "4.05"),
+    ("write_attributes", "/3442/0/110", {"attributes": "gt=10"}, "4.00"),  # text is no number
+    ("write_attributes", "/3442/9", {"attributes": "pmin=10"}, "4.04"),
+    ("write_attributes", "/0", {"attributes": "pmin=30&pmax=45"}, "4.01"),  # ETS 221
 ]
 
 
@@ -246,6 +248,31 @@ def test_observe_a_resource_until_the_server_cancels(managed):
     read = managed("read", "/3303/0/5700")  # a notification would come before its answer
     assert read["content"] == pytest.approx(24.5)
     assert not managed.server.events("notification")
+
+
+def test_ets_261_attributes_of_a_multiple_resource(managed):
+    for path, attributes in (
+        ("/3", "pmin=10&pmax=200"),
+        ("/3/0", "pmax=320"),
+        ("/3/0/11/0", "pmax=100&epmin=1&epmax=20"),
+    ):
+        assert managed("write_attributes", path, attributes=attributes)["code"] == "2.04"
+    event = managed.device.wait_event("EVALUATION_PERIOD", path="/3/0/11/0")
+    assert (event["min_period"], event["max_period"]) == (1, 20)
+    first, second = (set(link.split(";")) for link in managed("discover", "/3/0/11")["links"])
+    assert first == {"</3/0/11>", "dim=1", "pmin=10", "pmax=320"}
+    assert second == {"</3/0/11/0>", "pmax=100", "epmin=1", "epmax=20"}
+
+
+def test_observe_with_a_threshold(managed):
+    path = "/3303/0/5700"
+    assert managed("write_attributes", path, attributes="gt=25.5")["code"] == "2.04"
+    assert managed("observe", path)["content"] == pytest.approx(21.5)
+    for value in (24.0, 26.0, 30.0, 25.5):
+        managed.device.set(path, value)
+        managed("read", path)  # a notification comes before its answer
+    found = [n["content"] for n in managed.server.events("notification")]
+    assert found == [26.0, 25.5]
 
 
 def test_observe_an_instance_until_a_reset_cancels(managed):

@@ -123,6 +123,13 @@ QUERIES = (
     b"",
     b"depth=99",
     b"pmin=1&pmax=0",
+    b"pmax=2147483647",
+    b"epmax=1",
+    b"epmin",
+    b"gt=1e300",
+    b"lt=-9223372036854775809",
+    b"st=0",
+    b"con=0",
 )
 METHODS = (GET, GET, GET, POST, POST, POST, PUT, PUT, PUT, PUT, DELETE, DELETE, 5, 6, 7, 31)
 

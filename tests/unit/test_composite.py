@@ -526,6 +526,104 @@ def test_observe_periods_310():
         assert answer.format == CBOR and "/3303/0/5700" in _named(answer.payload, CBOR)
 
 
+def _observe_with(attributes, *paths):
+    # A case with attributes written to paths, whose observation begins at a whole second.
+    case = _Case()
+    for path, query in attributes:
+        more = [(15, part) for part in query.split("&")]
+        assert case.server.ask(3, path, more=more).code == 0x44
+    case.world.run_ms(1000 - case.client.core._ms)
+    case.observe(_names(*paths))
+    return case
+
+
+def _times(case, seconds):
+    # The ms from now on at which notifications come.
+    start = case.world.time
+    times = []
+    while case.world.time - start < 1000 * seconds:
+        n = len(case.answers)
+        if case.world.run_ms(
+            start + 1000 * seconds - case.world.time, lambda: len(case.answers) > n
+        ):
+            times.append(case.world.time - start)
+    return times
+
+
+def test_observe_304_with_attributes():
+    paths = "/1/0/1", "/3/0/11/0", "/3/0/16"
+    case = _observe_with((("/1/0/1", "pmin=30&pmax=45"),), *paths)
+    times = _times(case, 100)
+    assert len(times) == 2 and 45000 <= times[0] <= 46300 and 90000 <= times[1] <= 92600, times
+    case.client.core.objects[3].set(0, 11, {0: 2})
+    times = _times(case, 40)
+    assert len(times) == 1 and 20000 <= times[0] <= 31000, times  # pmin of the one before
+
+
+def test_observe_308_with_attributes():
+    case = _observe_with((("/16/0", "pmin=30&pmax=45"),), "/16/0", "/16/1")
+    case.portfolio.add(1, {0: {0: "c"}})
+    times = _times(case, 40)
+    assert len(times) == 1 and 30000 <= times[0] <= 31300
+    assert _named(case.answers[1].payload) == ["/16/0/0/0", "/16/0/0/1", "/16/1/0/0"]
+
+
+def test_observe_310_with_attributes():
+    case = _observe_with((), "/1/0/1", "/3/0")
+    assert case.server.ask(3, "/3", more=((15, "pmax=5"),)).code == 0x44
+    times = _times(case, 18)
+    assert len(times) == 3
+    for i in range(3):
+        assert 4000 + 5000 * i <= times[i] <= 6000 + 5000 * i, times
+
+
+def test_attributes_of_several_paths():
+    # What holds is the greatest pmin, the least pmax that counts at its path, con where one has it.
+    for attributes, least, most, type in (
+        ((("/16/0", "pmin=2&pmax=9"), ("/3303/0", "pmin=3&pmax=8")), 3, 8, 0),
+        ((("/16/0", "pmin=9&pmax=4"), ("/3303/0", "pmax=20")), 9, 20, 0),  # 4 is ignored there
+        ((("/16", "pmax=0&con=0"), ("/3303", "pmin=1")), 1, 0, 1),
+        ((("/16", "con=0"), ("/3303", "con=1")), 0, 0, 0),
+        ((("/3303/0/5700", "pmin=9&gt=50"),), 0, 0, 0),  # below what is observed
+    ):
+        case = _observe_with(attributes, "/16/0", "/3303/0")
+        event = case.world.last(lwm2m.EVENT_OBSERVATION_STARTED)
+        assert (event.min_period, event.max_period) == (least, most), attributes
+        case.world.run(10)
+        case.world.sent.clear()
+        case.sensor.set(0, 5700, case.sensor.get(0, 5700) + 1)
+        case.world.run(10)
+        assert [d[0] >> 4 & 3 for d in case.world.sent if d[1] == 0x45][:1] == [type], attributes
+
+
+def test_attributes_in_the_query():
+    # LwM2M 1.2: of this observation, in place of what is written.
+    case = _observe_with((("/3303/0", "pmin=30&pmax=60"),), "/3")
+    observe = (OBSERVE, 0)
+    case.observe(_names("/16/0", "/3303/0"), more=(observe, (15, "pmin=3"), (15, "pmax=7")))
+    event = case.world.last(lwm2m.EVENT_OBSERVATION_STARTED)
+    assert (event.min_period, event.max_period) == (3, 7)
+    assert len(_times(case, 16)) == 2
+    count = len(case.client.core.parts[0].observations)
+    for more in ((observe, (15, "pmin=a")), (observe, (15, "gt=5")), ((15, "pmin=3"),)):
+        assert case.fetch(_names("/16/0"), more=more).code == 0x80, more
+    assert len(case.client.core.parts[0].observations) == count
+    assert case.server.ask(IPATCH, "/", b"[]", JSON, more=((15, "pmin=3"),)).code == 0x80
+
+
+def test_a_composite_is_looked_at_each_epmax():
+    case = _observe_with((("/3303/0", "epmax=5"),), "/16/0", "/3303/0")
+    values = [21.5]
+    case.sensor.instances[0][5700] = lambda: values[0]
+    case.world.run(12)
+    assert len(case.answers) == 1
+    values[0] = 22.5
+    case.world.run(6)
+    assert len(case.answers) == 2 and b"22.5" in case.answers[1].payload
+    case.world.run(12)
+    assert len(case.answers) == 2
+
+
 def test_observe_of_two_tokens_and_of_one_again():
     case = _Case()
     first = case.observe(_names("/3303/0/5700", "/1/0/1"))

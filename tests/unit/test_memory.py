@@ -85,14 +85,17 @@ def test_operations_of_a_server():
     world.run(1)
     own = client.core.objects[1].instances[0]
     starved = _Starved(world, client, client.core.accounts[0])
+    attributes = client.core.parts[0].attributes
 
     def reset():
+        attributes.sets.clear()
         obj.instances = {0: dict(values)}
         client.core.objects[1].instances[0] = dict(own)
 
     def state():
         found = {iid: dict(obj.instances[iid]) for iid in obj.instances}
-        return found, dict(client.core.objects[1].instances[0])
+        sets = {id: dict(attributes.sets[id]) for id in attributes.sets}
+        return found, dict(client.core.objects[1].instances[0]), sets
 
     for request, done in (
         ((PUT, "/1000/0", encode({0: "new", 1: 2, 2: b"opaque"}), TLV), 0x44),
@@ -101,6 +104,7 @@ def test_operations_of_a_server():
         ((POST, "/1000", instances({5: {0: "e", 1: 2}}), TLV), 0x41),
         ((DELETE, "/1000/0"), 0x42),
         ((PUT, "/1/0/1", b"600", TEXT), 0x44),
+        ((PUT, "/1000/0/1", b"", None, None, b"tk", "gt=5&epmin=7"), 0x44),
     ):
         starved.sweep(request, done, reset, state)
     assert 0xA0 in starved.codes

@@ -353,6 +353,18 @@ def test_requests():
             b"",
         ),
         (lambda: s.write_attributes(c, "/3/0", {"gt": None}), PUT, path3[:2] + [(15, b"gt")], b""),
+        (
+            lambda: s.write_attributes(c, "/3/0/13/0", {"con": True}, cb),
+            PUT,
+            path3 + [(11, b"0"), (15, b"con=1")],
+            b"",
+        ),
+        (
+            lambda: s.write_attributes(c, "/3/0/13", {"lt": -2.5}, cb),
+            PUT,
+            path3 + [(15, b"lt=-2.5")],
+            b"",
+        ),
         (lambda: s.observe(c, "/3/0/13", cb), GET, [(6, b"")] + path3 + [(17, b"")], b""),
         (
             lambda: s.observe(c, "/3/0", cb),
@@ -393,6 +405,8 @@ def test_wrong_arguments():
         lambda: s.execute(c, "/3/0"),
         lambda: s.create(c, "/3/0", b""),
         lambda: s.delete(c, "/3"),
+        lambda: s.write_attributes(c, "/", {"pmin": 1}),
+        lambda: s.write_attributes(c, "/1/2/3/4/5", {"pmin": 1}),
     ):
         try:
             call()

@@ -437,6 +437,28 @@ def test_responses_of_ours_wait_too():
     assert e.engine.next_ms(0) == -1
 
 
+def test_a_response_that_is_not_confirmable():
+    # RFC 7641 4.5: it goes out at once, whatever is yet to be acknowledged, and once.
+    e = End(fixed(0))
+    e.engine.respond(0, "a", 0x45, b"\0", None, e.callback)
+    e.take()
+    x = e.engine.respond(0, "a", 0x45, b"\1", None, e.callback, type=NON)
+    type, answer, mid, token, _, _ = e.one()
+    assert (type, answer, token) == (NON, 0x45, b"\1")
+    e.receive(msg(ACK, 0, mid))  # which is none for it
+    assert e.said == []
+    e.receive(msg(RST, 0, mid))
+    assert e.said == [(RESET, b"")] and x not in e.engine._exchanges
+    e.engine.drop("a")
+    # Without a reset it ends after MAX_TRANSMIT_WAIT, 93 s.
+    e.said = []
+    e.engine.respond(0, "a", 0x45, b"\1", None, e.callback, type=NON)
+    e.take()
+    assert e.engine.next_ms(0) == 93000
+    e.engine.poll(93000)
+    assert e.said == [(TIMEOUT, b"")] and e.take() == []
+
+
 def test_cancel():
     e = End(fixed(0, 1, 1, 0, 2, 2, 0, 3, 3, 0))
     x = e.request(options=((11, "1"),))

@@ -17,7 +17,7 @@ MASK = 0x3FFFFFFF
 # Names of the events, for a test's story; those of observations are of a module that is optional.
 NAMES = {14: "OBSERVATION_STARTED", 15: "OBSERVATION_NOTIFICATION"}
 NAMES.update({16: "OBSERVATION_NOTIFICATION_ACKED", 17: "OBSERVATION_NOTIFICATION_FAILED"})
-NAMES.update({18: "OBSERVATION_CANCELED", 19: "STORE", 20: "UPDATE"})
+NAMES.update({18: "OBSERVATION_CANCELED", 19: "STORE", 20: "EVALUATION_PERIOD", 21: "UPDATE"})
 for _name in lwm2m.__dict__:
     if _name.startswith("EVENT_"):
         NAMES[lwm2m.__dict__[_name]] = _name[6:]
@@ -302,6 +302,7 @@ class Server:
         options += path_options(path, URI_PATH)
         if format is not None:
             options.append((CONTENT_FORMAT, format))
+        options += [option for option in more if option[0] == URI_QUERY]
         if accept is not None:
             options.append((ACCEPT, accept))
         options += [option for option in more if option[0] > ACCEPT]
@@ -453,7 +454,7 @@ def dump(client):
     return found
 
 
-def datagram(type, code, mid, path, payload=b"", format=None, accept=None, token=b"tk"):
+def datagram(type, code, mid, path, payload=b"", format=None, accept=None, token=b"tk", query=""):
     """A request as bytes."""
     w = Writer(1152)
     w.start(type, code, mid, token)
@@ -461,6 +462,8 @@ def datagram(type, code, mid, path, payload=b"", format=None, accept=None, token
         w.option(number, part)
     if format is not None:
         w.option(CONTENT_FORMAT, format)
+    for number, part in path_options(query, URI_QUERY):
+        w.option(number, part)
     if accept is not None:
         w.option(ACCEPT, accept)
     w.payload(payload)

@@ -126,8 +126,15 @@ class Composite:
             return 0
         if m.find(URI_PATH) >= 0:
             raise Error(_NOT_ALLOWED, "a composite operation has no Uri-Path")
-        if m.find(URI_QUERY) >= 0:
-            raise Error(_BAD_REQUEST, "no attributes here")
+        observe = m.uint(OBSERVE) if m.code == _FETCH else None
+        if self._observe is None or (observe is not None and observe > 1):
+            observe = None
+        own = None
+        if m.find(URI_QUERY) >= 0:  # attributes of an Observe-Composite (LwM2M 1.2)
+            attributes = self._observe and self._observe.attributes
+            if observe is None or not attributes:
+                raise Error(_BAD_REQUEST, "no attributes here")
+            own = attributes.query(m, (), 0)
         format = _format_of(m)
         if m.code == _IPATCH:
             self._write(account, payload, format)
@@ -138,13 +145,10 @@ class Composite:
         elif accept not in (_SENML_JSON, _SENML_CBOR, _LWM2M_CBOR):
             raise Error(_NOT_ACCEPTABLE, "%d cannot carry that" % accept)
         paths = _paths(payload, format)
-        observe = m.uint(OBSERVE)
-        if self._observe is None or (observe is not None and observe > 1):
-            observe = None
         if not self.answer(account, paths, accept, reply, observe is None):
             raise Error(_UNAUTHORIZED, "no right to read any of that")
         if observe is not None:
-            return self._observe.answered(account, m, payload, reply, accept, paths, self)
+            return self._observe.answered(account, m, payload, reply, accept, paths, self, own)
         return _CONTENT
 
     def answer(self, account, paths, format, reply, event=False):

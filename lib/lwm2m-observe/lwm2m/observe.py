@@ -2,8 +2,9 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
-from ucoap import ACCEPT, GET, OBSERVE, Error
+from ucoap import ACCEPT, GET, OBSERVE, URI_QUERY, Error
 from ucoap.engine import ACKED, RESET, Reply
+from . import optional
 from .management import LINK, answer
 from .model import path_of, resolve
 
@@ -15,13 +16,19 @@ _MAX_OBSERVATIONS = const(16)
 _WAIT = const(30)
 _MAX_WAIT = const(3600)
 
+_MAX_SECONDS = const(0x0FFFFFFF)  # as core has it
+
 _DISCONNECTED = const(0)  # of Account.state
 _REGISTERED = const(4)
+
+_BOOTSTRAP = const(1)  # of Core.state
 
 _READ = const(1)  # of model's operations
 _R = const(0x10)
 
+_CHANGED = const(0x44)
 _CONTENT = const(0x45)
+_BAD_REQUEST = const(0x80)
 _UNAUTHORIZED = const(0x81)
 
 # Event.type, as the package has them too.
@@ -30,6 +37,7 @@ EVENT_OBSERVATION_NOTIFICATION = const(15)
 EVENT_OBSERVATION_NOTIFICATION_ACKED = const(16)
 EVENT_OBSERVATION_NOTIFICATION_FAILED = const(17)
 EVENT_OBSERVATION_CANCELED = const(18)
+EVENT_EVALUATION_PERIOD = const(20)  # with package lwm2m-attributes
 
 
 def part(core):
@@ -38,6 +46,14 @@ def part(core):
 
 
 class _Observation:
+    # With package lwm2m-attributes only: the attributes that hold, and those of its own; s, when the
+    # value was looked at and when it is to be (-1: at changes), and when a notification of it was
+    # last acknowledged; what was last reported.
+    attributes = own = value = None
+    looked = 0
+    look = -1
+    confirmed = 0
+
     def __init__(self, account, token):
         self.account = account
         self.token = token  # with the account, what tells it from others (RFC 7641 4.1)
@@ -48,7 +64,8 @@ class _Observation:
         self.origin = None  # the engine's, for notifications in blocks
         self.counter = -1  # notifications sent; also the Observe option's value
         self.changed = False  # since the last notification
-        self.exchange = None  # the notification under way
+        self.exchange = None  # the notification under way; one not confirmable: the last
+        self.since = 0  # s, when the last one was made
         self.earliest = 0  # s, when the minimum period is over
         self.latest = -1  # s, when the maximum period is
 
@@ -66,9 +83,17 @@ class Observe:
         self.core = core
         self.observations = []
         self._reply = Reply()
+        module = optional("attributes")
+        self.attributes = module and module.Attributes(core)
+        self._stale = False  # whether periods may be others
 
     def handle(self, account, m, payload, reply, now):
-        # A GET with an Observe option.
+        # A GET with an Observe option; and what has to do with attributes.
+        if self.attributes:
+            code = self.attributes.handle(account, m, payload, reply)
+            if code:
+                self._stale = self._stale or code == _CHANGED
+                return code
         observe = m.uint(OBSERVE)
         accept = m.uint(ACCEPT)
         if m.code != GET or observe is None or observe > 1 or accept == LINK:
@@ -76,13 +101,21 @@ class Observe:
         path = path_of(m)
         core = self.core
         flags = resolve(core.objects, path, _READ, core.may, account)
-        self._answer(account, path, flags, accept, reply)
-        return self.answered(account, m, payload, reply, accept, (path,))
+        own = None
+        if m.find(URI_QUERY) >= 0 and not observe:
+            if not self.attributes:
+                raise Error(_BAD_REQUEST, "no attributes here")
+            own = self.attributes.query(m, path, flags)
+        value = self._answer(account, path, flags, accept, reply)
+        return self.answered(account, m, payload, reply, accept, (path,), None, own, value)
 
-    def answered(self, account, m, payload, reply, accept, paths, composite=None):
+    def answered(
+        self, account, m, payload, reply, accept, paths, composite=None, own=None, value=None
+    ):
         """A request with Observe 0 or 1 has its answer in reply: begin or end the observation.
 
-        composite: the part that answers where there may be more than one path, or None.
+        composite: the part that answers where there may be more than one path, or None. own, value:
+        the attributes in its query, and what was answered, as module attributes has them.
         """
         o = None
         for other in self.observations:
@@ -103,8 +136,15 @@ class Observe:
         o.paths = paths
         o.composite = composite
         o.accept = accept
-        o.origin = self.core.engine.origin(m, payload)
-        self._count(o)
+        try:
+            o.origin = self.core.engine.origin(m, payload)
+            if self.attributes:
+                self.attributes.start(o, own)
+                o.value = self.attributes.checksum(reply) if composite else value
+            self._count(o)
+        except MemoryError:
+            self._remove(o)
+            raise
         reply.observe = o.counter
         if not again:
             self._event(EVENT_OBSERVATION_STARTED, o)
@@ -130,6 +170,8 @@ class Observe:
         return o
 
     def _answer(self, account, path, flags, accept, reply):
+        if self.attributes:
+            return self.attributes.answer(account, path, flags, accept, reply)
         core = self.core
         answer(core.objects[path[0]], path, flags, accept, reply, _R, core.may, account)
 
@@ -141,25 +183,52 @@ class Observe:
                     and (len(p) == 1 or (p[1] == iid and (len(p) == 2 or p[2] == rid or rid < 0)))
                 ):
                     o.changed = True
+        if rid < 0:
+            self._prune()
+        elif oid == 1:
+            self._stale = True
 
     def poll(self, now):
         seconds = self.core.seconds
+        if self._stale:
+            self._refresh()
         for o in self.observations:
-            if o.exchange is None and (
-                (o.changed and o.earliest <= seconds) or 0 <= o.latest <= seconds
+            if _is_free(o) and (
+                (o.earliest <= seconds and (o.changed or 0 <= o.look <= seconds))
+                or 0 <= o.latest <= seconds
             ):
                 self._notify(o, now)
                 break  # which may have changed the list; next_ms() is 0 for the others
 
     def next_ms(self, now, least):
+        if self._stale:
+            return 0
         for o in self.observations:
-            if o.exchange is None:
-                if o.changed:
-                    least = self.core.until(o.earliest, least)
+            if _is_free(o):
+                if o.changed or o.look >= 0:
+                    due = o.earliest if o.changed else max(o.look, o.earliest)
+                    least = self.core.until(due, least)
                 least = self.core.until(o.latest, least)
         return least
 
+    def _refresh(self):
+        # Attributes or defaults are others: they hold at once, but for who waits to be heard.
+        self._stale = False
+        for o in self.observations:
+            if self.attributes:
+                self.attributes.refresh(o)
+            if not o.account.unheard:
+                self._arm(o)
+
+    def _prune(self):
+        # Accounts and instances that have gone take their attributes along. A bootstrap may yet be
+        # undone.
+        if self.attributes and self.core.state != _BOOTSTRAP:
+            self.attributes.prune()
+            self._stale = True
+
     def moved(self, account):
+        self._prune()
         if account.state == _DISCONNECTED:
             account.unheard = 0
             for i in range(len(self.observations) - 1, -1, -1):  # which needs no memory
@@ -186,26 +255,44 @@ class Observe:
                 if 0 <= o.latest < due:
                     o.latest = due
 
-    def _periods(self, o):
-        # Default Minimum and Maximum Period (/1/x/2 and 3), s.
-        server = self.core.objects[1].instances.get(o.account.server_iid, {})
-        return server.get(2) or 0, server.get(3) or 0
+    def _period(self, o, n):
+        # The minimum (0) or maximum period (1), s: /1/x/2 or 3, or an attribute in its place.
+        if o.attributes:
+            return o.attributes[n] or 0
+        server = self.core.objects[1].instances.get(o.account.server_iid)
+        return (server and server.get(n + 2)) or 0
 
     def _count(self, o):
         # Something is reported: the periods begin anew. The order never goes back while a token
         # lives (RFC 7641 3.4).
         o.counter = o.counter + 1 & 0xFFFFFF
-        least, most = self._periods(o)
         o.changed = False
-        o.earliest = self.core.after(least)
-        o.latest = self.core.after(most) if most >= max(least, 1) else -1
+        o.since = self.core.after(1) - 1
+        if o.attributes:
+            o.looked = o.since
+        self._arm(o)
+
+    def _arm(self, o):
+        # Set when the periods are over. Needs no memory.
+        least = self._period(o, 0)
+        most = self._period(o, 1)
+        o.earliest = o.since + min(least, _MAX_SECONDS) if least else 0
+        o.latest = o.since + min(most, _MAX_SECONDS) if most >= max(least, 1) else -1
+        if o.attributes:
+            self.attributes.arm(o)
 
     def _notify(self, o, now):
         core = self.core
         reply = self._reply
         reply.clear()
+        attributes = self.attributes
+        counter = o.counter
+        since = o.since
+        asked = 0 <= o.latest <= core.seconds  # it goes out whatever the value is
+        told = o.changed
         self._count(o)
         code = _CONTENT
+        type = 0
         try:
             try:
                 if not o.composite:
@@ -216,17 +303,40 @@ class Observe:
                 code = e.code  # what was observed is gone: this is the last one (RFC 7641 4.2)
             if code == _CONTENT:
                 if not o.composite:
-                    self._answer(o.account, o.path, flags, o.accept, reply)
+                    value = self._answer(o.account, o.path, flags, o.accept, reply)
                 elif not o.composite.answer(o.account, o.paths, o.accept, reply):
                     return
+                else:
+                    value = attributes and attributes.checksum(reply)
+                if attributes:
+                    if not asked and not attributes.met(o, value, told):
+                        o.counter = counter  # the periods go on
+                        o.since = since
+                        return self._arm(o)
+                    o.value = value
+                    type = attributes.type(o)
                 reply.observe = o.counter
+            if o.exchange:  # its reset would come too late
+                core.engine.abandon(o.exchange, now)
             o.exchange = core.engine.respond(
-                now, o.account, code, o.token, reply, self._sent, o.account.settings, o.origin
+                now,
+                o.account,
+                code,
+                o.token,
+                reply,
+                self._sent,
+                o.account.settings,
+                o.origin,
+                type,
             )
+            if type:
+                o.exchange.message = None  # it is not sent again
         except Exception as e:
             # Out of memory, or what a value's function raises: at the next change there is another.
             if isinstance(e, MemoryError):
                 o.changed = True
+                if o.attributes:
+                    o.value = None
                 o.earliest = core.after(1)
             elif core.engine.on_exception:
                 core.engine.on_exception(e)
@@ -244,11 +354,17 @@ class Observe:
             if o.exchange is x:
                 o.exchange = None
                 if code == ACKED:
+                    if o.attributes:
+                        o.confirmed = self.core.seconds
                     return self._event(EVENT_OBSERVATION_NOTIFICATION_ACKED, o)
                 if code == RESET:
                     self._remove(o)
                     return self._event(EVENT_OBSERVATION_CANCELED, o)
+                if x.type:  # not confirmable: it has not been reset, and that is all
+                    return
                 o.changed = True  # nobody has it yet
+                if o.attributes:
+                    o.value = None
                 self._silent(account)
                 return self._event(EVENT_OBSERVATION_NOTIFICATION_FAILED, o)
 
@@ -257,6 +373,10 @@ class Observe:
             self.observations.remove(o)
 
     def _event(self, type, o):
-        self.core.event(
-            type, o.account.short_id, path=o.path, counter=o.counter, periods=self._periods(o)
-        )
+        periods = self._period(o, 0), self._period(o, 1)
+        self.core.event(type, o.account.short_id, path=o.path, counter=o.counter, periods=periods)
+
+
+def _is_free(o):
+    # Whether a notification may go out: none is yet to be acknowledged.
+    return o.exchange is None or o.exchange.type

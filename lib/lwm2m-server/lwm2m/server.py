@@ -297,12 +297,17 @@ class Server(Role):
         return self._request(client, DELETE, path, 2, 2, callback)
 
     def write_attributes(self, client, path, attributes, callback=None):
-        """Set attributes of /o, /o/i or /o/i/r: {"pmin": 10, "pmax": None}; None unsets one."""
-        query = [
-            (URI_QUERY, name if attributes[name] is None else "%s=%s" % (name, attributes[name]))
-            for name in attributes
-        ]
-        return self._request(client, PUT, path, 1, 3, callback, query=query)
+        """Set attributes of /o, /o/i, /o/i/r or /o/i/r/ri (LwM2M 1.1 5.1.2).
+
+        attributes: {"pmin": 10, "con": True, "pmax": None}; None unsets one.
+        """
+        query = []
+        for name in attributes:
+            value = attributes[name]
+            if isinstance(value, bool):
+                value = int(value)
+            query.append((URI_QUERY, name if value is None else "%s=%s" % (name, value)))
+        return self._request(client, PUT, path, 1, 4, callback, query=query)
 
     def observe(self, client, path, callback, accept=None):
         """Observe /o, /o/i or /o/i/r; the callback gets its value, and all that follow.

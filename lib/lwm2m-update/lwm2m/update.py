@@ -9,7 +9,7 @@ from .model import INT, MULTI, OPAQUE, STR, E, M, Object, R, W, path_of, resolve
 from .package import Fault
 
 # Event.type: an update has come on; text says how far, or why not. path is /5/0.
-EVENT_UPDATE = const(20)
+EVENT_UPDATE = const(21)
 
 # State (/5/0/3).
 _IDLE = const(0)

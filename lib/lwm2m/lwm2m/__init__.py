@@ -40,8 +40,8 @@ _LAZY = {
 
 
 def __getattr__(name):
-    # EVENT_OBSERVATION_… are observe's.
-    module = "observe" if name.startswith("EVENT_O") else _LAZY.get(name)
+    # EVENT_OBSERVATION_… and EVENT_EVALUATION_PERIOD are observe's.
+    module = "observe" if name[:7] in ("EVENT_O", "EVENT_E") else _LAZY.get(name)
     if not module:
         raise AttributeError(name)
     value = getattr(__import__("lwm2m." + module, None, None, (name,)), name)

@@ -88,7 +88,7 @@ class Event:
     sent it (REG_FAILED, REG_UPDATE_FAILED, BS_FAILED). path: a tuple of ints. value: of a
     setting (SERVER_SETTING_CHANGED). text: the reason in words, where there is one; where
     internal is False they are the peer's, to be shown as %r only. counter: of notifications,
-    min_period and max_period: s (OBSERVATION_…).
+    min_period and max_period: s (OBSERVATION_…; EVALUATION_PERIOD, between looks at a value).
     """
 
     # Core.event() makes them.

@@ -225,22 +225,33 @@ class Engine:
         return x
 
     def respond(
-        self, now, peer, code, token, reply=None, callback=None, settings=None, origin=None
+        self,
+        now,
+        peer,
+        code,
+        token,
+        reply=None,
+        callback=None,
+        settings=None,
+        origin=None,
+        type=_CON,
     ):
-        """Send a response by itself, confirmably: a separate one, or a notification.
+        """Send a response by itself: a separate one, or a notification.
 
-        reply: a Reply, or None. callback gets ACKED, RESET or TIMEOUT for its code.
+        reply: a Reply, or None. callback gets ACKED, RESET or TIMEOUT for its code; where type is
+        NON, the last of them tells no more than that nobody has reset it.
         origin: what origin() said of the request; without it, the reply cannot go in blocks.
         Raises Error 5.00 where it does not fit in a datagram.
         """
         x = Exchange(peer, code, (), b"", callback, settings or self.settings)
+        x.type = type
         x.token = token
         x.mid = self.new_mid()
         reply = reply or Reply()
         t = None
         if origin and code < 0x60 and (origin[1] is not None or self._long(token, reply)):
             t = self._block().offer(self, origin, code, reply, -1)
-        self._write(_CON, code, x.mid, token, reply, t)
+        self._write(type, code, x.mid, token, reply, t)
         if t:
             self._block().hold(self, peer, t, now)
         x.message = self._written()
