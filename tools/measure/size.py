@@ -27,6 +27,8 @@ BUDGET = {
     "lwm2m-bootstrap": 4 * 1024,
     "lwm2m-connectivity": 3 * 1024,
     "lwm2m-consistency": 1024,
+    "lwm2m-device": 1024,
+    "lwm2m-diagnostics": 3 * 1024,
     "lwm2m-ipso": 2 * 1024,
 }
 
