@@ -4,7 +4,7 @@
 
 import lwm2m
 from lwm2m.connectivity import ETHERNET, Connectivity
-from lwm2m.device import INTERNAL_BATTERY, USB, Device
+from lwm2m.device import Device
 from lwm2m.diagnostics import DIAGNOSTICS, ID, Diagnostics
 from lwm2m.ipso import Ipso, Sensor
 from lwm2m.location import Location
@@ -138,8 +138,8 @@ def test_network_and_place():
 
 def test_device_and_diagnostics():
     case = _Case()
-    case.device.source(0, USB, voltage=5000)
-    case.device.source(1, INTERNAL_BATTERY)
+    case.device.source(0, 5, voltage=5000)
+    case.device.source(1, 1)
     case.device.battery(80)
     assert case.read("/3/0/9") == "80"
     found = case.read("/%d/0" % ID, DIAGNOSTICS)
