@@ -8,7 +8,7 @@ import time
 import lwm2m
 import device.led as leds
 import device.settings as settings
-from device.guard import ASKED, LOOKUP_MS, RETRY, TICK_MS, Guard, describe
+from device.guard import ASKED, LOOKUP_MS, RETRY, TICK_MS, Guard, describe, report
 from device.link import Gate, Link
 from lwm2m.net import address
 from micropython import const
@@ -54,6 +54,8 @@ class _Board:
         self._client = None
         self._app = None
         self._clock = None  # a Clock, where an account has certificates
+        self._diagnostics = None  # a Diagnostics, where the image has it
+        self._connectivity = None  # a Connectivity, likewise, when the network was up
 
     def run(self):
         port, guard, led = self._port, self._guard, self._led
@@ -127,6 +129,9 @@ class _Board:
         port, guard, led = self._port, self._guard, self._led
         values = copy.values
         net = lwm2m.Net(guard.patient(address))
+        diagnostics = lwm2m.optional("diagnostics")
+        if diagnostics:
+            self._diagnostics = diagnostics.Diagnostics(net)
         device = {
             2: port.serial_number(),
             3: port.version(),
@@ -135,9 +140,13 @@ class _Board:
             11: {0: guard.error_code()},
             21: lambda: port.memory()[1] // 1024,
         }
+        store = settings.store()
         client = self._client = lwm2m.Client(
-            copy.endpoint, self._on_event, net, device, store=settings.store()
+            copy.endpoint, self._on_event, net, device, store=store
         )
+        if diagnostics:
+            known = report(port)
+            self._diagnostics.start(client, store, known["crash"], known["reset"])
         try:
             import app
 
@@ -151,7 +160,12 @@ class _Board:
             import machine
             import network
         link = Link(
-            values["network"], network, machine, guard.refused, guard.refuse, _on_network_fault
+            values["network"],
+            network,
+            machine,
+            guard.refused,
+            guard.refuse,
+            self._on_network_fault,
         )
         gate = Gate(client)
         turn = getattr(self._app, "turn", None)
@@ -164,6 +178,8 @@ class _Board:
             if up != was_up:
                 led.show(leds.CONNECTING)
                 was_up = up
+                if up:
+                    self._monitor(link, values["network"]["type"])
             gate.poll(up, now)  # what the application runs on this net beside the client goes on
             if up and self._has_time(now, values):
                 typed = self._console and self._console.poll()
@@ -173,6 +189,26 @@ class _Board:
                 self._pause()
             if turn:
                 turn(client)
+
+    def _monitor(self, link, kind):
+        # The network is up: object 4 is of its interface, unless the application has one.
+        connectivity = lwm2m.optional("connectivity")
+        nic = link.nic()
+        if not connectivity or nic is None:
+            return
+        if self._connectivity:
+            self._connectivity.nic = nic
+            self._connectivity.update()
+        elif 4 not in self._client.core.objects:
+            bearer = {"wifi": connectivity.WLAN, "ethernet": connectivity.ETHERNET}.get(kind)
+            self._connectivity = connectivity.Connectivity(bearer or connectivity.CELLULAR, nic)
+            self._client.add_object(self._connectivity)
+
+    def _on_network_fault(self, e):
+        text = "Network: %s" % describe(e)[0]
+        print(text)
+        if self._diagnostics:
+            self._diagnostics.log(1, text)
 
     def _reboot(self):
         time.sleep_ms(_LAST_WORDS_MS)
@@ -205,10 +241,6 @@ def _factory_command(name):
     import device.factory as factory
 
     getattr(factory, name)()
-
-
-def _on_network_fault(e):
-    print("Network: %s" % describe(e)[0])
 
 
 if __name__ == "__main__":

@@ -233,6 +233,61 @@ def turn(client):
 """
 
 
+def test_what_a_server_learns_of_a_crash(board, servers):
+    board.provision(servers.uri)
+    board.app(CRASH)
+    board.start(60000)
+    servers.said.wait_for("registered " + ENDPOINT)
+    board.said.wait_for("ValueError")
+    assert board.ended() == -signal.SIGKILL
+    (board.folder / "app.py").unlink()
+    board.start(60000)
+    servers.said.wait_for("registered " + ENDPOINT)
+    crash = servers.tell("read", "/26300/0/0")
+    assert crash.startswith("2.05 b'ValueError\\n") and "in turn" in crash
+    assert SECRET not in crash
+    assert servers.tell("read", "/26300/0/1") == "2.05 b'crash'"
+    assert servers.tell("read", "/26300/0/9") == "2.05 b'1'"
+    assert servers.tell("read", "/26300/0/10") == "2.05 b''"  # no failure yet
+
+
+NETWORK = """\
+STA_IF = 0
+class WLAN:
+    def __init__(self, kind):
+        self.calls = 0
+    def active(self, on):
+        pass
+    def connect(self, ssid, password):
+        if not self.calls:
+            self.calls = 1
+            raise OSError(19)
+    def disconnect(self):
+        pass
+    def isconnected(self):
+        return True
+    def ifconfig(self):
+        return "192.0.2.7", "255.255.255.0", "192.0.2.1", "192.0.2.1"
+    def status(self, what):
+        return -61
+_wlan = WLAN(0)
+WLAN = lambda kind: _wlan
+"""
+
+
+def test_what_a_server_learns_of_the_network(board, servers):
+    network = {"type": "wifi", "ssid": "lab", "password": SECRET}
+    board.provision(servers.uri, network=network)
+    (board.folder / "network.py").write_text(NETWORK)
+    board.start()
+    board.said.wait_for("Network: OSError 19")
+    servers.said.wait_for("registered " + ENDPOINT)
+    assert servers.tell("read", "/4/0/0") == "2.05 b'21'"
+    assert servers.tell("read", "/4/0/2") == "2.05 b'-61'"
+    assert "192.0.2.7" in servers.tell("read", "/4/0/4")
+    assert "Network: OSError 19" in servers.tell("read", "/26300/0/10")
+
+
 def test_crashes(board, servers):
     board.provision(servers.uri)
     board.app(CRASH)

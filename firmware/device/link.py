@@ -121,6 +121,10 @@ class Link:
         self._since = 0  # ms, of the state
         self._driver = None
 
+    def nic(self):
+        """What module network has for it, or None."""
+        return self._driver and self._driver.nic
+
     def poll(self, now):
         """Do what is due. Returns whether the network is up. now: ms, masked to 30 bits."""
         try:

@@ -5,11 +5,15 @@ import sys
 import device.port as port
 import lwm2m.client as client_module
 from boards import refused
-from lwm2m.device import GPS_FAILURE, LOW_BATTERY, SOLAR, USB, Device
+from lwm2m.device import Device
 from ucoap import GET, PUT
 from world import Registrar, World, account, encode, server
 
 _TLV = 11542
+_USB = 5  # kinds of /3/0/6
+_SOLAR = 7
+_LOW_BATTERY = 1  # codes of /3/0/11
+_GPS_FAILURE = 3
 _RESET_S = 946684800  # the first second that a fresh ESP32 tells, since 1970
 _NOW_S = 1800000000
 
@@ -40,15 +44,15 @@ def test_power_sources():
     case = _Case()
     device = Device(case.client)
     assert case.tlv(6) == 0x84
-    device.source(0, USB, voltage=5000, current=120)
-    device.source(1, SOLAR)
+    device.source(0, _USB, voltage=5000, current=120)
+    device.source(1, _SOLAR)
     device.source(2, 1, voltage=3700)
     assert case.tlv(6) == encode({6: {0: 5, 1: 7, 2: 1}})
     assert case.tlv(7) == encode({7: {0: 5000, 2: 3700}})
     assert case.tlv(8) == encode({8: {0: 120}})
-    device.source(0, USB)  # no more is known of it
+    device.source(0, _USB)  # no more is known of it
     assert case.tlv(7) == encode({7: {2: 3700}})
-    for bad in ((0, 8), (0, -1), (0, "USB"), (0, USB, 5.0), (65535, USB), (0, None)):
+    for bad in ((0, 8), (0, -1), (0, "USB"), (0, _USB, 5.0), (65535, _USB), (0, None)):
         text = refused(ValueError, device.source, *bad)
         assert text.startswith("/3/x/"), text
     assert case.tlv(6) == encode({6: {0: 5, 1: 7, 2: 1}})
@@ -81,7 +85,7 @@ def test_error_codes():
     device = Device(case.client)
     codes = case.client.core.objects[3]
     assert codes.get(0, 11) == {0: 0}
-    for code in (LOW_BATTERY, GPS_FAILURE, LOW_BATTERY, 0):
+    for code in (_LOW_BATTERY, _GPS_FAILURE, _LOW_BATTERY, 0):
         device.error(code)
     assert case.tlv(11) == encode({11: {0: 1, 1: 3}})
     assert case.server.execute("/3/0/12").code == 0x44

@@ -45,7 +45,7 @@ class Device:
         assert self.world.run(10, lambda: self.core.accounts[0].state == 4)
 
     def on_event(self, event):
-        if event.type == 20:
+        if event.type == 21:
             self.texts.append(event.text)
 
     def restart(self):

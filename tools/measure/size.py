@@ -28,6 +28,8 @@ BUDGET = {
     "lwm2m-connectivity": 3 * 1024,
     "lwm2m-consistency": 1024,
     "lwm2m-access": 2304,
+    "lwm2m-device": 1024,
+    "lwm2m-diagnostics": 3 * 1024,
     "lwm2m-ipso": 2 * 1024,
     "lwm2m-update": 10 * 1024,
 }

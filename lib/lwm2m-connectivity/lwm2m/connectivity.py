@@ -46,7 +46,7 @@ class Connectivity(Object):
     """
 
     def __init__(self, bearer, nic=None, signal=None):
-        self._nic = nic
+        self.nic = nic  # may be replaced by another one
         self._signal = signal or self._rssi
         self._told = None  # of the last update()
         values = {0: bearer, 1: {0: bearer}, 2: self._signal, 4: {}}
@@ -66,7 +66,7 @@ class Connectivity(Object):
 
     def _rssi(self):
         try:
-            return self._nic.status("rssi")
+            return self.nic.status("rssi")
         except (
             AttributeError,
             OSError,
@@ -76,16 +76,16 @@ class Connectivity(Object):
             return 0
 
     def _addresses(self):
-        addresses = [self._nic.ifconfig()[0]]
+        addresses = [self.nic.ifconfig()[0]]
         try:
-            for entry in self._nic.ipconfig("addr6"):  # (address, state, …) each
+            for entry in self.nic.ipconfig("addr6"):  # (address, state, …) each
                 addresses.append(entry[0])
         except (AttributeError, OSError, ValueError):  # a port without IPv6, or before ipconfig()
             pass
         return _numbered(addresses)
 
     def _routers(self):
-        return _numbered([self._nic.ifconfig()[2]])
+        return _numbered([self.nic.ifconfig()[2]])
 
 
 def _numbered(addresses):

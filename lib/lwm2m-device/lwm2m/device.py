@@ -3,26 +3,6 @@
 
 from micropython import const
 
-# Available Power Sources (/3/0/6).
-DC = const(0)
-INTERNAL_BATTERY = const(1)
-EXTERNAL_BATTERY = const(2)
-FUEL_CELL = const(3)
-POE = const(4)
-USB = const(5)
-MAINS = const(6)
-SOLAR = const(7)
-
-# Error Codes (/3/0/11); 16 to 18 are firmware's.
-LOW_BATTERY = const(1)
-SUPPLY_OFF = const(2)
-GPS_FAILURE = const(3)
-LOW_SIGNAL = const(4)
-OUT_OF_MEMORY = const(5)
-SMS_FAILURE = const(6)
-IP_FAILURE = const(7)
-PERIPHERAL = const(8)
-
 _MAX_ERRORS = const(8)  # the oldest gives way
 
 
@@ -33,7 +13,11 @@ class Device:
         self._object = client.core.objects[3]
 
     def source(self, n, kind, voltage=None, current=None):
-        """A power source, the n-th (from 0): what it is, mV and mA; None where that is not known."""
+        """A power source, the n-th (from 0): its kind, mV and mA; None where that is not known.
+
+        kind: 0 DC, 1 internal battery, 2 external battery, 3 fuel cell, 4 Power over Ethernet, 5 USB,
+        6 mains, 7 solar (/3/0/6).
+        """
         given = (kind, voltage, current)  # /3/0/6, 7 and 8, whose instances belong together
         for i in range(3):
             if not i or given[i] is not None:
@@ -51,7 +35,11 @@ class Device:
             self._object.set(0, 20, status)
 
     def error(self, code):
-        """Something is wrong: an Error Code more, until a server executes Reset Error Code."""
+        """Something is wrong: an Error Code more, until a server executes Reset Error Code.
+
+        code: 1 low battery, 2 external supply off, 3 GPS, 4 low signal, 5 out of memory, 6 SMS, 7 IP,
+        8 peripheral (/3/0/11); 16 to 18 are the firmware's.
+        """
         self._object.check(11, {0: code})
         old = self._object.get(0, 11, {})
         codes = [old[i] for i in sorted(old) if old[i]]  # 0 is no error

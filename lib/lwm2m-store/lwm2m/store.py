@@ -91,6 +91,7 @@ class Store:
         self._seq = -1  # the newest one of all
         self._rest = b""  # the records of that slot that are carried along
         self.single = False  # whether mirror() has something to do
+        self.commits = 0  # since the start
 
     # --- What the owner calls
 
@@ -178,6 +179,7 @@ class Store:
             self._newest = slot
             self._used = self._seq = seq
             self.single = True
+            self.commits += 1
         if not later:
             self.mirror(data)
         return changed

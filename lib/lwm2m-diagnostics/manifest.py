@@ -1,0 +1,5 @@
+metadata(description="LwM2M: what a device knows of its own health.", version="0.1.0")
+
+require("lwm2m")
+
+package("lwm2m", opt=3)
