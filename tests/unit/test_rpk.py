@@ -19,6 +19,7 @@ from dtls_net import (
     rpk,
     x509,
 )
+from lwm2m.credentials import raw_keys
 from lwm2m.dtls_server import Listener
 
 UNAUTHORIZED = 0x81  # 4.01
@@ -52,7 +53,8 @@ P384_KEY = unhexlify(
 
 def test_what_the_reference_has():
     # x, y and the secret number become what object 0 carries, which mbedTLS can read.
-    key, secret = module.public_key(X, Y), module.private_key(X, Y, D)
+    key, secret = raw_keys(X, Y, D)
+    assert raw_keys(X, Y) == (key, None)
     assert key == SERVER[:27] + X + Y
     assert (len(key), len(secret)) == (91, 138)
     context = tls.SSLContext(tls.PROTOCOL_DTLS_CLIENT)
@@ -60,12 +62,18 @@ def test_what_the_reference_has():
     context.load_cert_chain(key, secret)
     assert module.fault(key, key, secret) is None
     assert secret[:36] + certs.SERVER_KEY[36:] == certs.SERVER_KEY  # as openssl writes them
+    for parts in ((X[1:], Y, D), (X, Y + b"\0", D), (X, Y, D[1:])):
+        try:
+            raw_keys(*parts)
+            raise AssertionError
+        except ValueError as e:
+            assert "32 bytes each" in e.args[0]
 
 
 def test_identity():
     # openssl dgst -sha256 of the SubjectPublicKeyInfo.
     wanted = b"5a7a78cca4a0f420d9bc62bb669c3c2759e39f723d3ae10dcbe0f0815a07ecd4"
-    assert module.identity(module.public_key(X, Y)) == wanted
+    assert module.identity(raw_keys(X, Y)[0]) == wanted
     for other in (b"", CLIENT[:-1], CLIENT + b"\0", P384, certs.CLIENT, certs.CLIENT[:91]):
         assert module.identity(other) is None
 

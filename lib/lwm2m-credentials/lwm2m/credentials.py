@@ -3,9 +3,30 @@
 
 from micropython import const
 
+# DER of P-256: the algorithm and the curve (RFC 5480 2), and what is before the coordinates.
+_CURVE = b"\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07"
+_POINT = b"\x03\x42\x00\x04"
+
 _NOT_FOUND = const(0x84)
 _NOT_ACCEPTABLE = const(0x86)
 _INTERNAL = const(0xA0)
+
+
+def raw_keys(x, y, secret=None):
+    """A raw public key as IOWA has it, coordinates and the secret number of 32 bytes each, as DER.
+
+    Returns (SubjectPublicKeyInfo, PKCS #8), as /0/x/3 and 5 have them; of a server's key, whose secret
+    is not known here, the first is what /0/x/4 has.
+    """
+    for part in (x, y, secret or x):
+        if len(part) != 32:
+            raise ValueError("x, y and the secret number of P-256 have 32 bytes each")
+    point = _POINT + x + y
+    private = None
+    if secret:  # RFC 5208 5, and in it RFC 5915 3
+        private = b"\x30\x81\x87\x02\x01\x00" + _CURVE
+        private += b"\x04\x6d\x30\x6b\x02\x01\x01\x04\x20" + secret + b"\xa1\x44" + point
+    return b"\x30\x59" + _CURVE + point, private
 
 
 class Credentials:
@@ -18,7 +39,7 @@ class Credentials:
     pre-shared key, bytes. Whole names are compared. data is (mode, public, server_public, secret)
     as /0/x/2 to 5 have it (LwM2M 1.1 E.1), an int and bytes:
         pre-shared key   (0, identity, b"", key)
-        raw public key   (1, public key, the server's, private key)
+        raw public key   (1, public key, the server's, private key); raw_keys() makes both forms
         certificate      (2, certificate, the server's or the CA's, private key)
     Statuses are CoAP codes: 0; 4.04 (0x84), nothing is there; 4.06 (0x86), something is there
     already; 5.00 (0xA0), it cannot be told or kept, as memory or a secure element has failed.

@@ -14,23 +14,11 @@ _CURVE = b"\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\
 _POINT = b"\x03\x42\x00\x04"
 _HEAD = b"\x30\x59" + _CURVE + _POINT
 
-# What is before the secret number in a private key (RFC 5915 3), and in PKCS #8 before that (RFC 5208 5).
-_SECRET = b"\x02\x01\x01\x04\x20"
-_PKCS8 = b"\x30\x81\x87\x02\x01\x00" + _CURVE + b"\x04\x6d\x30\x6b" + _SECRET
+_SECRET = b"\x02\x01\x01\x04\x20"  # what is before the secret number in a private key (RFC 5915 3)
 
 # The curve (SEC 2 2.4.2): y^2 = x^3 - 3 x + _B modulo _P.
 _P = (1 << 256) - (1 << 224) + (1 << 192) + (1 << 96) - 1
 _B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
-
-
-def public_key(x, y):
-    """A SubjectPublicKeyInfo (/0/x/3 and 4) of coordinates of 32 bytes each, as IOWA has them."""
-    return _HEAD + x + y
-
-
-def private_key(x, y, secret):
-    """PKCS #8 (/0/x/5) of coordinates and the secret number, 32 bytes each, as IOWA has them."""
-    return _PKCS8 + secret + b"\xa1\x44" + _POINT + x + y
 
 
 def identity(key):
