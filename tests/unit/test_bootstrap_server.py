@@ -1,4 +1,5 @@
 # The Bootstrap Server: sessions by hand-written datagrams, and with the real client.
+# heapsize: 800K
 
 import binascii
 import gc

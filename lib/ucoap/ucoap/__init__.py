@@ -161,14 +161,14 @@ class Message:
 
 
 class Writer:
-    """Writes one message at a time into a buffer of a fixed size, the largest datagram.
+    """Writes one message at a time, of at most that many bytes: the largest datagram.
 
-    Raises Error 5.00 where the message does not fit.
+    Its buffer grows to the longest one so far. Raises Error 5.00 where the message does not fit.
     """
 
     def __init__(self, size):
-        self.buf = bytearray(size)
-        self.end = 0
+        self.buf = bytearray(4)
+        self._size = size
         self._last = 0
 
     def start(self, type, code, mid, token=b""):
@@ -177,16 +177,13 @@ class Writer:
         buf[1] = code
         buf[2] = mid >> 8
         buf[3] = mid & 0xFF
-        self.end = 4
+        buf[4:] = token
         self._last = 0
-        self._put(token)
 
     def _put(self, data):
-        end = self.end + len(data)
-        if end > len(self.buf):
-            raise Error(0xA0, "message over %d bytes" % len(self.buf))
-        self.buf[self.end : end] = data
-        self.end = end
+        if len(self.buf) + len(data) > self._size:
+            raise Error(0xA0, "message over %d bytes" % self._size)
+        self.buf.extend(data)
 
     def option(self, number, value):
         """Append an option; numbers ascend. value: bytes, str, or an int for a uint option."""
@@ -220,7 +217,7 @@ class Writer:
 
     def message(self):
         """The message written, as bytes of its own."""
-        return bytes(memoryview(self.buf)[: self.end])
+        return bytes(self.buf)
 
 
 def code_text(code):

@@ -316,11 +316,13 @@ class Engine:
             tx.option(_BLOCK2, x.got.option())
         else:
             source = hasattr(payload, "read")
-            if x.sent is None and (source or (payload and tx.end + len(payload) >= self._size)):
+            if x.sent is None and (
+                source or (payload and len(tx.buf) + len(payload) >= self._size)
+            ):
                 x.sent = self._block().Transfer(payload)
             t = x.sent
             if t:
-                payload = t.cut(self._size - tx.end - _AROUND_REQUEST)
+                payload = t.cut(self._size - len(tx.buf) - _AROUND_REQUEST)
                 tx.option(_BLOCK1, t.option())
                 if source and not t.at and x.payload.size:
                     tx.option(_SIZE1, x.payload.size)
@@ -685,7 +687,7 @@ class Engine:
         # A response. t: the Transfer that it is a block of. last, value: the last option.
         tx = self._tx
         tx.start(type, code, mid, token)
-        room = self._size - tx.end - _AROUND_RESPONSE
+        room = self._size - len(tx.buf) - _AROUND_RESPONSE
         payload = reply.payload
         if isinstance(payload, str):
             payload = payload.encode()
