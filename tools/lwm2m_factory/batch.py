@@ -14,12 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from . import FactoryError, identity
-from .board import Board, is_there, ports, wait_for
+from .board import Board
 from .canonical import SERIAL, hexadecimal, number, row_name
 from .config import PSK, Config
 from .former import BEFORE
 from .ledger import ASSIGNED, DONE, FAILED, FREED, Book, Ledger
+from .line import GivenUp
 from .patterns import BOARD_VALUES, fill, names_in
+from .ports import is_there, ports, wait_for
 from .sections import ConfigError
 from .sheet import Sheet
 from .text import printable
@@ -40,11 +42,12 @@ def provision(
     choose: Choose,
     step: Step = lambda state, **details: None,
     again: bool = True,
+    stop: Optional[threading.Event] = None,
 ) -> dict:
     """Give the board at a port its identity. Returns its status then.
 
     again: also where it has been given it before; otherwise that is only looked at.
-    step(state, …) is told what is being done.
+    step(state, …) is told what is being done. stop: as Board has it.
     """
     about: Dict[str, str] = {"port": port}
 
@@ -53,7 +56,7 @@ def provision(
         step(state, **details)
 
     try:
-        return _provision(port, config, ledger, choose, told, again)
+        return _provision(port, config, ledger, choose, told, again, stop)
     except FactoryError as e:
         with contextlib.suppress(FactoryError):  # the ledger itself may be what is wrong
             ledger.note(
@@ -67,10 +70,16 @@ def provision(
 
 
 def _provision(
-    port: str, config: Config, ledger: Ledger, choose: Choose, step: Step, again: bool
+    port: str,
+    config: Config,
+    ledger: Ledger,
+    choose: Choose,
+    step: Step,
+    again: bool,
+    stop: Optional[threading.Event],
 ) -> dict:
     step("reading")
-    with Board(port) as board:
+    with Board(port, stop=stop, step=step) as board:
         status = board.status()
         chip = status["chip_id"]
         if not chip:
@@ -342,7 +351,10 @@ def run(
 
         try:
             wait_for(port)
-            status = provision(port, config, ledger, rows.choose, step, again=False)
+            status = provision(port, config, ledger, rows.choose, step, False, stopping)
+        except GivenUp:
+            show.set(port, "waiting")
+            return
         except FactoryError as e:
             show.failures.append(f"{chip[0] if chip else port}: {e}")
             show.set(port, "failed", note=str(e))

@@ -11,9 +11,10 @@ from typing import Callable, Iterator, List, Optional, Sequence
 from rich.console import Console
 
 from . import FactoryError, __version__, batch, config, export, flash, former, ledger, schema
-from .board import Board, only_port
+from .board import Board
 from .canonical import hexadecimal, row_name
 from .patterns import BOARD_VALUES, names_in
+from .ports import listed, only_port
 from .sheet import Sheet
 from .text import printable
 
@@ -86,6 +87,12 @@ def _sure(args: argparse.Namespace, question: str) -> None:
         raise FactoryError("Nothing was done.")
 
 
+def _board(port: str) -> Board:
+    return Board(
+        port, step=lambda state: print(f"The board on {port} is {state} …", file=sys.stderr)
+    )
+
+
 def _say(text: str) -> None:
     # One line of it, whatever a board has said in it.
     print(printable(text))
@@ -119,7 +126,7 @@ def _describe(status: dict) -> List[str]:
 
 
 def _status(args: argparse.Namespace) -> None:
-    with Board(only_port(args.port)) as board:
+    with _board(only_port(args.port)) as board:
         status = board.status()
     if args.json:
         print(json.dumps(status))
@@ -128,9 +135,25 @@ def _status(args: argparse.Namespace) -> None:
         _say(line)
 
 
+def _ports(args: argparse.Namespace) -> None:
+    found = listed()
+    for each in found:
+        if args.json:
+            print(json.dumps(each))
+            continue
+        known = [each["maker"], each["product"], each["usb"] and f"({each['usb']})"]
+        what = " ".join(part for part in known if part) or "not of USB"
+        if each["serial_number"]:
+            what += f", serial number {each['serial_number']}"
+        like = "a board?" if each["board"] else "not tried"
+        _say(f"{each['port']}  {like:<9}  {what}")
+    if not found and not args.json:
+        _say("There is no serial port.")
+
+
 def _verify(args: argparse.Namespace) -> None:
     port = only_port(args.port)
-    with Board(port) as board:
+    with _board(port) as board:
         status = board.status()
         tested = board.selftest()["tested"]
     chip, endpoint = status["chip_id"], status["endpoint"]
@@ -154,7 +177,7 @@ def _verify(args: argparse.Namespace) -> None:
 
 def _reset(args: argparse.Namespace) -> None:
     port = only_port(args.port)
-    with Board(port) as board:
+    with _board(port) as board:
         endpoint = board.reset()["endpoint"]
     _say(f"{endpoint} on {port} is back to the factory's accounts.")
 
@@ -162,7 +185,7 @@ def _reset(args: argparse.Namespace) -> None:
 def _erase(args: argparse.Namespace) -> None:
     port = only_port(args.port)
     _sure(args, f"The board on {port} will forget its accounts and keys.")
-    with Board(port) as board:
+    with _board(port) as board:
         board.erase()
     _say(f"The board on {port} has no accounts any more.")
 
@@ -172,7 +195,7 @@ def _lock(args: argparse.Namespace) -> None:
     _sure(
         args, f"Nobody will get at the board on {port} over its serial port again, this tool too."
     )
-    with Board(port) as board:
+    with _board(port) as board:
         board.selftest()
         endpoint = board.lock()["endpoint"]
     _say(f"{endpoint} on {port} is locked; it tells its status, and `unlock` erases it.")
@@ -181,7 +204,7 @@ def _lock(args: argparse.Namespace) -> None:
 def _unlock(args: argparse.Namespace) -> None:
     port = only_port(args.port)
     _sure(args, f"Everything on the board on {port} will be erased, its firmware aside.")
-    with Board(port) as board:
+    with _board(port) as board:
         answer = board.unlock()
     if not answer or not answer.get("ok"):
         raise FactoryError(
@@ -227,7 +250,7 @@ def _provision(args: argparse.Namespace) -> None:
 
         def step(state: str, **details) -> None:
             if console.is_terminal:
-                console.print(f"{state} …", style="dim", end="\r")
+                console.print(f"{state:<10} …", style="dim", end="\r")
 
         status = batch.provision(only_port(args.port), found, kept, choose, step)
         for line in _describe(status):
@@ -411,6 +434,8 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--port", action="append", help="look at this port only; may be repeated")
     as_json(many, "an object an event")
     files(many, False)
+    found = command("ports", _ports, "list the serial ports, and which look like boards")
+    as_json(found, "an object a port")
     told = command("status", _status, "say what a board is and has")
     port(told)
     as_json(told, "as the board says it")
