@@ -264,7 +264,7 @@ def test_a_batch_does_not_wait_for_what_is_no_board(tmp_path: Path) -> None:
     lines = Lines(process.stdout)
     lines.wait(lambda: '"reading"' in lines.text(), "that it reads")
     process.send_signal(signal.SIGINT)
-    assert process.wait(PATIENCE_S) == 0, lines.text()
+    assert process.wait(PATIENCE_S) == 3, lines.text()
     lines.join()
     process.stdout.close()
     told = [json.loads(line)["event"] for line in lines.lines]

@@ -5,12 +5,24 @@ import contextlib
 import getpass
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Sequence
 
 from rich.console import Console
 
-from . import FactoryError, __version__, batch, config, export, flash, former, ledger, schema
+from . import (
+    FactoryError,
+    __version__,
+    batch,
+    config,
+    export,
+    flash,
+    former,
+    ledger,
+    report,
+    schema,
+)
 from .board import Board
 from .canonical import hexadecimal, row_name
 from .patterns import BOARD_VALUES, names_in
@@ -19,6 +31,7 @@ from .sheet import Sheet
 from .text import printable
 
 MODES = config.NAMES
+_LEFT = 3  # the status of a batch that was ended with rows left; 1: a board has failed
 
 
 def _ask_password(path: Path) -> str:
@@ -274,16 +287,25 @@ def _choice(args: argparse.Namespace, found: config.Config, kept: ledger.Ledger)
 
 def _batch(args: argparse.Namespace) -> Optional[int]:
     found = _load(args)
+    if args.report:
+        report.check(args.report)
     console = Console()
     with _open(args) as kept:
         rows = batch.Rows(args.csv, found, kept)
-        failures = batch.run(found, kept, rows, args.port or [], console, args.json)
-        left = rows.left()
-    for failure in failures:
-        print(printable(failure), file=sys.stderr)
-    if left and not args.json:
-        _say(f"{left} rows of {args.csv} are left: the same command goes on.")
-    return 1 if failures else None
+        show = batch.run(found, kept, rows, args.port or [], console, args.json)
+        show.left = rows.left()
+        written = args.report and report.write(args.report, show, kept)
+    if not args.json:
+        _say(f"{show.sum()} It took {batch.duration(time.monotonic() - show.started)}.")
+        if show.left:
+            _say(f"{show.left} rows of {args.csv} are left: the same command goes on.")
+        elif show.left == 0:
+            _say(f"All {len(rows.rows)} rows of {args.csv} are done.")
+        if written:
+            _say(f"The report is {written}.")
+    if show.count("failed"):
+        return 1
+    return _LEFT if show.left else 0
 
 
 def _forget(args: argparse.Namespace) -> None:
@@ -431,6 +453,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument(
         "csv", type=Path, nargs="?", help="a row a board; without it, boards without end"
     )
+    many.add_argument("--report", type=Path, help="a file: what came of each board, and its label")
     many.add_argument("--port", action="append", help="look at this port only; may be repeated")
     as_json(many, "an object an event")
     files(many, False)
