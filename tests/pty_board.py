@@ -148,6 +148,11 @@ class PtyBoard:
             os.close(self._inner)
             os.close(self._terminal)
 
+    def end(self) -> None:
+        """Until it has ended by itself; then it is off."""
+        self._process.wait(PATIENCE_S)
+        self.power_off()
+
     def run(self, code: str) -> str:
         """What a program prints on this board, which is off: at its start, as it were."""
         assert self._process is None

@@ -16,7 +16,7 @@ from lwm2m_factory.sheet import Sheet
 class FileBoard:
     """What batch.provision() needs of a board."""
 
-    def __init__(self, port: str):
+    def __init__(self, port: str, **how):
         self._file = Path(port)
 
     def __enter__(self):

@@ -1,12 +1,13 @@
 """Many boards: rows of a CSV given as boards are plugged in, each once, whatever is interrupted."""
 
 import contextlib
+import io
 import json
 import signal
 import sqlite3
 import subprocess
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Sequence
 
 import pytest
 from harness.awaited import PATIENCE_S, eventually
@@ -46,12 +47,13 @@ class Batch:
         boards: List[PtyBoard],
         csv: Optional[str] = "boards.csv",
         config: str = "factory.toml",
+        more: Sequence[str] = (),
     ):
         self.folder = folder
         ports = [arg for board in boards for arg in ("--port", str(board.port))]
         given = [csv] if csv else []
         self.process = subprocess.Popen(
-            tool.command("lwm2m_factory", "batch", config, *given, *ports),
+            tool.command("lwm2m_factory", "batch", config, *given, *ports, *more),
             cwd=folder,
             env=tool.environment(),
             stdout=subprocess.PIPE,
@@ -124,9 +126,10 @@ def test_several_ports_at_once_and_a_board_that_fails(line: Path, boards) -> Non
         status, out, err = run.end()
     assert status == 1
     reason = "runs MicroPython, but not this project's firmware"
-    assert f"{broken.port}: a board: failed: The board on {broken.port} {reason}" in out
     assert err.startswith(f"{broken.port}: The board on {broken.port} {reason}")
-    assert "2 rows of boards.csv are left: the same command goes on." in out
+    assert err.count("\n") == 1 and reason not in out  # said once
+    assert "\n4 done, 1 failed, 2 left. It took " in out
+    assert out.endswith("\n2 rows of boards.csv are left: the same command goes on.\n")
     check_all(line, used)
     endpoints = {entry.endpoint for entry in events(line, "done")}
     assert endpoints == {f"urn:dev:ops:32473-000{n}" for n in range(1, 5)}
@@ -141,6 +144,8 @@ def test_several_ports_at_once_and_a_board_that_fails(line: Path, boards) -> Non
     assert f"{boards[0].port}: urn:dev:ops:32473-0001: done before" in out or (
         ": done before" in out
     )
+    assert "\n2 done, 1 done before, 0 left. It took " in out
+    assert out.endswith("\nAll 6 rows of boards.csv are done.\n")
     assert len(events(line, "done")) == 6
     check_all(line, boards[:6])
 
@@ -302,32 +307,100 @@ def test_wrong_rows(tmp_path: Path, text: str, rows: str, sentence: str) -> None
     assert KEY not in str(caught.value)
 
 
-def test_table() -> None:
-    # As a person sees it.
-    console = Console(width=100, force_terminal=True, color_system=None, record=True)
-    show = batch.Show(console)
-    show.left = 86
-    show.done = 12
-    show.set("/dev/ttyACM0", "reading", chip=CHIPS[0], board="Raspberry Pi Pico")
-    show.set("/dev/ttyACM0", "done", endpoint="urn:dev:ops:32473-0013")
+@pytest.fixture
+def show() -> batch.Show:
+    """As a person sees it, 80 columns wide."""
+    console = Console(
+        width=80, force_terminal=True, color_system=None, record=True, file=io.StringIO()
+    )
+    found = batch.Show(console)
+    found.left = 86
+    return found
+
+
+def test_table(show: batch.Show) -> None:
+    for n in range(12):
+        show.set(f"/dev/ttyACM{n % 2}", "reading", chip=CHIPS[n % 8])
+        show.set(f"/dev/ttyACM{n % 2}", "done", endpoint=f"urn:dev:ops:32473-{n:04}")
     show.set("/dev/ttyACM1", "sending", chip=CHIPS[1], endpoint="urn:dev:ops:32473-0014")
-    show.set("/dev/ttyACM2", "failed", note="The file system of the board [x] is full.")
+    show.set("/dev/ttyACM2", "reading")
+    show.set("/dev/ttyACM2", "failed", note=f"The file system of the board [x] is full{'!' * 80}")
     show.set("/dev/ttyUSB0", "waiting")
-    show.failures.append(f"{CHIPS[3]}: The board [y] went silent.")
-    console.print(show)
-    text = console.export_text()
-    assert "12 done, 1 failed, 86 left." in text
-    assert text.rstrip().endswith(f"{CHIPS[3]}: The board [y] went silent.")
-    rows = [line for line in text.splitlines() if "/dev/" in line]
+    show.console.print(show)
+    text = show.console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    # The failure is one line of it.
+    assert text.startswith("/dev/ttyACM2: The file system of the board [x] is full!!!")
+    assert text.splitlines()[0].endswith("!…") and text.count("The file system") == 1
+    assert "12 done, 1 failed, 86 left." in text.splitlines()[1]
+    rows = [line for line in text.splitlines() if "/dev/" in line][1:]
     assert len(rows) == 4
     for words, row in zip(
         (
-            ("ACM0", CHIPS[0], "0013", "done"),
+            ("ACM0", CHIPS[2], "0010", "done"),
             ("ACM1", CHIPS[1], "0014", "sending"),
-            ("ACM2", "failed: The file"),
+            ("ACM2", "failed"),
             ("USB0", "waiting"),
         ),
         rows,
     ):
         assert all(word in row for word in words), row
-    assert "board [x] is full" in " ".join(text.split()).replace("│", "").replace("  ", " ")
+
+
+PACES = [
+    # When boards were done, the time now, and what is said with 86 left.
+    ([], 100, ""),
+    ([0], 100, ""),
+    ([0, 30, 60], 60, " 120 an hour, 43 min more."),
+    ([0, 1], 1, " 3600 an hour, 86 s more."),
+    ([0, 60], 300, " 12 an hour, 7.2 h more."),  # it grows while nobody plugs a board in
+]
+
+
+@pytest.mark.parametrize(("ends", "now", "said"), PACES)
+def test_pace(show: batch.Show, ends: List[float], now: float, said: str) -> None:
+    show.ends.extend(ends)
+    assert show.pace(now) == said
+    show.left = None  # without a CSV there is no end
+    assert show.pace(now) == (said.partition(",")[0] + "." if said else "")
+
+
+def test_report(line: Path, boards) -> None:
+    (line / "boards.csv").write_text("serial\n<0001>\n<0002>\n<0003>\n")
+    command = ("batch", "factory.toml", "boards.csv", "--report", "report.html")
+    for report, board in (("report.html", boards[0]), ("report-2.html", boards[1])):
+        broken = PtyBoard(line / f"broken {report}", "ffffffffffffffff", ours=False)
+        with broken, Batch(line, [board, broken], more=command[3:]) as run:
+            wait_for(line, "failed", 1 + (board is boards[1]))
+            board.plug()
+            wait_for(line, "done", 1 + (board is boards[1]))
+            run.process.send_signal(signal.SIGINT)
+            status, out, _ = run.end()
+        assert status == 1 and out.endswith(f"The report is {report}.\n")
+    for n, path in ((1, line / "report.html"), (2, line / "report-2.html")):
+        text = path.read_text()
+        assert f"1 done, 1 failed, {3 - n} left." in text
+        # A picture and a name for the one, a sentence for the other; nothing of it is markup.
+        assert text.count("<svg xmlns") == 1 and text.count('<tr class="failed">') == 1
+        name = f"urn:dev:ops:32473-&lt;000{n}&gt;"
+        assert f"<td>{name}<br>{CHIPS[n - 1]}<td>" in text and f">{name}</text>" in text
+        assert "not this project&#x27;s firmware" in text
+        for record in records(line):
+            assert not [key for key in keys_of(record) if key in text]
+    for path, said in (
+        ("/dev/null", "/dev/null is no file: name another one for the report.\n"),
+        ("no/r.html", "no/r.html cannot be written: there is no folder no.\n"),
+    ):
+        done = tool.factory(line, *command[:4], path, "--port", "/dev/none")
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+
+
+def test_all_rows_are_done_before(line: Path) -> None:
+    # At once, without a board.
+    (line / "boards.csv").write_text("serial\n1\n")
+    args = ("batch", "factory.toml", "boards.csv", "--port")
+    with PtyBoard(line / "board") as board:
+        assert tool.factory(line, *args, board.port).returncode == 0
+    done = tool.factory(line, *args, board.port)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "0 done, 0 left. It took 0 s.\nAll 1 rows of boards.csv are done.\n"

@@ -5,17 +5,23 @@ import json
 import os
 import pty
 import re
+import signal
 import stat
+import subprocess
 import threading
 import tty
 from pathlib import Path
 from typing import Callable
 
 import pytest
+from harness import tool
+from harness.awaited import PATIENCE_S
+from harness.lines import Lines
 from harness.tool import factory
-from lwm2m_factory import FactoryError, config, identity, image
+from lwm2m_factory import FactoryError, cli, config, identity, image, ports
 from lwm2m_factory.board import Board, Unplugged
 from pty_board import PtyBoard
+from serial.tools.list_ports_common import ListPortInfo
 from samples import CERTIFICATE, PSK, events, keys_of, records
 
 # What a board starts with, as its main program has it: what JSON is printed.
@@ -202,24 +208,158 @@ def test_status_for_programs(tmp_path: Path, board: PtyBoard) -> None:
     assert json.loads(done.stdout)["chip_id"] == CHIP, done.stderr
 
 
-def test_not_micropython(tmp_path: Path) -> None:
-    master, slave = pty.openpty()
-    tty.setraw(slave)
+# What no board says: a command line of other firmware, a GPS receiver, and noise without a pause. Each is an
+# answer to what was read, or said all the time.
+OTHERS = [
+    (b"ERROR: unknown command\r\n> ", True),
+    (b"$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47\r\n", False),
+    (b"\x00\xff" * 500, False),
+]
 
-    def answer() -> None:  # as firmware with a command line of its own
+
+class Other:
+    """A device at a pseudo-terminal that is no board."""
+
+    def __init__(self, said: bytes, asked: bool):
+        self._master, self._slave = pty.openpty()
+        tty.setraw(self._slave)
+        self.port = os.ttyname(self._slave)
+        self._said, self._asked = said, asked
+        threading.Thread(target=self._talk, daemon=True).start()
+
+    def _talk(self) -> None:
         try:
-            while os.read(master, 100):
-                os.write(master, b"ERROR: unknown command\r\n> ")
+            while not self._asked or os.read(self._master, 100):
+                os.write(self._master, self._said)  # which waits until it is read
         except OSError:
             pass
 
-    threading.Thread(target=answer, daemon=True).start()
-    done = factory(tmp_path, "status", "--port", os.ttyname(slave))
-    assert done.returncode == 1
-    assert "does not answer as MicroPython does: it has other firmware, or it hangs." in (
-        done.stderr
+
+@pytest.mark.parametrize(("said", "asked"), OTHERS, ids=["other firmware", "GPS", "noise"])
+def test_not_micropython(tmp_path: Path, said: bytes, asked: bool) -> None:
+    port = Other(said, asked).port
+    done = factory(tmp_path, "status", "--port", port)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        "",
+        (
+            f"What is on {port} does not answer as MicroPython does: it has other firmware, it is no "
+            "board, or it hangs.\n"
+        ),
     )
-    assert done.stdout == ""
+
+
+def test_a_batch_does_not_wait_for_what_is_no_board(tmp_path: Path) -> None:
+    # Ctrl-C, before it is known that it is none.
+    (tmp_path / "factory.toml").write_text(PSK)
+    (tmp_path / "boards.csv").write_text("serial\n1\n")
+    args = ("batch", "factory.toml", "boards.csv", "--json", "--port", Other(*OTHERS[1]).port)
+    process = subprocess.Popen(
+        tool.command("lwm2m_factory", *args),
+        cwd=tmp_path,
+        env=tool.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    lines = Lines(process.stdout)
+    lines.wait(lambda: '"reading"' in lines.text(), "that it reads")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE_S) == 3, lines.text()
+    lines.join()
+    process.stdout.close()
+    told = [json.loads(line)["event"] for line in lines.lines]
+    assert told == ["waiting", "reading", "waiting", "end"]
+    assert not events(tmp_path)
+
+
+# Starts when it is first spoken to, as an ESP32 whose port is opened, and needs longer for it than what
+# says nothing is given.
+SLOW = """\
+import sys, time
+print(">>> ", end="")
+sys.stdin.read(1)
+print("ets Jul 29 2019 12:21:46\\r\\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\\r")
+time.sleep(20)
+try:
+    import rawrepl
+    rawrepl.run()
+except ImportError:
+    pass
+"""
+
+
+def test_a_board_that_starts_slowly(tmp_path: Path) -> None:
+    with PtyBoard(tmp_path / "board", CHIP, main=SLOW) as board:
+        done = factory(tmp_path, "status", "--port", board.port)
+    assert done.returncode == 0, done.stderr
+    assert f"Chip      {CHIP}" in done.stdout
+    assert done.stderr == f"The board on {board.port} is starting …\n"
+
+
+def test_errors_that_are_no_text(tmp_path: Path, board: PtyBoard) -> None:
+    # As a board may print what it was told.
+    code = "import sys\nsys.stdout.buffer.write(b'\\x04\\xff\\x1b[2J\\x04')"
+    with Board(str(board.port)) as found:
+        with pytest.raises(FactoryError, match=r"failed: \\xff\\x1b\[2J"):
+            found._guard(found._transport.exec, code)
+
+
+# Ports. What is at them is stood for, as there is none here.
+
+PORTS = [
+    # name, USB's numbers, maker, product, number; what is said of it
+    ("ttyACM0", 0x2E8A, 0x0005, "MicroPython", "Board in FS mode", "0002"),
+    ("ttyACM1", 0x1546, 0x01A7, "u-blox AG", "u-blox 7 - GPS/GNSS Receiver", None),
+    ("ttyUSB0", 0x10C4, 0xEA60, None, "CP2102N \x1b[2J", None),
+    ("ttyS0", None, None, None, None, None),
+]
+
+
+@pytest.fixture
+def usb(monkeypatch) -> "list[str]":
+    """The ports of those of PORTS that the test names."""
+    there = []
+
+    def comports():
+        for name, *values in PORTS:
+            if name in there:
+                port = ListPortInfo(f"/dev/{name}")
+                port.vid, port.pid, port.manufacturer, port.product, port.serial_number = values
+                yield port
+
+    monkeypatch.setattr(ports.list_ports, "comports", comports)
+    return there
+
+
+def test_ports(usb, capsys) -> None:
+    assert cli.main(["ports"]) == 0
+    assert capsys.readouterr().out == "There is no serial port.\n"
+    usb += [port[0] for port in PORTS]
+    assert cli.main(["ports"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "/dev/ttyACM0  a board?   MicroPython Board in FS mode (2e8a:0005), serial number 0002",
+        "/dev/ttyACM1  not tried  u-blox AG u-blox 7 - GPS/GNSS Receiver (1546:01a7)",
+        "/dev/ttyS0  not tried  not of USB",
+        r"/dev/ttyUSB0  a board?   Silicon Labs, a bridge CP2102N \x1b[2J (10c4:ea60)",
+    ]
+    assert cli.main(["ports", "--json"]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["board"] for each in told] == [True, False, False, True]
+
+
+def test_only_what_looks_like_a_board_is_opened(usb) -> None:
+    with pytest.raises(FactoryError, match="No board is there: plug one in"):
+        ports.only_port(None)
+    usb += ["ttyACM1", "ttyS0"]
+    with pytest.raises(FactoryError, match="What is at /dev/ttyACM1 does not look like a"):
+        ports.only_port(None)
+    assert ports.only_port("/dev/ttyACM1") == "/dev/ttyACM1"
+    usb.append("ttyACM0")
+    assert ports.only_port(None) == "/dev/ttyACM0"
+    usb.append("ttyUSB0")
+    assert ports.ports() == ["/dev/ttyACM0", "/dev/ttyUSB0"]
+    with pytest.raises(FactoryError, match="choose with --port from /dev/ttyACM0, /dev/ttyU"):
+        ports.only_port(None)
 
 
 def test_other_firmware(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+from harness import tool
+from harness.awaited import PATIENCE_S
 from harness.tool import factory
 from pty_board import PtyBoard
 from samples import PSK
@@ -77,3 +79,27 @@ def test_locked(tmp_path: Path) -> None:
         assert "Locked    no" in done.stdout and "Endpoint  none" in done.stdout, done.stderr
         done = run(tmp_path, board, "unlock", "--yes")
         assert done.returncode == 1 and "is not locked." in done.stderr
+
+
+def test_a_board_that_restarts_as_it_is_locked(tmp_path: Path) -> None:
+    # It went with the answer, and is there again: locked, not silent.
+    (tmp_path / "factory.toml").write_text(PSK)
+    closed = 'open("/locked", "wb").close()'
+    main = MAIN.replace(closed, f'{closed}; os.system("kill -9 $PPID")')
+    with PtyBoard(tmp_path / "board", main=main) as board:
+        done = run(tmp_path, board, "provision", "factory.toml", "--serial", "1")
+        assert done.returncode == 0, done.stderr
+        process = subprocess.Popen(
+            tool.command("lwm2m_factory", "lock", "--yes", "--port", board.port),
+            cwd=tmp_path,
+            env=tool.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        board.end()
+        board.plug()
+        out, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, err
+        assert out.startswith(f"urn:dev:ops:32473-1 on {board.port} is locked;")
+        assert "Locked    yes" in run(tmp_path, board, "status").stdout

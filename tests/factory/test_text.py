@@ -40,16 +40,17 @@ def test_printable(text: str, shown: "str | None") -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_table(terminal: bool) -> None:
+def test_table(terminal: bool, capsys) -> None:
     out = io.StringIO()
     console = Console(file=out, width=240, force_terminal=terminal, color_system=None)
     show = batch.Show(console)
     show.set("/dev/ttyACM0", "reading", chip=HOSTILE)
     show.set("/dev/ttyACM0", "failed", endpoint=HOSTILE, note=HOSTILE)
-    show.failures.append(f"{HOSTILE}: {HOSTILE}")
+    show.set("/dev/ttyACM1", "reading", chip=HOSTILE)
+    show.set("/dev/ttyACM1", "done", endpoint=HOSTILE)
     console.print(show)
-    text = out.getvalue()
-    assert text.count(SHOWN) == 5 + 2 * (not terminal)
+    text = out.getvalue() + capsys.readouterr().err
+    assert text.count(SHOWN) == 6 + (not terminal)
     assert all(c.isprintable() or c == "\n" for c in text)
 
 

@@ -1,12 +1,14 @@
 """Provisioning: one board, or many as they are plugged in, several ports at once."""
 
+import collections
 import contextlib
 import datetime
 import json
+import sys
 import threading
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from rich.console import Console
 from rich.live import Live
@@ -14,18 +16,21 @@ from rich.table import Table
 from rich.text import Text
 
 from . import FactoryError, identity
-from .board import Board, is_there, ports, wait_for
+from .board import Board
 from .canonical import SERIAL, hexadecimal, number, row_name
 from .config import PSK, Config
 from .former import BEFORE
 from .ledger import ASSIGNED, DONE, FAILED, FREED, Book, Ledger
+from .line import GivenUp
 from .patterns import BOARD_VALUES, fill, names_in
+from .ports import is_there, ports, wait_for
 from .sections import ConfigError
 from .sheet import Sheet
 from .text import printable
 
 _POLL_S = 0.2  # how often to look for ports that come and go
-_SHOWN = 5  # failures below the table; all of them at the end
+_PACE = 20  # boards by which it is seen how fast it goes
+_ENDS = ("done", "done before", "failed")
 _LOOK_S = 2  # how often to look for what other stations have done
 
 # Chooses what a board gets: f(book, chip id, MAC) -> (values of the patterns' names, name of the row).
@@ -40,11 +45,12 @@ def provision(
     choose: Choose,
     step: Step = lambda state, **details: None,
     again: bool = True,
+    stop: Optional[threading.Event] = None,
 ) -> dict:
     """Give the board at a port its identity. Returns its status then.
 
     again: also where it has been given it before; otherwise that is only looked at.
-    step(state, …) is told what is being done.
+    step(state, …) is told what is being done. stop: as Board has it.
     """
     about: Dict[str, str] = {"port": port}
 
@@ -53,7 +59,7 @@ def provision(
         step(state, **details)
 
     try:
-        return _provision(port, config, ledger, choose, told, again)
+        return _provision(port, config, ledger, choose, told, again, stop)
     except FactoryError as e:
         with contextlib.suppress(FactoryError):  # the ledger itself may be what is wrong
             ledger.note(
@@ -67,10 +73,16 @@ def provision(
 
 
 def _provision(
-    port: str, config: Config, ledger: Ledger, choose: Choose, step: Step, again: bool
+    port: str,
+    config: Config,
+    ledger: Ledger,
+    choose: Choose,
+    step: Step,
+    again: bool,
+    stop: Optional[threading.Event],
 ) -> dict:
     step("reading")
-    with Board(port) as board:
+    with Board(port, stop=stop, step=step) as board:
         status = board.status()
         chip = status["chip_id"]
         if not chip:
@@ -245,7 +257,19 @@ def _check_shared(config: Config, names: "set[str]") -> None:
             )
 
 
-# The table of ports.
+# What is shown.
+
+
+class Outcome(NamedTuple):
+    """What came of a board that was plugged in."""
+
+    time: datetime.datetime
+    port: str
+    chip: str
+    endpoint: str
+    state: str  # "done", "done before" or "failed"
+    note: str  # why it has failed
+    seconds: float
 
 
 class Show:
@@ -255,9 +279,10 @@ class Show:
         self.console = console
         self.as_json = as_json  # an object an event instead, for other programs
         self.lines: Dict[str, dict] = {}
-        self.failures: List[str] = []
-        self.done = 0
+        self.outcomes: List[Outcome] = []
         self.left: Optional[int] = None
+        self.started = time.monotonic()
+        self.ends: Deque[float] = collections.deque(maxlen=_PACE)  # when the last boards were done
         self._lock = threading.Lock()
 
     def set(self, port: str, state: str, **details) -> None:
@@ -269,28 +294,60 @@ class Show:
             line.update(details, state=state)
             if self.as_json:
                 self.tell(state, port=port, **details)
-            if state in ("done", "done before", "failed"):
-                line["seconds"] = time.monotonic() - line.get("since", time.monotonic())
-                if not self.console.is_terminal and not self.as_json:
-                    said = Text(printable(self._text(port, line)))
-                    self.console.print(said, soft_wrap=True)
+            if state in _ENDS:
+                self._end(port, line)
+
+    def _end(self, port: str, line: dict) -> None:
+        now = time.monotonic()
+        line["seconds"] = now - line.get("since", now)
+        told = (line.get(name) or "" for name in ("chip", "endpoint", "state", "note"))
+        when = datetime.datetime.now().astimezone().replace(microsecond=0)
+        outcome = Outcome(when, port, *told, line["seconds"])
+        self.outcomes.append(outcome)
+        if outcome.state == "done":
+            self.ends.append(now)
+        if self.as_json:
+            return
+        if outcome.state == "failed":
+            # Once, in a line; `history` and the report have all of it.
+            said = Text(printable(f"{outcome.chip or port}: {outcome.note}"))
+            if self.console.is_terminal:
+                self.console.print(said, style="red", no_wrap=True, overflow="ellipsis")
+            else:
+                print(said, file=sys.stderr, flush=True)
+        elif not self.console.is_terminal:
+            what = outcome.endpoint or outcome.chip or "a board"
+            said = Text(printable(f"{port}: {what}: {outcome.state} ({outcome.seconds:.1f} s)"))
+            self.console.print(said, soft_wrap=True)
 
     def tell(self, event: str, **details) -> None:
         """Print an event as JSON."""
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
         print(json.dumps({"time": now, "event": event, **details}), flush=True)
 
-    def _text(self, port: str, line: dict) -> str:
-        what = line.get("endpoint") or line.get("chip") or "a board"
-        return f"{port}: {what}: {line['state']}" + (
-            f": {line['note']}" if line.get("note") else f" ({line['seconds']:.1f} s)"
-        )
+    def count(self, state: str) -> int:
+        return sum(outcome.state == state for outcome in self.outcomes)
+
+    def sum(self) -> str:
+        """How many boards came to what: a sentence."""
+        failed, before = self.count("failed"), self.count("done before")
+        said = [f"{self.count('done')} done"]
+        said += [f"{failed} failed"] * bool(failed) + [f"{before} done before"] * bool(before)
+        said += [] if self.left is None else [f"{self.left} left"]
+        return ", ".join(said) + "."
+
+    def pace(self, now: float) -> str:
+        """How fast it goes, of late, and how long it takes yet; nothing before that is known."""
+        if len(self.ends) < 2 or now <= self.ends[0]:
+            return ""
+        rate = (len(self.ends) - 1) / (now - self.ends[0])
+        said = f" {rate * 3600:.0f} an hour"
+        return f"{said}, {duration(self.left / rate)} more." if self.left else f"{said}."
 
     def __rich__(self) -> Table:
-        of = "" if self.left is None else f", {self.left} left"
-        failed = f", [red]{len(self.failures)} failed[/]" if self.failures else ""
         table = Table(
-            title=f"{self.done} done{failed}{of}. Ctrl-C ends it; the same command goes on.",
+            title=f"{self.sum()}{self.pace(time.monotonic())}\n"
+            "Ctrl-C ends it; the same command goes on.",
             title_justify="left",
             title_style="bold",
         )
@@ -301,20 +358,21 @@ class Show:
             for port in sorted(self.lines):
                 line = self.lines[port]
                 state = line.get("state", "waiting")
-                text = Text.assemble((state, colours.get(state, "yellow")))
-                if line.get("note"):
-                    text.append(f": {printable(line['note'])}")
                 seconds = line.get("seconds")
                 table.add_row(
                     *(Text(printable(said)) for said in (port, line.get("chip", ""))),
                     Text(printable(line.get("endpoint", ""))),
-                    text,
+                    Text(state, colours.get(state, "yellow")),
                     "" if seconds is None else f"{seconds:.1f}",
                 )
-        if self.failures:  # the board may have been unplugged since
-            table.caption = Text("\n".join(map(printable, self.failures[-_SHOWN:])))
-            table.caption_justify = "left"
         return table
+
+
+def duration(seconds: float) -> str:
+    """A time, as one says it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def run(
@@ -324,8 +382,8 @@ def run(
     named: Sequence[str],
     console: Console,
     as_json: bool = False,
-) -> List[str]:
-    """Provision boards as they are plugged in until all rows are given. Returns the failures."""
+) -> Show:
+    """Provision boards as they are plugged in until all rows are given. Returns what came of it."""
     show = Show(console, as_json)
     show.left = rows.left()
     workers: Dict[str, threading.Thread] = {}
@@ -333,27 +391,22 @@ def run(
     stopping = threading.Event()
 
     def work(port: str) -> None:
-        chip: List[str] = []
-
         def step(state: str, **details) -> None:
-            if "chip" in details:
-                chip[:] = [details["chip"]]
             show.set(port, state, **details)
 
         try:
             wait_for(port)
-            status = provision(port, config, ledger, rows.choose, step, again=False)
+            status = provision(port, config, ledger, rows.choose, step, False, stopping)
+        except GivenUp:
+            show.set(port, "waiting")
+            return
         except FactoryError as e:
-            show.failures.append(f"{chip[0] if chip else port}: {e}")
             show.set(port, "failed", note=str(e))
         except Exception as e:  # a defect of this tool: other ports go on
-            show.failures.append(f"{port}: {type(e).__name__}")
             show.set(port, "failed", note=f"a defect of this tool: {type(e).__name__}")
             raise
         else:
-            before = status.get("before", False)
-            show.done += not before
-            show.set(port, "done before" if before else "done")
+            show.set(port, "done before" if status.get("before") else "done")
         count()
 
     def count() -> None:
@@ -398,5 +451,5 @@ def run(
         if live:
             live.stop()
         if as_json:
-            show.tell("end", done=show.done, failed=len(show.failures), left=show.left)
-    return show.failures
+            show.tell("end", done=show.count("done"), failed=show.count("failed"), left=show.left)
+    return show

@@ -8,72 +8,59 @@ import hashlib
 import json
 import os
 import struct
+import threading
 import time
-from typing import Callable, List, Optional
+from typing import Callable, Optional
 
-import mpremote.transport_serial
 import serial
 from mpremote.transport import TransportError, TransportExecError
-from mpremote.transport_serial import SerialTransport
-from serial.tools import list_ports
 
 from . import FactoryError
+from .line import TIMEOUT_S, Line
+from .ports import is_there, wait_for
 
 PROTOCOL = 1  # device.factory's, that this tool speaks
 FOLDER = "/lwm2m-store"  # as device.settings has it
 NEW = FOLDER + "/new"  # the temporary name
 _PROMPT_S = (1, 2)  # for the REPL of a board that runs; it is deaf while it starts
-_START_S = 8  # and of one that may be starting
-_TIMEOUT_S = 3  # for what has to come at once
+# And of one that may be starting; behind the first as long as it says so. An ESP32 that compiles what
+# it imports has been seen to need 50 s.
+_START_S = (8, 16, 32, 64)
+_AGAIN_S = 20  # until a board that restarts is there again
 _COMMAND_S = 70  # for a locked board's answer, which may be looking up a name
 _WIPE_S = 120  # an RP2040 erases a MB in 12 s
 _GONE = (errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF, errno.ENOENT)
-
-# mpremote prints what it got in place of a prompt; here it would go across the table of ports.
-mpremote.transport_serial.print = lambda *args, **kwargs: None
 
 
 class Unplugged(FactoryError):
     """The board is not there any more."""
 
 
-def ports() -> List[str]:
-    """The serial ports that boards may be at: those of USB devices."""
-    return sorted(port.device for port in list_ports.comports() if port.vid is not None)
-
-
-def is_there(port: str) -> bool:
-    """Whether there is a port of that name; on Windows it is no path."""
-    return os.path.exists(port) or any(port == each.device for each in list_ports.comports())
-
-
-def only_port(named: Optional[str]) -> str:
-    """The port that was named, or the only one that there is."""
-    if named:
-        return named
-    found = ports()
-    if not found:
-        raise FactoryError(
-            "No board is there: no USB serial port was found. Plug one in, with a cable that has "
-            "data lines, or name its port with --port."
-        )
-    if len(found) > 1:
-        raise FactoryError(f"There are several ports: choose with --port from {', '.join(found)}.")
-    return found[0]
-
-
 class Board:
-    """with Board(port) as board: its REPL is ours; leaving starts its main program again."""
+    """with Board(port) as board: its REPL is ours; leaving starts its main program again.
 
-    def __init__(self, port: str, baud: int = 115200):
+    stop: once it is set, a board that does not answer yet is given up (line.GivenUp).
+    step(state): is told where it takes its time.
+    """
+
+    def __init__(
+        self,
+        port: str,
+        baud: int = 115200,
+        stop: Optional[threading.Event] = None,
+        step: Callable[[str], None] = lambda name: None,
+    ):
         self.port = port
         self.locked = False  # then it has no REPL, but takes a few commands (device.lock)
         self._baud = baud
-        self._transport: Optional[SerialTransport] = None
+        self._stop = stop
+        self._step = step
+        self._transport: Optional[Line] = None
 
     def __enter__(self):
         try:
             self._guard(self._connect)
+            self._transport.stops = False
             if not self.locked:
                 self._guard(self._check)
         except BaseException:
@@ -115,7 +102,13 @@ class Board:
         return self._call("erase")
 
     def lock(self) -> dict:
-        answer = self._call("lock")
+        try:
+            answer = self._call("lock", timeout=TIMEOUT_S)
+        except Unplugged:  # unless it restarts at once
+            self._again()
+            if not self.locked:
+                raise
+            answer = self.status()
         self._transport.in_raw_repl = False  # there is none any more
         return answer
 
@@ -160,18 +153,33 @@ class Board:
         # The real name, by which mpremote tells a pseudo-terminal.
         port = os.path.realpath(self.port) if os.path.exists(self.port) else self.port
         try:
-            self._transport = SerialTransport(port, self._baud, timeout=_TIMEOUT_S)
+            self._transport = Line(port, self._baud, self._stop)
         except TransportError:
             raise self._refused() from None
         if any(map(self._is_repl, _PROMPT_S)):
             return
-        self.locked = self._command("status", _TIMEOUT_S) is not None
         # An ESP32 is reset when its port is opened, and may have been starting.
-        if not self.locked and not self._is_repl(_START_S):
-            raise FactoryError(
-                f"What is on {self.port} does not answer as MicroPython does: it has other "
-                "firmware, or it hangs."
-            )
+        for n, seconds in enumerate(_START_S):
+            self.locked = self._command("status", TIMEOUT_S) is not None
+            if self.locked or self._is_repl(seconds):
+                return
+            if not self._transport.is_starting():
+                break
+            if n == 0:
+                self._step("starting")
+        raise FactoryError(
+            f"What is on {self.port} does not answer as MicroPython does: it has other firmware, it "
+            "is no board, or it hangs."
+        )
+
+    def _again(self) -> None:
+        # Behind a restart, in which a port of USB goes and comes.
+        self.__exit__()
+        end = time.monotonic() + _AGAIN_S
+        while not is_there(self.port) and time.monotonic() < end:
+            time.sleep(0.1)
+        wait_for(self.port)
+        self._guard(self._connect)
 
     def _is_repl(self, seconds: float) -> bool:
         try:
@@ -245,13 +253,13 @@ class Board:
                 self._transport.exec(f"f.close()\nos.remove({NEW!r})")
             raise
 
-    def _call(self, name: str, *args: str) -> dict:
+    def _call(self, name: str, *args: str, **how) -> dict:
         if self.locked:
             return self._checked(name, self._call_locked(name))
-        listed = ", ".join(map(repr, args))
-        output = self._guard(self._transport.exec, f"device.factory.{name}({listed})")
+        code = f"device.factory.{name}({', '.join(map(repr, args))})"
+        output = self._guard(lambda: self._transport.exec(code, **how))
         try:
-            answer = json.loads(output.decode().strip().split("\n")[-1])
+            answer = json.loads(output.decode(errors="backslashreplace").strip().split("\n")[-1])
         except (ValueError, IndexError):
             answer = None
         return self._checked(name, answer)
@@ -326,12 +334,3 @@ def restart_in_boot_loader(port: str) -> None:
         board._transport.in_raw_repl = False
     finally:
         board.__exit__()
-
-
-def wait_for(port: str, seconds: float = 2) -> None:
-    """Wait until a port that has just appeared may be opened: udev sets its owner a little later."""
-    end = time.monotonic() + seconds
-    while (
-        os.path.exists(port) and not os.access(port, os.R_OK | os.W_OK) and time.monotonic() < end
-    ):
-        time.sleep(0.05)

@@ -5,6 +5,7 @@ import contextlib
 import getpass
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Sequence
 
@@ -20,15 +21,18 @@ from . import (
     former,
     ledger,
     package,
+    report,
     schema,
 )
-from .board import Board, only_port
+from .board import Board
 from .canonical import hexadecimal, row_name
 from .patterns import BOARD_VALUES, names_in
+from .ports import listed, only_port
 from .sheet import Sheet
 from .text import printable
 
 MODES = config.NAMES
+_LEFT = 3  # the status of a batch that was ended with rows left; 1: a board has failed
 
 
 def _ask_password(path: Path) -> str:
@@ -97,6 +101,12 @@ def _sure(args: argparse.Namespace, question: str) -> None:
         raise FactoryError("Nothing was done.")
 
 
+def _board(port: str) -> Board:
+    return Board(
+        port, step=lambda state: print(f"The board on {port} is {state} …", file=sys.stderr)
+    )
+
+
 def _say(text: str) -> None:
     # One line of it, whatever a board has said in it.
     print(printable(text))
@@ -130,7 +140,7 @@ def _describe(status: dict) -> List[str]:
 
 
 def _status(args: argparse.Namespace) -> None:
-    with Board(only_port(args.port)) as board:
+    with _board(only_port(args.port)) as board:
         status = board.status()
     if args.json:
         print(json.dumps(status))
@@ -139,9 +149,25 @@ def _status(args: argparse.Namespace) -> None:
         _say(line)
 
 
+def _ports(args: argparse.Namespace) -> None:
+    found = listed()
+    for each in found:
+        if args.json:
+            print(json.dumps(each))
+            continue
+        known = [each["maker"], each["product"], each["usb"] and f"({each['usb']})"]
+        what = " ".join(part for part in known if part) or "not of USB"
+        if each["serial_number"]:
+            what += f", serial number {each['serial_number']}"
+        like = "a board?" if each["board"] else "not tried"
+        _say(f"{each['port']}  {like:<9}  {what}")
+    if not found and not args.json:
+        _say("There is no serial port.")
+
+
 def _verify(args: argparse.Namespace) -> None:
     port = only_port(args.port)
-    with Board(port) as board:
+    with _board(port) as board:
         status = board.status()
         tested = board.selftest()["tested"]
     chip, endpoint = status["chip_id"], status["endpoint"]
@@ -165,7 +191,7 @@ def _verify(args: argparse.Namespace) -> None:
 
 def _reset(args: argparse.Namespace) -> None:
     port = only_port(args.port)
-    with Board(port) as board:
+    with _board(port) as board:
         endpoint = board.reset()["endpoint"]
     _say(f"{endpoint} on {port} is back to the factory's accounts.")
 
@@ -173,7 +199,7 @@ def _reset(args: argparse.Namespace) -> None:
 def _erase(args: argparse.Namespace) -> None:
     port = only_port(args.port)
     _sure(args, f"The board on {port} will forget its accounts and keys.")
-    with Board(port) as board:
+    with _board(port) as board:
         board.erase()
     _say(f"The board on {port} has no accounts any more.")
 
@@ -183,7 +209,7 @@ def _lock(args: argparse.Namespace) -> None:
     _sure(
         args, f"Nobody will get at the board on {port} over its serial port again, this tool too."
     )
-    with Board(port) as board:
+    with _board(port) as board:
         board.selftest()
         endpoint = board.lock()["endpoint"]
     _say(f"{endpoint} on {port} is locked; it tells its status, and `unlock` erases it.")
@@ -192,7 +218,7 @@ def _lock(args: argparse.Namespace) -> None:
 def _unlock(args: argparse.Namespace) -> None:
     port = only_port(args.port)
     _sure(args, f"Everything on the board on {port} will be erased, its firmware aside.")
-    with Board(port) as board:
+    with _board(port) as board:
         answer = board.unlock()
     if not answer or not answer.get("ok"):
         raise FactoryError(
@@ -238,7 +264,7 @@ def _provision(args: argparse.Namespace) -> None:
 
         def step(state: str, **details) -> None:
             if console.is_terminal:
-                console.print(f"{state} …", style="dim", end="\r")
+                console.print(f"{state:<10} …", style="dim", end="\r")
 
         status = batch.provision(only_port(args.port), found, kept, choose, step)
         for line in _describe(status):
@@ -262,16 +288,25 @@ def _choice(args: argparse.Namespace, found: config.Config, kept: ledger.Ledger)
 
 def _batch(args: argparse.Namespace) -> Optional[int]:
     found = _load(args)
+    if args.report:
+        report.check(args.report)
     console = Console()
     with _open(args) as kept:
         rows = batch.Rows(args.csv, found, kept)
-        failures = batch.run(found, kept, rows, args.port or [], console, args.json)
-        left = rows.left()
-    for failure in failures:
-        print(printable(failure), file=sys.stderr)
-    if left and not args.json:
-        _say(f"{left} rows of {args.csv} are left: the same command goes on.")
-    return 1 if failures else None
+        show = batch.run(found, kept, rows, args.port or [], console, args.json)
+        show.left = rows.left()
+        written = args.report and report.write(args.report, show, kept)
+    if not args.json:
+        _say(f"{show.sum()} It took {batch.duration(time.monotonic() - show.started)}.")
+        if show.left:
+            _say(f"{show.left} rows of {args.csv} are left: the same command goes on.")
+        elif show.left == 0:
+            _say(f"All {len(rows.rows)} rows of {args.csv} are done.")
+        if written:
+            _say(f"The report is {written}.")
+    if show.count("failed"):
+        return 1
+    return _LEFT if show.left else 0
 
 
 def _forget(args: argparse.Namespace) -> None:
@@ -462,9 +497,12 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument(
         "csv", type=Path, nargs="?", help="a row a board; without it, boards without end"
     )
+    many.add_argument("--report", type=Path, help="a file: what came of each board, and its label")
     many.add_argument("--port", action="append", help="look at this port only; may be repeated")
     as_json(many, "an object an event")
     files(many, False)
+    found = command("ports", _ports, "list the serial ports, and which look like boards")
+    as_json(found, "an object a port")
     told = command("status", _status, "say what a board is and has")
     port(told)
     as_json(told, "as the board says it")

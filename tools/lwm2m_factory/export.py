@@ -71,7 +71,7 @@ def labels(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str,
         out.mkdir(parents=True, exist_ok=True)
         for record in kept.records():
             path = out / f"{_file_name(record['endpoint'])}.svg"
-            path.write_text(_label(record), encoding="utf-8")
+            path.write_text(label(record), encoding="utf-8")
             count += 1
     except OSError as e:
         raise FactoryError(f"{out} cannot be written: {e.strerror}.") from None
@@ -328,7 +328,8 @@ def _text(value: str) -> str:
 # Labels: 40 mm by 15 mm, in tenths of a millimetre.
 
 
-def _label(record: dict) -> str:
+def label(record: dict) -> str:
+    """A board's label, SVG."""
     code = segno.make(record["endpoint"], micro=False)
     texts = [record["endpoint"]]
     numbers = dict(record, serial=record.get("values", {}).get("serial"))
