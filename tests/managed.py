@@ -21,10 +21,10 @@ class Servers:
         self.said.wait_for("listening")
         self.uri = f"coap://{host}:{self.bs_port}"
 
-    def tell(self, what, path):
-        """The answer to an operation: code and payload."""
+    def tell(self, what, path, *more):
+        """The answer to an operation: code and payload. more: a value, or the file of a package."""
         stdin = self.said.process.stdin
-        stdin.write(f"{what} {path}\n".encode())
+        stdin.write(" ".join([what, path, *map(str, more)]).encode() + b"\n")
         stdin.flush()
         return self.said.wait_for(path + " ")[len(path) + 1 :]
 

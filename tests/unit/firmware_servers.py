@@ -3,7 +3,7 @@
 #
 # HOST: what clients call the server; both listen on loopback.
 # A line of its input is an operation on the client that registered last: "read /3/0/2",
-# "execute /3/0/4", or "end".
+# "execute /3/0/4", "write /5/0/1 coap://…", "push /5/0/0 FILE", or "end".
 
 import select
 import sys
@@ -35,6 +35,19 @@ def answer(path):
     return f
 
 
+class Package:
+    """A file as a source, which tells how much of it was asked for."""
+
+    def __init__(self, name):
+        self._file = open(name, "rb")
+        self.size = self._file.seek(0, 2)
+
+    def read(self, at, n):
+        print("progress", at)
+        self._file.seek(at)
+        return self._file.read(n)
+
+
 accounts = {"*": {"servers": [{"short_id": 1, "uri": uri}]}}
 bootstrap = BootstrapServer(bs_port, "127.0.0.1", on_event=on_event, accounts=accounts)
 lwm2m_server = server.Server(port, "127.0.0.1", on_client=on_client, net=bootstrap.net)
@@ -47,4 +60,10 @@ while True:
         what, _, path = sys.stdin.readline().strip().partition(" ")
         if what == "end":
             sys.exit()
-        getattr(lwm2m_server, what)(client, path, answer(path))
+        path, _, value = path.partition(" ")
+        if what == "push":
+            lwm2m_server.write(client, path, Package(value), answer(path))
+        elif what == "write":
+            lwm2m_server.write(client, path, value, answer(path))
+        else:
+            getattr(lwm2m_server, what)(client, path, answer(path))

@@ -93,7 +93,7 @@ def values(resources, path, format, payload):
 
 def payload_of(path, value, format):
     """(bytes, Content-Format) of what is to be written."""
-    if isinstance(value, (bytes, bytearray)):
+    if isinstance(value, (bytes, bytearray)) or hasattr(value, "read"):
         if format is None:
             format = TLV if path.count("/") < 3 else OCTETS
         return value, format

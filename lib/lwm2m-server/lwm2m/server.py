@@ -268,8 +268,8 @@ class Server(Role):
         """Write /o/i, /o/i/r or /o/i/r/ri.
 
         value: bytes in that Content-Format, by default TLV for an instance (encode() makes it)
-        and opaque for a resource; or a str, int, float or bool, which is written as text where
-        there is no format.
+        and opaque for a resource; or a source of them, as ucoap/block.py says; or a str, int, float
+        or bool, which is written as text where there is no format.
         replace: False lets what an instance or a multiple resource has, and value has not, be.
         """
         value, format = payload_of(path, value, format)
