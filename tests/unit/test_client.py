@@ -43,7 +43,7 @@ def test_endpoint_names():
     # C0, C1, and what turns the direction of writing: a list of clients is to read as it is.
     for c in "\0\x07\x1b\x1f\x7f\x80\x85\x9b\x9f\u061c\u200e\u200f\u202a\u202e\u2066\u2069":
         _refused("4.00", World().client, "de" + c + "v")
-    _refused("4.00", World().client, "dev", version="1.2")
+    _refused("4.00", World().client, "dev", version="1.3")
 
 
 def test_device_resources():
