@@ -68,6 +68,19 @@ def test_a_client_of_lwm2m_1_0_is_read(register):
     assert "</3/0/16>" in managed("discover", "/3/0")["links"]
 
 
+def test_a_version_that_leshan_has_not_gives_way_to_the_one_before(register):
+    # Leshan answers 1.2 with 4.12.
+    managed, registered = register(version="1.2")
+    assert registered["version"] == "1.1"
+    assert [link.replace('"', "") for link in registered["links"][1:]] == [
+        "</1>;ver=1.1",
+        "</1/0>",
+        "</3>;ver=1.1",
+        "</3/0>",
+    ]
+    assert managed("read", "/3/0/0")["content"] == "MicroPython"
+
+
 def test_queue_mode_of_lwm2m_1_0_is_part_of_the_binding(register):
     managed, registered = register(version="1.0", queue=True)
     assert (registered["version"], registered["binding"]) == ("1.0", "UQ")

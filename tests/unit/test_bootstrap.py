@@ -187,6 +187,16 @@ def test_version_1_0():
     assert session.registrar.requests[0].query[2:] == ["lwm2m=1.0", "b=U"]
 
 
+def test_version_1_2():
+    session = _Session(version="1.2")
+    assert session.provisioner.requests[0].query == ["ep=dev", "pct=112"]
+    session.accounts()
+    answer = session.provisioner.read("/1", LINK)
+    assert answer.text == "</>;lwm2m=1.2,</1>;ver=1.1,</1/0>;ssid=1"
+    session.registered()
+    assert session.registrar.requests[0].query[2:] == ["lwm2m=1.2", "b=U"]
+
+
 def test_uri_with_path_and_query():
     session = _Session(uri="coap://bs:5783/tenant/4?a=b&c")
     request = session.provisioner.requests[0]

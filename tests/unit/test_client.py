@@ -56,7 +56,7 @@ def test_endpoint_names():
             if n > 32:
                 name = "de" + chr(n) + "v"
                 assert World().client(name).core.endpoint == name
-    _refused("4.00", World().client, "dev", version="1.2")
+    _refused("4.00", World().client, "dev", version="1.3")
 
 
 def test_device_resources():

@@ -56,6 +56,73 @@ def test_register_version_1_0():
     assert registrar.requests[0].payload == b'</>;rt="oma.lwm2m",</1/0>,</3/0>'
 
 
+class _Versed(Registrar):
+    """A server of some versions of LwM2M, which refuses the others as 6.2.1 says."""
+
+    versions = ()
+
+    def answer(self, request, reply):
+        self.registered = 0x8C
+        for version in self.versions:
+            if "lwm2m=" + version in request.query:
+                self.registered = 0x41
+        return super().answer(request, reply)
+
+
+def test_a_server_that_has_not_the_version_is_told_the_one_before():
+    plain = b'</>;rt="oma.lwm2m",</1/0>,</3/0>'
+    newer = LINKS[:-13] + b"</1>;ver=1.1,</1/0>,</3>;ver=1.1,</3/0>"
+    for version, known, told in (
+        ("1.2", ("1.2", "1.1"), ["1.2"]),
+        ("1.2", ("1.1", "1.0"), ["1.2", "1.1"]),
+        ("1.2", ("1.0",), ["1.2", "1.1", "1.0"]),
+        ("1.1", ("1.2", "1.0"), ["1.1", "1.0"]),
+        ("1.0", ("1.0",), ["1.0"]),
+        ("1.1", (), ["1.1", "1.0"]),
+        ("1.0", (), ["1.0"]),
+    ):
+        world = World()
+        registrar = _Versed(world)
+        registrar.versions = known
+        client = world.client(version=version)
+        client.add_server(1, "coap://server", lwm2m.SEC_NONE, 300, queue=True)
+        client.set_server(1, {17: 1})
+        done = lwm2m.EVENT_REG_REGISTERED if known else FAILED
+        assert world.run(10, lambda: world.last(done))
+        assert [r.query[2] for r in registrar.requests] == ["lwm2m=" + v for v in told], told
+        for request, v in zip(registrar.requests, told):
+            assert request.query[3:] == (["b=UQ"] if v == "1.0" else ["b=U", "Q"])
+            expected = newer if version == "1.2" else LINKS
+            if v == "1.0":
+                expected = plain if version != "1.2" else newer.replace(b";ct=112", b"")
+            assert request.payload == expected, (version, v)
+        story = world.story()
+        assert story[: len(told)] == ["REG_REGISTERING 1"] * len(told)
+        assert story[len(told) :][0] == ("REG_REGISTERED 1" if known else "REG_FAILED 1")
+        if known:
+            world.run(1)
+            # It stays so, and a change of what there is is told in that form.
+            registrar.requests.clear()
+            client.add_object(Object(1000, (0, INT | R), {0: {0: 1}}))
+            world.run(10)
+            assert registrar.requests[0].payload == expected + b",</1000/0>"
+            registrar.updated = 0x84
+            world.run(300)
+            again = [r for r in registrar.requests if r.path == "/rd"]
+            assert again and again[0].query[2] == "lwm2m=" + told[-1]
+
+
+def test_another_refusal_is_none_of_the_version():
+    for code in (0x80, 0x81, 0x83, 0x84, 0xA3):
+        world = World()
+        registrar = Registrar(world)
+        registrar.registered = code
+        client = world.client()
+        client.add_server(1, "coap://server", lwm2m.SEC_NONE, 300)
+        world.run(10)
+        assert len(registrar.requests) == 1, code
+
+
 def test_register_queue_mode():
     world = World()
     registrar = Registrar(world)
@@ -441,7 +508,9 @@ def test_refused_ends_at_once():
         event = world.last(FAILED)
         assert (event.code, event.internal, event.text) == (code, False, "not you")
         assert event.lifetime == 300
-        assert world.story() == ["REG_REGISTERING 1", "REG_FAILED 1", "BS_PENDING"]
+        attempts = 2 if code == 0x8C else 1  # the other one is with 1.0
+        registering = ["REG_REGISTERING 1"] * attempts
+        assert world.story() == registering + ["REG_FAILED 1", "BS_PENDING"]
 
 
 def test_b9_refused_without_bootstrap_is_tried_again():

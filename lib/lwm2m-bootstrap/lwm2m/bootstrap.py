@@ -278,7 +278,8 @@ class Bootstrap:
         if len(path) > 1:
             raise Error(_BAD_REQUEST)
         objects = self.core.objects if obj is None else {obj.id: obj}
-        root = 'lwm2m="1.0",' if self.core.version == "1.0" else "</>;lwm2m=1.1,"
+        version = self.core.version
+        root = 'lwm2m="1.0",' if version == "1.0" else "</>;lwm2m=%s," % version
         reply.content_format = LINK
         reply.payload = root + management.object_links(objects, self._attributes)
         self._covered = min(self._covered, _REPLACEABLE)

@@ -46,6 +46,7 @@ class Account:
         self.attempts = 0  # failed ones in this sequence (/1/x/17)
         self.sequences = 0  # failed ones (/1/x/20)
         self.lifetime = self.binding = self.links = None  # as the server knows them
+        self.version = None  # of LwM2M, that it is registered with
         self.action = 0  # /1/x/4, 8 or 9, executed and yet to be done
         self.rest = 0  # s, until when it does not register again
         self.unheard = 0  # notifications in a row that the server has not acknowledged

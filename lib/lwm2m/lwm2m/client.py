@@ -22,7 +22,8 @@ class Client:
     net: what opens connections, shared by roles that are to run in one loop; a Net by default.
     device: {resource id: value} of /3/0, over what the board knows by itself; the functions of
         4 (Reboot) and 5 (Factory Reset) are called, without arguments, after the answer is sent.
-    version: "1.0" or "1.1", of LwM2M.
+    version: "1.0", "1.1" or "1.2", of LwM2M, that servers are told first. One that has it not (4.12)
+        is told the one before.
     store: a Store, in which accounts outlast a reset; the changes that the calls below make, too.
     credentials: where keys are, other than with the accounts; module credentials says how.
 
@@ -46,8 +47,8 @@ class Client:
             good = good and c != " " and not acts(ord(c))
         if not good:
             raise ValueError("4.00 the endpoint name must be a str of 1 to 252 bytes, no spaces")
-        if version not in ("1.0", "1.1"):
-            raise ValueError("4.00 version must be 1.0 or 1.1")
+        if version not in ("1.0", "1.1", "1.2"):
+            raise ValueError("4.00 version must be 1.0, 1.1 or 1.2")
         if net is None:
             from .net import Net
 

@@ -43,6 +43,7 @@ _NO_ERROR = const(0)
 _UNAUTHORIZED = const(0x81)
 _NOT_ALLOWED = const(0x85)
 _NOT_ACCEPTABLE = const(0x86)
+_PRECONDITION = const(0x8C)
 _INTERNAL = const(0xA0)
 _UNAVAILABLE = const(0xA3)
 
@@ -383,6 +384,7 @@ class Core:
             if server_id(security, iid) == short_id:
                 settings = self.coap.get(short_id)
                 account = Account(security.instances[iid], short_id, server_iid, settings)
+                account.version = self.version
                 self._enter(account, _DISCONNECTED, self._setting(account, 14, 0))
                 self.accounts.append(account)
                 return
@@ -505,10 +507,11 @@ class Core:
 
     # --- Registration (LwM2M 1.1 6.2)
 
-    def links(self):
-        """The object list of a registration."""
-        # TLV is what every server may take for granted; Wakaama's refuses its number, and lists.
-        ct = "" if self.format == management.TLV else ";ct=%d" % self.format
+    def _links(self, account):
+        # The object list of a registration. TLV is what every server may take for granted; Wakaama's
+        # refuses its number, and lists.
+        plain = self.format == management.TLV or account.version == "1.0"
+        ct = "" if plain else ";ct=%d" % self.format
         return '</>;rt="oma.lwm2m"%s,' % ct + management.object_links(self.objects)
 
     def _poll(self, account, now):
@@ -545,15 +548,15 @@ class Core:
         self.event(_REG_REGISTERING, account.short_id, account)
         account.lifetime = self._setting(account, 1, 86400)
         account.binding = self._setting(account, 7, "U")
-        account.links = self.links()
-        queries = ["ep=" + self.endpoint, "lt=%d" % account.lifetime, "lwm2m=" + self.version]
+        account.links = self._links(account)
+        queries = ["ep=" + self.endpoint, "lt=%d" % account.lifetime, "lwm2m=" + account.version]
         queries += self._binding(account).split("&")
         options = uri_options(account.uri, "rd", queries, LINK)
         self._request(account, POST, options, account.links, now)
 
     def _binding(self, account):
         binding = "b=" + account.binding
-        if self.version != "1.0" and "Q" in binding:
+        if account.version != "1.0" and "Q" in binding:
             binding = binding.replace("Q", "") + "&Q"
         return binding
 
@@ -604,6 +607,10 @@ class Core:
             # The server is there, and has the session, but not the registration any more.
             self._enter(account, _DISCONNECTED)
             account.location = None
+            self._enter(account, _CONNECTED, 0)
+        elif code == _PRECONDITION and not internal and account.version != "1.0":
+            # LwM2M 1.1 6.2.1: it has not that version. Perhaps the one before.
+            account.version = "1.1" if account.version == "1.2" else "1.0"
             self._enter(account, _CONNECTED, 0)
         else:
             self._failed(account, code, internal, text)
@@ -663,15 +670,14 @@ class Core:
 
     def _find_stale(self):
         # Whose registration is not what it was told: LwM2M 1.1 6.2.2 wants an update.
-        links = self.links()
-        self._stale = False
         for account in self.accounts:
             if account.state == _REGISTERED and (
-                account.links != links
+                account.links != self._links(account)
                 or account.lifetime != self._setting(account, 1, 86400)
                 or account.binding != self._setting(account, 7, "U")
             ):
                 account.due = self.seconds
+        self._stale = False
 
     def _update(self, account, now):
         self._enter(account, _UPDATING)
@@ -684,7 +690,7 @@ class Core:
         if binding != account.binding:
             account.binding = binding
             options += path_options(self._binding(account), URI_QUERY)
-        links = self.links()
+        links = self._links(account)
         payload = ""
         if links != account.links:
             account.links = payload = links

@@ -103,6 +103,8 @@ def base_objects(device, version="1.1"):
     # 1.0 has neither 9, 12 nor 23.
     server = Object(1, SERVER if version != "1.0" else SERVER[:18] + SERVER[22:-2], bootstrap=True)
     server.on_check = _check_server
+    if version == "1.2":  # whose own are 1.2
+        server.version = obj.version = "1.1"
     return {0: security, 1: server, 3: obj}
 
 
