@@ -6,6 +6,7 @@
 #   "coap": {short id: [ACK_TIMEOUT ms, percent, MAX_RETRANSMIT]}, "handshake_ms",
 #   "objects": [{"id", "resources": {id: "FLOAT RW MULTIPLE"}, "instances", "version", "multiple",
 #       "bootstrap"}],
+#   "program": source with functions before(net), called before there is a client, and setup(client),
 #   "control"}
 # Keys of an account are {resource id: value} of /0/x, the mode (2) with them; without it is NoSec.
 # Events are the client's with all their details, EXECUTED, WRITTEN and DONE, of its resources, and SENT, what a
@@ -131,9 +132,20 @@ def main(config):
     device = {int(rid): config["device"][rid] for rid in config.get("device", {})}
     for rid in (4, 5):  # Reboot and Factory Reset do nothing but to be seen
         device[rid] = lambda rid=rid: say({"event": "DONE", "path": "/3/0/%d" % rid})
+    program = {}
+    exec(config.get("program", ""), program)
+    net = lwm2m.Net()
+    if "program" in config:
+        program["before"](net)
     client = lwm2m.Client(
-        config["endpoint"], on_event=on_event, device=device, version=config.get("version", "1.1")
+        config["endpoint"],
+        on_event=on_event,
+        net=net,
+        device=device,
+        version=config.get("version", "1.1"),
     )
+    if "program" in config:
+        program["setup"](client)
     for spec in config.get("objects", ()):
         client.add_object(make_object(spec))
     client.net.handshake_ms = config.get("handshake_ms", client.net.handshake_ms)
