@@ -68,7 +68,9 @@ class Listener:
         self._role = role
         self._psk = psk
         self._known = known if raw else None
-        self._what = " or ".join(["certificate"] * bool(cert) + ["raw public key"] * bool(raw))
+        self._what = "certificate"
+        if raw:
+            self._what = "certificate or raw public key" if cert else "raw public key"
         self._sessions = sessions
         self._half_open = half_open
         self._idle_ms = min(idle, 400000) * 1000
