@@ -9,22 +9,26 @@ import pytest
 import stock_images
 from lwm2m_factory import FactoryError, firmware, flash, flash_map
 from builds.steps import ROOT
+from harness.tool import factory
 
 
-def uf2(blocks: int = 5, family: int = 0xE48BFF56) -> bytes:
+def uf2(blocks: int = 5, family: int = 0xE48BFF56, flags: int = 0x2000) -> bytes:
     """A UF2, as its specification has it: 512 bytes a block, 256 of them data."""
     out = b""
     for n in range(blocks):
-        head = (0x0A324655, 0x9E5D5157, 0x2000, 0x10000000 + 256 * n, 256, n, blocks, family)
+        head = (0x0A324655, 0x9E5D5157, flags, 0x10000000 + 256 * n, 256, n, blocks, family)
         out += struct.pack("<8I", *head) + bytes([n]) * 256 + bytes(220)
         out += struct.pack("<I", 0x0AB16F30)
     return out
 
 
+INFO = "UF2 Bootloader v3.0\r\nModel: Raspberry Pi RP2\r\nBoard-ID: RPI-RP2\r\n"  # an RP2040's
+
+
 @pytest.fixture
 def drive(tmp_path: Path) -> Path:
     (tmp_path / "drive").mkdir()
-    (tmp_path / "drive/INFO_UF2.TXT").write_text("UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\n")
+    (tmp_path / "drive/INFO_UF2.TXT").write_text(INFO)
     return tmp_path / "drive"
 
 
@@ -44,6 +48,7 @@ def test_uf2(tmp_path: Path, drive: Path) -> None:
         (uf2()[512:], "is not whole: block 0 says 1 of 5."),
         (uf2()[:512] + bytes(512) + uf2()[1024:], "is no UF2: block 1 lacks its marks."),
         (uf2(family=0xE48BFF59), "is for another chip than the RP2040."),
+        (uf2(flags=0), "does not say for which chip it is: an RP2040 ignores it."),
     ],
 )
 def test_wrong_uf2(tmp_path: Path, drive: Path, data: bytes, sentence: str) -> None:
@@ -52,6 +57,23 @@ def test_wrong_uf2(tmp_path: Path, drive: Path, data: bytes, sentence: str) -> N
     with pytest.raises(FactoryError) as caught:
         flash.flash(image, None, drive, False)
     assert str(caught.value) == f"{image} {sentence}"
+    assert os.listdir(drive) == ["INFO_UF2.TXT"]
+
+
+@pytest.mark.parametrize(
+    ("info", "name"),
+    [
+        ("UF2 Bootloader v1.0\nModel: Raspberry Pi RP2350\nBoard-ID: RP2350\n", "RP2350"),
+        ("UF2 Bootloader 0.6\r\nBoard-ID: nRF52840-\x1b[2Jx\r\n", r"nRF52840-\x1b[2Jx"),
+        ("UF2 Bootloader v3.0\n", "it has no name"),
+    ],
+)
+def test_drive_of_another_chip(tmp_path: Path, drive: Path, info: str, name: str) -> None:
+    (drive / "INFO_UF2.TXT").write_text(info)
+    (tmp_path / "firmware.uf2").write_bytes(uf2())
+    done = factory(tmp_path, "flash", "firmware.uf2", "--drive", "drive")
+    said = f"drive is the drive of another chip ({name}), and firmware.uf2 is for the RP2040.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
     assert os.listdir(drive) == ["INFO_UF2.TXT"]
 
 

@@ -381,6 +381,8 @@ def _flash(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
+    if export.is_there(args.to, args.output):
+        _sure(args, f"{args.output} is there already, and will be replaced.")
     with _existing(args) as kept:
         counts = export.FORMS[args.to](kept, args.output, args.short_id)
     if not any(counts.values()):
@@ -500,6 +502,7 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, required=True, help="a file; a folder for leshan and labels"
     )
     out.add_argument("--short-id", type=int, help="of the server that is exported for")
+    out.add_argument("--yes", action="store_true", help="replace what is there, and do not ask")
     files(out)
     return parser
 

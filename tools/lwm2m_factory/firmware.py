@@ -130,7 +130,9 @@ def check_uf2(path: Path, data: bytes) -> None:
         first, second, flags, _, _, place, total, family = _UF2.unpack(block[:32])
         if (first, second, *struct.unpack("<I", block[-4:])) != _UF2_MAGIC:
             raise FactoryError(f"{path} is no UF2: block {number} lacks its marks.")
-        if flags & _UF2_HAS_FAMILY and family != _RP2040:
+        if not flags & _UF2_HAS_FAMILY:
+            raise FactoryError(f"{path} does not say for which chip it is: an RP2040 ignores it.")
+        if family != _RP2040:
             raise FactoryError(f"{path} is for another chip than the RP2040.")
         if place != number or total != count:
             raise FactoryError(f"{path} is not whole: block {number} says {place} of {total}.")

@@ -15,6 +15,7 @@ from .board import restart_in_boot_loader
 from .text import printable
 
 _INFO = "INFO_UF2.TXT"  # on a boot loader's drive
+_RP2040 = "RPI-RP2"  # its Board-ID there
 _DRIVE_S = 15  # until a board in its boot loader shows as a drive
 
 _FLASH_SIZE = re.compile(r"Detected flash size: (\d+)(K|M)B")
@@ -73,10 +74,18 @@ def drives() -> List[Path]:
 
 
 def _is_boot_loader(folder: Path) -> bool:
+    return _board_id(folder) is not None
+
+
+def _board_id(folder: Path) -> Optional[str]:
+    # What a drive says it belongs to, "" where it does not; None where it is no boot loader's.
     try:
-        return (folder / _INFO).is_file()
+        with open(folder / _INFO, "rb") as f:
+            text = f.read(4096).decode(errors="backslashreplace")
     except OSError:
-        return False
+        return None
+    found = re.search(r"^Board-ID:[ \t]*(\S+)", text, re.M)
+    return found[1] if found else ""
 
 
 def copy_uf2(image: Path, data: bytes, port: Optional[str], drive: Optional[Path]) -> str:
@@ -89,6 +98,13 @@ def copy_uf2(image: Path, data: bytes, port: Optional[str], drive: Optional[Path
         while not found and time.monotonic() < end:
             time.sleep(0.2)
             found = drives()
+    others = [each for each in found if _board_id(each) != _RP2040]
+    if others and len(others) == len(found):
+        raise FactoryError(
+            f"{others[0]} is the drive of another chip ({_board_id(others[0]) or 'it has no name'}), and "
+            f"{image} is for the RP2040."
+        )
+    found = [each for each in found if each not in others]
     if not found:
         raise FactoryError(
             "No board is in its boot loader: hold BOOTSEL while you plug it in, name its drive "
