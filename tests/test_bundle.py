@@ -225,7 +225,7 @@ def files(minimal: Path):
 @pytest.fixture
 def drive(tmp_path: Path) -> Path:
     (tmp_path / "drive").mkdir()
-    (tmp_path / "drive/INFO_UF2.TXT").write_text("UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\n")
+    (tmp_path / "drive/INFO_UF2.TXT").write_text("UF2 Bootloader v3.0\nBoard-ID: RPI-RP2\n")
     return tmp_path / "drive"
 
 

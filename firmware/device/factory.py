@@ -146,8 +146,8 @@ def reset():
 
 @_command
 def erase():
-    """Forget everything that the factory has given."""
-    for name in ("/new", "/ready", "/0/accounts", "/1/accounts"):
+    """Forget everything that the factory has given, and what has come of it."""
+    for name in ("/new", "/ready", "/0/accounts", "/1/accounts", "/crash"):
         settings.remove(name)
     reserved = settings.area()
     if reserved:

@@ -37,7 +37,7 @@ def stock(tmp_path):
     image = build_firmware.build_stock(STOCK, "make test-board")
     drive = tmp_path / "drive"
     drive.mkdir()
-    (drive / "INFO_UF2.TXT").write_text("UF2 Bootloader v3.0\n")
+    (drive / "INFO_UF2.TXT").write_text("UF2 Bootloader v3.0\nBoard-ID: RPI-RP2\n")
     done = run("make", "flash", "BOARD=RPI_PICO", f"IMAGE={image}", f"DRIVE={drive}")
     assert done.returncode == 0, done.stdout + done.stderr
     with Board(tmp_path / "flash.bin", drive / "firmware.uf2") as board:

@@ -84,7 +84,7 @@ def test_provision_verify_reset_erase(tmp_path: Path, board: PtyBoard) -> None:
 
     done = factory(tmp_path, "verify", *port)
     assert done.returncode == 0, done.stderr
-    assert "factory copy, accounts, what was given." in done.stdout
+    assert "factory copy, accounts, no crash, what was given, its servers." in done.stdout
 
     # The same again changes nothing, neither on the board nor in what was given.
     before = records(tmp_path)

@@ -307,6 +307,43 @@ def test_files_that_are_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "factory.toml").read_text() == PSK
 
 
+@pytest.mark.parametrize("form", export.FORMS)
+def test_what_is_there_is_asked_about(tmp_path: Path, form: str) -> None:
+    given(tmp_path, PSK).__exit__()
+    args = ("export", "--to", form, "-o", "out", "--short-id", "101")
+    done = tool.factory(tmp_path, *args)
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    before = {path: path.stat().st_mtime_ns for path in (out, *out.rglob("*"))}
+    done = tool.factory(tmp_path, *args)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        "",
+        "out is there already, and will be replaced. Nobody can be asked here: say --yes.\n",
+    )
+    assert {path: path.stat().st_mtime_ns for path in (out, *out.rglob("*"))} == before
+    done = tool.factory(tmp_path, *args, "--yes")
+    assert done.returncode == 0, done.stderr
+    # What is no file is not replaced, whoever says yes.
+    (tmp_path / "link").symlink_to("factory.toml")
+    for name in ("link", "/dev/null"):
+        done = tool.factory(tmp_path, *args[:4], name, *args[5:], "--yes")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"{name} is no file that can be replaced: name another one.\n"
+    assert (tmp_path / "factory.toml").read_text() == PSK
+
+
+def test_labels_stay_in_their_folder(tmp_path: Path) -> None:
+    with given(tmp_path, PSK, 1) as kept:
+        out = tmp_path / "out"
+        out.mkdir()
+        name = quote(next(kept.records())["endpoint"], safe="") + ".svg"
+        (out / name).symlink_to(tmp_path / "factory.toml")
+        with pytest.raises(FactoryError, match="is no file that can be replaced"):
+            export.FORMS["labels"](kept, out, None)
+    assert (tmp_path / "factory.toml").read_text() == PSK
+
+
 @pytest.mark.parametrize("lead", ["=", "+", "-", "@"])
 def test_formulas(tmp_path: Path, lead: str) -> None:
     kept = given(tmp_path, PSK.replace("urn:dev:ops", f"{lead}cmd|'/C_calc'!A0"), 1)

@@ -9,22 +9,26 @@ import pytest
 import stock_images
 from lwm2m_factory import FactoryError, firmware, flash, flash_map
 from builds.steps import ROOT
+from harness.tool import factory
 
 
-def uf2(blocks: int = 5, family: int = 0xE48BFF56) -> bytes:
+def uf2(blocks: int = 5, family: int = 0xE48BFF56, flags: int = 0x2000) -> bytes:
     """A UF2, as its specification has it: 512 bytes a block, 256 of them data."""
     out = b""
     for n in range(blocks):
-        head = (0x0A324655, 0x9E5D5157, 0x2000, 0x10000000 + 256 * n, 256, n, blocks, family)
+        head = (0x0A324655, 0x9E5D5157, flags, 0x10000000 + 256 * n, 256, n, blocks, family)
         out += struct.pack("<8I", *head) + bytes([n]) * 256 + bytes(220)
         out += struct.pack("<I", 0x0AB16F30)
     return out
 
 
+INFO = "UF2 Bootloader v3.0\r\nModel: Raspberry Pi RP2\r\nBoard-ID: RPI-RP2\r\n"  # an RP2040's
+
+
 @pytest.fixture
 def drive(tmp_path: Path) -> Path:
     (tmp_path / "drive").mkdir()
-    (tmp_path / "drive/INFO_UF2.TXT").write_text("UF2 Bootloader v3.0\nModel: Raspberry Pi RP2\n")
+    (tmp_path / "drive/INFO_UF2.TXT").write_text(INFO)
     return tmp_path / "drive"
 
 
@@ -49,8 +53,9 @@ def test_uf2(tmp_path: Path, drive: Path) -> None:
             uf2()[:512] + uf2(family=0xE48BFF59)[512:],
             "is for several chips: give one for a single chip.",
         ),
+        (uf2(flags=0), "does not say for which chip it is: a boot loader ignores it."),
     ],
-    ids=("empty", "cut", "end", "beginning", "marks", "family", "families"),
+    ids=("empty", "cut", "end", "beginning", "marks", "family", "families", "none"),
 )
 def test_wrong_uf2(tmp_path: Path, drive: Path, data: bytes, sentence: str) -> None:
     image = tmp_path / "firmware.uf2"
@@ -58,6 +63,23 @@ def test_wrong_uf2(tmp_path: Path, drive: Path, data: bytes, sentence: str) -> N
     with pytest.raises(FactoryError) as caught:
         flash.flash(image, None, drive, False)
     assert str(caught.value) == f"{image} {sentence}"
+    assert os.listdir(drive) == ["INFO_UF2.TXT"]
+
+
+@pytest.mark.parametrize(
+    ("info", "name"),
+    [
+        ("UF2 Bootloader v1.0\nModel: Raspberry Pi RP2350\nBoard-ID: RP2350\n", "RP2350"),
+        ("UF2 Bootloader 0.6\r\nBoard-ID: nRF52840-\x1b[2Jx\r\n", r"nRF52840-\x1b[2Jx"),
+        ("UF2 Bootloader v3.0\n", "it has no name"),
+    ],
+)
+def test_drive_of_another_chip(tmp_path: Path, drive: Path, info: str, name: str) -> None:
+    (drive / "INFO_UF2.TXT").write_text(info)
+    (tmp_path / "firmware.uf2").write_bytes(uf2())
+    done = factory(tmp_path, "flash", "firmware.uf2", "--drive", "drive")
+    said = f"drive is the drive of another chip ({name}), and firmware.uf2 is for the RP2040.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
     assert os.listdir(drive) == ["INFO_UF2.TXT"]
 
 
@@ -162,10 +184,14 @@ def test_esp32_image_of_ours(tmp_path: Path, kind: str) -> None:
 def test_pico_image_of_ours(tmp_path: Path, drive: Path, board: str) -> None:
     image = tmp_path / "firmware.uf2"
     place = flash_map.region(board, "application")
-    image.write_bytes(stock_images.pico_w(size=place.size, build=board))
+    family = 0xE48BFF56
+    if board == "RPI_PICO2_LWM2M":
+        family = 0xE48BFF59
+        (drive / "INFO_UF2.TXT").write_text("Board-ID: RP2350\n")
+    image.write_bytes(stock_images.pico_w(size=place.size, build=board, family=family))
     flash.flash(image, None, drive, False)
     (drive / image.name).unlink()
-    image.write_bytes(stock_images.pico_w(size=place.size + 1, build=board))
+    image.write_bytes(stock_images.pico_w(size=place.size + 1, build=board, family=family))
     with pytest.raises(FactoryError) as caught:
         flash.flash(image, None, drive, False)
     assert str(caught.value) == (
@@ -173,5 +199,6 @@ def test_pico_image_of_ours(tmp_path: Path, drive: Path, board: str) -> None:
         f"not belong: take what make firmware BOARD={board} has built."
     )
     assert os.listdir(drive) == ["INFO_UF2.TXT"]
-    image.write_bytes(stock_images.pico_w(size=place.size + 1, build="RPI_PICO_W"))
+    other = stock_images.pico_w(size=place.size + 1, build="RPI_PICO_W", family=family)
+    image.write_bytes(other)
     flash.flash(image, None, drive, False)

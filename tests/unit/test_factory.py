@@ -195,8 +195,11 @@ def test_reset_and_erase():
             settings.store().commit(ENDPOINT, AGAIN)
             assert call(factory.reset) == {"ok": True, "endpoint": ENDPOINT}
             assert given() == OLD_GIVEN
+            with open(settings.FOLDER + "/crash", "w") as f:
+                f.write("[]")
             assert call(factory.erase) == {"ok": True}
             assert given() is None
+            assert not settings.exists("/crash")
             assert call(factory.status)["endpoint"] is None
 
 

@@ -67,7 +67,7 @@ def provision(
 
 def keys(folder: Path) -> "list[str]":
     """The keys of the bootstrap account and of the one that the bootstrap server gives, in hex."""
-    factory(folder, "export", "--to", "csv", "-o", "keys.csv")
+    factory(folder, "export", "--to", "csv", "-o", "keys.csv", "--yes")
     with open(folder / "keys.csv", encoding="utf-8", newline="") as f:
         return [row["key"] for row in csv.DictReader(f)]
 
@@ -76,6 +76,6 @@ def exported(folder: Path) -> Tuple[dict, dict]:
     """What our bootstrap server, and our server, are told of the boards of a folder: their tables."""
     tables = []
     for to in ("bootstrap-server", "server"):
-        factory(folder, "export", "--to", to, "-o", to + ".json", "--short-id", SHORT_ID)
+        factory(folder, "export", "--to", to, "-o", f"{to}.json", "--short-id", SHORT_ID, "--yes")
         tables.append(json.loads((folder / f"{to}.json").read_text()))
     return tables[0], tables[1]

@@ -23,6 +23,7 @@ from . import (
     package,
     report,
     schema,
+    verify,
 )
 from .board import Board
 from .canonical import hexadecimal, row_name
@@ -171,22 +172,18 @@ def _verify(args: argparse.Namespace) -> None:
         status = board.status()
         tested = board.selftest()["tested"]
     chip, endpoint = status["chip_id"], status["endpoint"]
+    given = record = None
     if _is_there(args):
         with _open(args) as kept, kept.book() as book:
             given = book.board(chip)
             if given is None:
                 raise FactoryError(f"The board {chip} is not in {kept.name}.")
-            if given.endpoint != endpoint:
-                raise FactoryError(
-                    f"The board {chip} was given {given.endpoint}, but has {endpoint}."
-                )
-            if book.record(given).get("sha256") != status["sha256"]:
-                raise FactoryError(
-                    f"The board {chip} has another configuration than {kept.name} says it was "
-                    "given."
-                )
-        tested = [*tested, "what was given"]
-    _say(f"{endpoint} on {port} is as it should be: {', '.join(tested)}.")
+            record = book.record(given)
+    proof = verify.compare(status, tested, given, record)
+    if proof.faults:
+        raise FactoryError(*(f"The board {chip} {fault}" for fault in proof.faults))
+    _say(f"{endpoint} on {port} is as it should be: {', '.join(proof.proved)}.")
+    _say(f"Not looked at: {', '.join(proof.left)}.")
 
 
 def _reset(args: argparse.Namespace) -> None:
@@ -385,6 +382,8 @@ def _flash(args: argparse.Namespace) -> None:
 
 
 def _export(args: argparse.Namespace) -> None:
+    if export.is_there(args.to, args.output):
+        _sure(args, f"{args.output} is there already, and will be replaced.")
     with _existing(args) as kept:
         counts = export.FORMS[args.to](kept, args.output, args.short_id)
     if not any(counts.values()):
@@ -547,6 +546,7 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", type=Path, required=True, help="a file; a folder for leshan and labels"
     )
     out.add_argument("--short-id", type=int, help="of the server that is exported for")
+    out.add_argument("--yes", action="store_true", help="replace what is there, and do not ask")
     files(out)
     made = command("package", _package, "make a package for an update over the air")
     made.add_argument(

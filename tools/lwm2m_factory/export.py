@@ -71,6 +71,7 @@ def labels(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str,
         out.mkdir(parents=True, exist_ok=True)
         for record in kept.records():
             path = out / f"{_file_name(record['endpoint'])}.svg"
+            _check_replaceable(path)
             path.write_text(label(record), encoding="utf-8")
             count += 1
     except OSError as e:
@@ -87,6 +88,22 @@ FORMS: Dict[str, Callable[[ledger.Ledger, Path, Optional[int]], Dict[str, int]]]
 }
 
 
+_FOLDERS = ("leshan", "labels")
+
+
+def is_there(form: str, out: Path) -> bool:
+    """Whether an export would replace something. FactoryError for what is never replaced."""
+    if form in _FOLDERS and out.is_dir():
+        return any(out.iterdir())
+    _check_replaceable(out)
+    return out.exists()
+
+
+def _check_replaceable(path: Path) -> None:
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise FactoryError(f"{path} is no file that can be replaced: name another one.")
+
+
 def _file_name(endpoint: str) -> str:
     # Where two could have the same, on a file system without case or when cut, a digest tells them.
     name = quote(endpoint, safe="")
@@ -99,8 +116,7 @@ def _file_name(endpoint: str) -> str:
 def _write(path: Path, lines: Iterable[str], more: int, empty: bool = False) -> int:
     # Under another name until it is whole. more: so many of the lines are no entries; empty: it may
     # have none.
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise FactoryError(f"{path} is no file that can be replaced: name another one.")
+    _check_replaceable(path)
     new = path.with_name(path.name + ".new")
     count = -more
     try:
@@ -322,7 +338,7 @@ def _csv(kept: ledger.Ledger) -> Iterator[str]:
 
 def _text(value: str) -> str:
     # A spreadsheet computes what begins so, and could be made to call programs.
-    return "'" + value if value.startswith(("=", "+", "-", "@")) else value
+    return "'" + value if value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 # Labels: 40 mm by 15 mm, in tenths of a millimetre.

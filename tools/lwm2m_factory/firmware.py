@@ -124,10 +124,7 @@ def is_uf2(path: Path) -> bool:
 
 
 def check_uf2(path: Path, data: bytes) -> str:
-    """The chip that a UF2 is for, of FAMILIES; FactoryError where it is none, or not whole.
-
-    One that names no family is taken for an RP2040's, as it came from tools older than the RP2350.
-    """
+    """The chip that a UF2 is for, of FAMILIES; FactoryError where it is none, or not whole."""
     chips = {family: chip for chip, family in FAMILIES.items()}
     found = None
     count = len(data) // 512
@@ -138,7 +135,11 @@ def check_uf2(path: Path, data: bytes) -> str:
         first, second, flags, _, _, place, total, family = _UF2.unpack(block[:32])
         if (first, second, *struct.unpack("<I", block[-4:])) != _UF2_MAGIC:
             raise FactoryError(f"{path} is no UF2: block {number} lacks its marks.")
-        chip = chips.get(family) if flags & _UF2_HAS_FAMILY else "rp2040"
+        if not flags & _UF2_HAS_FAMILY:
+            raise FactoryError(
+                f"{path} does not say for which chip it is: a boot loader ignores it."
+            )
+        chip = chips.get(family)
         if chip is None:
             raise FactoryError(f"{path} is for another chip than the RP2040 and the RP2350.")
         if found and chip != found:

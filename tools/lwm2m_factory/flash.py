@@ -15,6 +15,7 @@ from .board import restart_in_boot_loader
 from .text import printable
 
 _INFO = "INFO_UF2.TXT"  # on a boot loader's drive
+_BOARD_IDS = {"rp2040": "RPI-RP2", "rp2350": "RP2350"}  # there, by chip
 _DRIVE_S = 15  # until a board in its boot loader shows as a drive
 
 _FLASH_SIZE = re.compile(r"Detected flash size: (\d+)(K|M)B")
@@ -41,12 +42,12 @@ def flash(
             raise FactoryError(
                 "--erase is for ESP32: a UF2 leaves the rest of the flash as it is."
             )
-        firmware.check_uf2(image, data)
+        chip = firmware.check_uf2(image, data)
         firmware.check_map(image, data)
         if about:
             made = files(about.size, about.program)
             data = firmware.with_files(image, data, about, made)
-        return printable(copy_uf2(image, data, port, drive))
+        return printable(copy_uf2(image, data, chip, port, drive))
     firmware.check_map(image, data)
     return printable(write_esp(image, data, port, erase, about, files))
 
@@ -73,13 +74,23 @@ def drives() -> List[Path]:
 
 
 def _is_boot_loader(folder: Path) -> bool:
+    return _board_id(folder) is not None
+
+
+def _board_id(folder: Path) -> Optional[str]:
+    # What a drive says it belongs to, "" where it does not; None where it is no boot loader's.
     try:
-        return (folder / _INFO).is_file()
+        with open(folder / _INFO, "rb") as f:
+            text = f.read(4096).decode(errors="backslashreplace")
     except OSError:
-        return False
+        return None
+    found = re.search(r"^Board-ID:[ \t]*(\S+)", text, re.M)
+    return found[1] if found else ""
 
 
-def copy_uf2(image: Path, data: bytes, port: Optional[str], drive: Optional[Path]) -> str:
+def copy_uf2(
+    image: Path, data: bytes, chip: str, port: Optional[str], drive: Optional[Path]
+) -> str:
     if drive and not _is_boot_loader(drive):
         raise FactoryError(f"{drive} is not the drive of a board in its boot loader: no {_INFO}.")
     found = [drive] if drive else drives()
@@ -89,6 +100,13 @@ def copy_uf2(image: Path, data: bytes, port: Optional[str], drive: Optional[Path
         while not found and time.monotonic() < end:
             time.sleep(0.2)
             found = drives()
+    others = [each for each in found if _board_id(each) != _BOARD_IDS[chip]]
+    if others and len(others) == len(found):
+        raise FactoryError(
+            f"{others[0]} is the drive of another chip ({_board_id(others[0]) or 'it has no name'}), and "
+            f"{image} is for the {chip.upper()}."
+        )
+    found = [each for each in found if each not in others]
     if not found:
         raise FactoryError(
             "No board is in its boot loader: hold BOOTSEL while you plug it in, name its drive "
