@@ -111,7 +111,7 @@ def test_push():
             assert d.run(60, lambda: d.restarts) and d.restarts == 1
             d = Device(False)
             assert d.folder == FOLDER + "/0"
-            assert d.run(5, lambda: d.slots.result()[0] == 1)
+            assert d.run(9, lambda: d.slots.result()[0] == 1)
             assert d.state() == (0, 1)
             assert d.registrar.read("/5/0/6", 0).text == "app"
             assert d.registrar.read("/5/0/7", 0).text == "2.0"
@@ -268,7 +268,7 @@ def test_older():
     d = Device()
     d.install(package(FILES, 5))
     d = Device(False)
-    assert d.run(5, lambda: d.state() == (0, 1))
+    assert d.run(9, lambda: d.slots.result()[0] == 1)
     assert "older" in d.push(package(FILES, 4), 0x80).text
     assert d.state() == (0, 8)
     d.push(package(FILES, 6))
@@ -367,7 +367,7 @@ def test_a_trial_that_fails():
     d = Device()
     d.install()
     d = Device(False)
-    assert d.run(5, lambda: d.state() == (0, 1))
+    assert d.run(9, lambda: d.slots.result()[0] == 1)
     for fault, count, text in (("a crash", 1, "a crash"), (None, 4, "it did not last")):
         d.install(package({"app.py": b"3"}, 3))
         for _ in range(count):
@@ -406,6 +406,23 @@ def test_a_server_that_refuses():
     assert d.slots.result() == (8, "not registered in time")
     d = Device(False)
     assert d.state() == (0, 8) and d.folder is None
+
+
+def test_an_application_that_registers_and_no_more():
+    # Registered is not enough: its loop has to go on for a while.
+    d = Device()
+    d.install()
+    d = Device(False)
+    assert d.slots.on_trial() and d.state() == (3, 0)
+    since = d.world.time
+    assert d.run(60, lambda: not d.slots.on_trial())
+    assert 4000 < d.world.time - since < 7000
+    d.install(package(FILES, 3))
+    for _ in range(3):
+        d = Device(False)
+        assert d.slots.on_trial()
+    d = Device(False)
+    assert not d.slots.on_trial() and d.state() == (0, 8)
 
 
 def test_the_application_decides():

@@ -52,7 +52,8 @@ def test_a_package():
         d.execute()
         assert d.run(60, lambda: d.restarts)
         d = Device(False)
-        assert d.run(5, lambda: d.state() == (0, 1))
+        assert d.run(9, lambda: d.slots.result()[0] == 1)
+        assert d.state() == (0, 1)
         assert d.registrar.read("/5/0/7", 0).text == "2.0"
 
 

@@ -19,6 +19,11 @@ locked = false
 [app]                          # whatever the application wants to be told
 interval = 60
 
+[update]                       # left out: this board takes no updates over the air
+target = "thermometer-a"       # what packages for it say
+keys = ["one.pem", "two.pem"]  # the vendor's, one or two; public, or private without a password
+number = 1                     # of the application that it has: no package may have a lower one
+
 [bootstrap]                    # the bootstrap server account
 uri = "coaps://bs.example.org"
 hold_off = 0                   # s
@@ -62,7 +67,7 @@ from typing import List, Optional, Sequence, Tuple
 import tomlkit
 from tomlkit.exceptions import ParseError
 
-from . import image, network
+from . import FactoryError, image, network, package
 from .certificates import Ask, Authority, Files, der
 from .patterns import BOARD_VALUES, KEY_BYTES, endpoint_fault, key_fault, names_in
 from .sections import ConfigError, Section
@@ -183,8 +188,29 @@ def load(path: Path, columns: Sequence[str] = ("serial",), ask: Optional[Ask] = 
     app = top.section("app")
     if app:
         settings["app"] = app.rest()
-    top.done(("endpoint", "network", "board", "app", "bootstrap", "server"))
+    update = top.section("update")
+    if update:
+        settings["update"] = _update(update)
+    top.done(("endpoint", "network", "board", "app", "update", "bootstrap", "server"))
     return Config(path, endpoint, accounts, given, settings, top)
+
+
+def _update(section: Section) -> dict:
+    target = section.take("target", str)
+    if not 0 < len(target.encode()) <= 16:
+        raise section.error("target", "must have 1 to 16 bytes.")
+    names = section.take("keys", list)
+    if not 0 < len(names) <= 2 or not all(isinstance(name, str) for name in names):
+        raise section.error("keys", "must name one or two files.")
+    keys = []
+    for name in names:
+        try:
+            keys.append(package.raw_key(package.load_public(section.path.parent / name)).hex())
+        except FactoryError as e:
+            raise section.error("keys", f"cannot be used: {e}") from None
+    number = section.take("number", int, 0, range(1 << 32))
+    section.done(("target", "keys", "number"))
+    return {"target": target, "keys": keys, "number": number}
 
 
 def _check_short_ids(accounts: List[Account]) -> None:
