@@ -53,6 +53,7 @@ class _Board:
         self._console = None  # a Console, where the device is locked
         self._client = None
         self._app = None
+        self._updates = None  # Updates, where the application can be updated over the air
         self._clock = None  # a Clock, where an account has certificates
         self._diagnostics = None  # a Diagnostics, where the image has it
         self._connectivity = None  # a Connectivity, likewise, when the network was up
@@ -84,6 +85,8 @@ class _Board:
             store = settings.store()
             store.load(copy.endpoint)
             store.factory_reset()
+            if self._find_updates(values):
+                self._updates.slots.factory_reset()
             guard.break_in()
             safe_ms = 0
             print("The factory's accounts are back.")
@@ -141,20 +144,26 @@ class _Board:
             21: lambda: port.memory()[1] // 1024,
         }
         store = settings.store()
+        updates = self._find_updates(values)
+        if updates:
+            device[5] = self._factory_reset
         client = self._client = lwm2m.Client(
             copy.endpoint, self._on_event, net, device, store=store
         )
         if diagnostics:
             known = report(port)
             self._diagnostics.start(client, store, known["crash"], known["reset"])
+        updated = updates and updates.choose(guard.reason)
         try:
             import app
 
             self._app = app
             app.setup(client, values.get("app") or {})
         except ImportError as e:
-            if "'app'" not in str(e):
+            if updated or "'app'" not in str(e):
                 raise
+        if updates:
+            updates.take(client, self._app, guard)
         network = machine = None
         if values["network"]["type"] != "none":
             import machine
@@ -210,6 +219,22 @@ class _Board:
         if self._diagnostics:
             self._diagnostics.log(1, text)
 
+    def _find_updates(self, values):
+        given = values.get("update")
+        if given and not self._updates:
+            try:
+                from device.update import Updates
+
+                self._updates = Updates(given)
+            except ImportError:  # an image without: what the factory has given is for another one
+                pass
+        return self._updates
+
+    def _factory_reset(self):
+        self._client.core.context.factory_reset()
+        self._updates.slots.factory_reset()
+        self._reboot()
+
     def _reboot(self):
         time.sleep_ms(_LAST_WORDS_MS)
         self._guard.reset(ASKED)
@@ -230,6 +255,8 @@ class _Board:
     def _on_event(self, event):
         if event.type in _SHOWN:
             self._led.show(_SHOWN[event.type])
+        if self._updates and event.type == lwm2m.EVENT_UPDATE:
+            print("Update: %s" % event.text)
         if event.type == lwm2m.EVENT_BS_FINISHED:
             self._client.stop()  # as the new accounts may need the clock
         on_event = getattr(self._app, "on_event", None)

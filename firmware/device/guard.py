@@ -32,7 +32,7 @@ TICK_MS = const(100)
 LOOKUP_MS = const(60000)  # how long a name may take
 
 # Reasons of a reset: device.port's, and what reset() is told.
-_WATCHDOG = const(1)
+WATCHDOG = const(1)
 CRASH = const(3)
 ASKED = const(4)
 RETRY = const(5)
@@ -171,7 +171,7 @@ class Guard:
         if self.reason == CRASH:
             lines = _read()
             return 5 if lines and lines[0].startswith("MemoryError") else 16
-        return {_WATCHDOG: 17, RETRY: 18}.get(self.reason, 0)
+        return {WATCHDOG: 17, RETRY: 18}.get(self.reason, 0)
 
     def _feed(self):
         if self._watchdog:

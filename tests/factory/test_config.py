@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from lwm2m_factory import identity, image
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from lwm2m_factory import FactoryError, identity, image, package
 from samples import CERTIFICATE, PSK, check_refused, load
 
 NETWORKS = [
@@ -51,6 +53,35 @@ def test_network(tmp_path: Path, text: str, network: dict) -> None:
     found = load(tmp_path, f'endpoint = "x"\n[network]\n{text}\n{SERVER}')
     assert found.settings == {"network": network}
     assert image.unpack(identity.make(found, {}).data).settings == {"network": network}
+
+
+def test_update(tmp_path: Path) -> None:
+    keys = []
+    for name in ("one", "two"):
+        key = ec.generate_private_key(ec.SECP256R1())
+        keys.append(package.raw_key(key.public_key()).hex())
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        (tmp_path / f"{name}.pem").write_bytes(public)
+    text = f'endpoint = "x"\n[network]\ntype = "none"\n{SERVER}[update]\n'
+    more = 'target = "board"\nkeys = ["one.pem", "two.pem"]\n'
+    found = load(tmp_path, text + more + "number = 3\n").settings["update"]
+    assert found == {"target": "board", "keys": keys, "number": 3}
+    found = load(tmp_path, text + 'target = "b"\nkeys = ["two.pem"]\n').settings["update"]
+    assert found == {"target": "b", "keys": keys[1:], "number": 0}
+    for more, words in (
+        ('keys = ["one.pem"]\n', "target is missing"),
+        ('target = "12345678901234567"\nkeys = ["one.pem"]\n', "must have 1 to 16 bytes"),
+        ('target = "b"\nkeys = []\n', "must name one or two files"),
+        ('target = "b"\nkeys = [1]\n', "must name one or two files"),
+        ('target = "b"\nkeys = ["three.pem"]\n', "three.pem cannot be read"),
+        ('target = "b"\nkeys = ["factory.toml"]\n', "is no public key in PEM"),
+        ('target = "b"\nkeys = ["one.pem"]\nnumber = -1\n', "number"),
+        ('target = "b"\nkeys = ["one.pem"]\ntarget2 = 1\n', "target2"),
+    ):
+        with pytest.raises(FactoryError, match=words):
+            load(tmp_path, text + more)
 
 
 # What is replaced in PSK or CERTIFICATE, and the sentence behind the file's name.

@@ -189,8 +189,10 @@ def test_older():
     assert slots.start()
     slots.keep()
     assert slots.installed() == ("app", "4.0")
-    # The factory's counts too.
+    # The factory's counts too, also that of an image that came later.
     refused(8, "older", package(FILES, 4), Slots(FOLDER + "/x", KEYS, TARGET, 5))
+    refused(8, "older", package(FILES, 8), again(number=9))
+    install(again(number=9), package(FILES, 9))
 
 
 def test_a_key_is_revoked():

@@ -19,6 +19,11 @@ locked = false
 [app]                          # whatever the application wants to be told
 interval = 60
 
+[update]                       # left out: this board takes no updates over the air
+target = "thermometer-a"       # what packages for it say
+keys = ["one.pem", "two.pem"]  # the vendor's, one or two; public, or private without a password
+number = 1                     # of the application that it has: no package may have a lower one
+
 [bootstrap]                    # the bootstrap server account
 uri = "coaps://bs.example.org"
 hold_off = 0                   # s
@@ -59,7 +64,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
-from . import image, network, toml
+from . import FactoryError, image, network, package, toml
 from .certificates import Ask, Authority, Files, der
 from .patterns import BOARD_VALUES, KEY_BYTES, endpoint_fault, key_fault, names_in
 from .sections import ConfigError, Section
@@ -69,7 +74,7 @@ MODES = {"psk": PSK, "certificate": CERTIFICATE, "none": NONE}
 MATCHING = ("exact", "sha256", "sha384", "sha512")  # Matching Types (/0/x/13)
 NAMES = {value: name for name, value in MODES.items()}
 
-_TOP = ("endpoint", "network", "board", "app", "bootstrap", "server")
+_TOP = ("endpoint", "network", "board", "app", "update", "bootstrap", "server")
 _BOOTSTRAP = ("uri", "hold_off", "account_timeout", "security", "server")
 _SECONDS = range(1 << 31)
 
@@ -184,7 +189,28 @@ def load(path: Path, columns: Sequence[str] = ("serial",), ask: Optional[Ask] = 
     app = top.section("app")
     if app:
         settings["app"] = app.rest()
+    update = top.section("update")
+    if update:
+        settings["update"] = _update(update)
     return Config(path, endpoint, accounts, given, settings, top)
+
+
+def _update(section: Section) -> dict:
+    target = section.take("target", str)
+    if not 0 < len(target.encode()) <= 16:
+        raise section.error("target", "must have 1 to 16 bytes.")
+    names = section.take("keys", list)
+    if not 0 < len(names) <= 2 or not all(isinstance(name, str) for name in names):
+        raise section.error("keys", "must name one or two files.")
+    keys = []
+    for name in names:
+        try:
+            keys.append(package.raw_key(package.load_public(section.path.parent / name)).hex())
+        except FactoryError as e:
+            raise section.error("keys", f"cannot be used: {e}") from None
+    number = section.take("number", int, 0, range(1 << 32))
+    section.done(("target", "keys", "number"))
+    return {"target": target, "keys": keys, "number": number}
 
 
 def _check_short_ids(accounts: List[Account]) -> None:

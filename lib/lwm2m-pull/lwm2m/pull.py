@@ -54,11 +54,14 @@ class Pull:
         self._left = _TIMES
         self._due = core.seconds
         self._asked = False
+        self._text = ""  # why it did not come the last time
 
     def poll(self, now):
         core = self._core
         account = self._account
-        if self._due >= 0 and self._due <= core.seconds:
+        if 0 <= self._due <= core.seconds:
+            if not self._left:
+                return self._update.lost(_LOST, self._text)
             self._due = -1
             self._left -= 1
             core.leaving.append(account)
@@ -107,7 +110,8 @@ class Pull:
         self._again(text)
 
     def _again(self, text):
+        # All else is poll()'s, as it takes memory.
+        core = self._core
         self._asked = False
-        if not self._left:
-            return self._update.lost(_LOST, text)
-        self._due = self._core.after(self._core.spread(_PAUSE << _TIMES - 1 - self._left))
+        self._text = text
+        self._due = core.after(core.spread(_PAUSE << _TIMES - 1 - self._left) if self._left else 0)

@@ -60,9 +60,10 @@ class Slots:
         self._folder = folder
         self._keys = keys
         self._target = target
+        self._number = number
         self._store = Store(folder + "/state", size=_STATE)
         found = self._store.load("update")[0] or {}
-        state = {0: {0: _NONE, 1: _NONE, 2: 0, 3: 0, 4: "", 5: 0, 6: number}}
+        state = {0: {0: _NONE, 1: _NONE, 2: 0, 3: 0, 4: "", 5: 0, 6: 0}}
         state[1] = state[2] = {0: "", 1: "", 2: 0, 3: 0}
         state.update(found.get(_OBJECT, {}))
         self._state = state
@@ -188,7 +189,8 @@ class Slots:
         # The header is there: nothing is written before it was found to be right.
         main = self._state[0]
         package = Package(self._head)
-        package.check(self._head, self._keys, main[_REVOKED], self._target, main[_NUMBER])
+        number = max(main[_NUMBER], self._number)
+        package.check(self._head, self._keys, main[_REVOKED], self._target, number)
         if package.deflated:
             try:
                 import deflate  # noqa: F401

@@ -36,6 +36,7 @@ _SETTLE = const(5)  # s, for the notification of state 3 to be acknowledged
 _ASK = const(60)  # s, until the application is asked again
 _FRESH = const(900)  # s for which it counts that a server has answered; registering pauses so long
 _LOOK = const(30)  # s
+_KEEP = const(5)  # s for which a new application has to go on once it is registered
 
 # What poll() is about.
 _NOTHING = const(0)
@@ -98,8 +99,8 @@ class Update:
     is restarted by Reboot (/3/0/4). trial_s: for how long a new application may go on unregistered;
     what counts is time in which a server has answered, if only with a refusal.
 
-    by_itself: whether a new application is kept as soon as it is registered; where not, when keep()
-    is called.
+    by_itself: whether a new application is kept when it is registered, and goes on for five seconds;
+    where not, when keep() is called.
 
     After a restart the state is Idle. A package that could not be installed leaves state 2 with
     result 8, as the ETS has it, but is not tried again: Update is 4.05 until it is written anew,
@@ -426,9 +427,9 @@ class Update:
 
     def moved(self, account):
         if account.state == _REGISTERED:
+            if not self._good and self._step == _TRYING:
+                self._go(_TRYING, _KEEP)
             self._good = True
-            if self._step == _TRYING:
-                self._due = self._core.seconds
         elif account.code not in (0, _INTERNAL, _UNAVAILABLE):
             self._heard = self._core.seconds  # it was refused by a server
         if self._pull:

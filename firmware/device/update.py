@@ -1,0 +1,49 @@
+# Updates of the application over the air, where the factory has given keys for them.
+# MIT license; Copyright (c) 2026 The lwm2m firmware authors
+
+import sys
+from binascii import unhexlify
+import device.settings as settings
+from device.guard import ASKED, CRASH, WATCHDOG
+from lwm2m.slots import Slots
+from lwm2m.update import Update
+
+# What ends a trial by the way that a start has ended.
+_FAULTS = {CRASH: "it crashed", WATCHDOG: "the watchdog ended it"}
+
+
+class Updates:
+    """The application's slots, beside the accounts.
+
+    given: dict, [update] of the factory's configuration.
+    """
+
+    def __init__(self, given):
+        keys = [unhexlify(key) for key in given["keys"]]
+        folder = settings.FOLDER + "/update"
+        self.slots = Slots(folder, keys, given["target"], given.get("number", 0))
+        self._folder = None  # of the update that runs
+
+    def choose(self, reason):
+        """Let `import app` find what is to be run. reason: guard's, of the reset before this start.
+        Returns whether that is an update, which has to have an app.
+        """
+        self._folder = folder = self.slots.start(_FAULTS.get(reason))
+        if folder:
+            sys.path.insert(0, folder)
+        return bool(folder)
+
+    def take(self, client, app, guard):
+        """Let a client take updates. app: the module that runs, or None."""
+        if self.slots.on_trial():
+            selftest = getattr(app, "selftest", None)
+            fault = selftest and selftest()
+            if not getattr(app, "__file__", "").startswith(self._folder):
+                fault = "it has no app"  # that is another one
+            if fault:
+                self.slots.fail(fault)
+                guard.reset(ASKED)
+        update = Update(client, self.slots, getattr(app, "may_update", None))
+        on_update = getattr(app, "on_update", None)
+        if on_update:
+            on_update(update)
