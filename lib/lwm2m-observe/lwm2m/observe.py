@@ -2,9 +2,9 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
-from ucoap import ACCEPT, GET, OBSERVE, Error
-from ucoap.engine import ACKED, RESET, Reply
-from .management import LINK, answer
+from ucoap import Error
+from ucoap.engine import Reply
+from .management import answer
 from .model import path_of, resolve
 
 # Of one server. Its further ones are answered as plain reads, which RFC 7641 4.1 allows.
@@ -17,6 +17,14 @@ _MAX_WAIT = const(3600)
 
 _DISCONNECTED = const(0)  # of Account.state
 _REGISTERED = const(4)
+
+# Of CoAP, as ucoap has them, and what its engine says became of a notification; LwM2M 1.1 7.4.
+_GET = const(1)
+_OBSERVE = const(6)
+_ACCEPT = const(17)
+_RESET = const(1)
+_ACKED = const(2)
+_LINK = const(40)
 
 _READ = const(1)  # of model's operations
 _R = const(0x10)
@@ -63,26 +71,24 @@ class Observe:
     def __init__(self, core):
         self.core = core
         self.observations = []
-        self._reply = Reply()
 
     def handle(self, account, m, payload, reply, now):
         # A GET with an Observe option.
-        observe = m.uint(OBSERVE)
-        accept = m.uint(ACCEPT)
-        if m.code != GET or observe is None or observe > 1 or accept == LINK:
+        observe = m.uint(_OBSERVE)
+        accept = m.uint(_ACCEPT)
+        if m.code != _GET or observe is None or observe > 1 or accept == _LINK:
             return 0
         path = path_of(m)
         core = self.core
         flags = resolve(core.objects, path, _READ, core.may, account)
-        self._answer(account, path, flags, accept, reply)
+        answer(core.objects[path[0]], path, flags, accept, reply, _R, core.may, account)
         o = None
         for other in self.observations:
             if other.account is account and other.token == m.token:
                 o = other
         if observe:
             if o:
-                self.observations.remove(o)
-                self._event(EVENT_OBSERVATION_CANCELED, o)
+                self._cancel(o)
             return _CONTENT
         again = o is not None
         if not again:
@@ -112,15 +118,10 @@ class Observe:
         if count >= _MAX_OBSERVATIONS:
             if old is None:
                 return None
-            self.observations.remove(old)
-            self._event(EVENT_OBSERVATION_CANCELED, old)
+            self._cancel(old)
         o = _Observation(account, b"")
         self.observations.append(o)
         return o
-
-    def _answer(self, account, path, flags, accept, reply):
-        core = self.core
-        answer(core.objects[path[0]], path, flags, accept, reply, _R, core.may, account)
 
     def changed(self, oid, iid, rid):
         for o in self.observations:
@@ -190,11 +191,10 @@ class Observe:
 
     def _notify(self, o, now):
         core = self.core
-        reply = self._reply
-        reply.clear()
         self._count(o)
         code = _CONTENT
         try:
+            reply = Reply()
             try:
                 flags = resolve(core.objects, o.path, _READ, core.may, o.account)
             except Error as e:
@@ -202,7 +202,8 @@ class Observe:
                     return
                 code = e.code  # what was observed is gone: this is the last one (RFC 7641 4.2)
             if code == _CONTENT:
-                self._answer(o.account, o.path, flags, o.accept, reply)
+                obj = core.objects[o.path[0]]
+                answer(obj, o.path, flags, o.accept, reply, _R, core.may, o.account)
                 reply.observe = o.counter
             o.exchange = core.engine.respond(
                 now, o.account, code, o.token, reply, self._sent, o.account.settings, o.origin
@@ -217,28 +218,27 @@ class Observe:
             return self._event(EVENT_OBSERVATION_NOTIFICATION_FAILED, o)
         self._event(EVENT_OBSERVATION_NOTIFICATION, o)
         if code != _CONTENT:
-            self._remove(o)
-            self._event(EVENT_OBSERVATION_CANCELED, o)
+            self._cancel(o)
 
     def _sent(self, x, code, m, payload):
         account = x.peer
-        if code == ACKED:
+        if code == _ACKED:
             self._heard(account)
         for o in self.observations:
             if o.exchange is x:
                 o.exchange = None
-                if code == ACKED:
+                if code == _ACKED:
                     return self._event(EVENT_OBSERVATION_NOTIFICATION_ACKED, o)
-                if code == RESET:
-                    self._remove(o)
-                    return self._event(EVENT_OBSERVATION_CANCELED, o)
+                if code == _RESET:
+                    return self._cancel(o)
                 o.changed = True  # nobody has it yet
                 self._silent(account)
                 return self._event(EVENT_OBSERVATION_NOTIFICATION_FAILED, o)
 
-    def _remove(self, o):
+    def _cancel(self, o):
         if o in self.observations:
             self.observations.remove(o)
+        self._event(EVENT_OBSERVATION_CANCELED, o)
 
     def _event(self, type, o):
         self.core.event(

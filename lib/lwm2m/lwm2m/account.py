@@ -15,13 +15,16 @@
 #                                            is over
 
 from micropython import const
-from ucoap import CONTENT_FORMAT, URI_QUERY, path_options
+from ucoap import path_options
 from .objects import split_uri, unquote
 
 # States of an account: 0 DISCONNECTED, waits for `due`, then connects; 1 CONNECTING; 2 CONNECTED;
 # 3 REGISTERING; 4 REGISTERED; 5 UPDATING; 6 DEREGISTERING, as a server has executed Disable;
 # 7 FAILED.
 _DISCONNECTED = const(0)
+
+_CONTENT_FORMAT = const(12)
+_URI_QUERY = const(15)
 
 _NOT_ACCEPTABLE = const(0x86)
 _UNAVAILABLE = const(0xA3)
@@ -69,9 +72,9 @@ def uri_options(uri, resource, queries, content_format=None):
         options.append((number, unquote(part)))
     options += path_options(resource)
     if content_format is not None:
-        options.append((CONTENT_FORMAT, content_format))
-    for number, part in path_options(query, URI_QUERY):
+        options.append((_CONTENT_FORMAT, content_format))
+    for number, part in path_options(query, _URI_QUERY):
         options.append((number, unquote(part)))
     for query in queries:
-        options.append((URI_QUERY, query))
+        options.append((_URI_QUERY, query))
     return options

@@ -3,7 +3,7 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
-from ucoap import URI_PATH, Error
+from ucoap import Error
 
 # Data types: the low four bits of a resource's flags (LwM2M 1.1 C).
 STR = const(1)
@@ -37,6 +37,7 @@ _NOT_FOUND = const(0x84)
 _NOT_ALLOWED = const(0x85)
 
 _TYPE = const(15)
+_URI_PATH = const(11)
 _MAX_ID = const(65535)  # of nothing (LwM2M 1.1 7.1)
 
 
@@ -134,7 +135,7 @@ class Object:
 def path_of(m):
     """The path of a request: a tuple of up to four ints. Raises Error 4.05 for what is none."""
     path = ()
-    for part in m.strings(URI_PATH):
+    for part in m.strings(_URI_PATH):
         if len(path) > 3 or not part.isdigit() or len(part) > 5 or int(part) >= _MAX_ID:
             raise Error(_NOT_ALLOWED, "no path")
         path += (int(part),)
