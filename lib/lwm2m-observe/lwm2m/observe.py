@@ -150,7 +150,8 @@ class Observe:
 
     def moved(self, account):
         if account.state == _DISCONNECTED:
-            account.unheard = 0
+            if account.unheard:
+                account.unheard = 0
             for i in range(len(self.observations) - 1, -1, -1):  # which needs no memory
                 if self.observations[i].account is account:
                     self.observations.pop(i)

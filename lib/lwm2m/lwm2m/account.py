@@ -33,6 +33,11 @@ _UNAVAILABLE = const(0xA3)
 class Account:
     """A server of the Security object as the client deals with it, and its connection."""
 
+    # Most have nothing else for these, and are smaller so.
+    action = 0  # /1/x/4, 8 or 9, executed and yet to be done
+    unheard = 0  # notifications in a row that the server has not acknowledged
+    settings = None  # CoAP's, as Engine.settings; None for the default
+
     def __init__(self, security, short_id, server_iid=None, settings=None):
         self.security = security  # the /0 instance's {resource id: value}; not changed in place
         self.short_id = short_id
@@ -45,11 +50,10 @@ class Account:
         self.attempts = 0  # failed ones in this sequence (/1/x/17)
         self.sequences = 0  # failed ones (/1/x/20)
         self.lifetime = self.binding = self.links = None  # as the server knows them
-        self.action = 0  # /1/x/4, 8 or 9, executed and yet to be done
         self.rest = 0  # s, until when it does not register again
-        self.unheard = 0  # notifications in a row that the server has not acknowledged
-        self.settings = settings  # CoAP's, as Engine.settings; None for the default
         self.code = 0  # of the last failure
+        if settings:
+            self.settings = settings
 
 
 def failure(code, payload):

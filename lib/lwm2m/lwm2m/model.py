@@ -198,6 +198,11 @@ def resolve(objects, path, operation, may=None, account=None):
 # --- What a value may be
 
 
+# What the values of a data type are in Python.
+_TYPES = (None, str, int, int, float, bool, bytes, int, tuple)
+_WORDS = const(("left out", "a str", "", "", "a number", "a bool", "bytes", "", "an object link"))
+
+
 def fault(oid, rid, flags, value):
     """What is wrong with a value of a resource: words that follow its path, or None.
 
@@ -228,12 +233,13 @@ def fault(oid, rid, flags, value):
         if len(value) != 2 or fault(0, 10, INT, value[0]) or fault(0, 10, INT, value[1]):
             return "must be " + _WORDS[t]
     elif oid == 1 and rid == 7:
-        return _binding_fault(value)
-
-
-# What the values of a data type are in Python.
-_TYPES = (None, str, int, int, float, bool, bytes, int, tuple)
-_WORDS = ("left out", "a str", "", "", "a number", "a bool", "bytes", "", "an object link")
+        # LwM2M 1.1 6.2.1.2: each transport once; Q, as 1.0 has it, is of one of them.
+        n = 0
+        for c in "UTSNQ":  # not of value: a character that is taken out of a str is kept for good
+            n += c in value
+        if n < len(value):
+            return "has an unknown binding"
+        return None if value and value != "Q" else "must name a transport"
 
 
 def _bounds(oid, rid, t):
@@ -252,16 +258,6 @@ def _bounds(oid, rid, t):
     if t == UINT:
         return 0, 0xFFFFFFFFFFFFFFFF
     return -0x8000000000000000, 0x7FFFFFFFFFFFFFFF
-
-
-def _binding_fault(value):
-    # LwM2M 1.1 6.2.1.2: each transport once; Q, as 1.0 has it, is of one of them.
-    n = 0
-    for c in "UTSNQ":  # not of value: a character that is taken out of a str is kept for good
-        n += c in value
-    if n < len(value):
-        return "has an unknown binding"
-    return None if value and value != "Q" else "must name a transport"
 
 
 def missing(obj, values):
