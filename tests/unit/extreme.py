@@ -245,7 +245,7 @@ class Extremes:
         w.start(0, code, self._mid, token)
         for number, value in options:
             w.option(number, value)
-        w.payload(payload[: 1280 - w.end - 1])
+        w.payload(payload[: 1280 - len(w.buf) - 1])
         return w.message()
 
     def change(self):

@@ -1,4 +1,5 @@
 # Access Control (LwM2M 1.1 8, E.3): which of two servers may do what, and where that is written.
+# heapsize: 600K
 
 import lwm2m
 from boards import Board

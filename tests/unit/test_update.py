@@ -29,6 +29,7 @@ class Device:
         self.restarts = 0
         client = self.client = world.client(device={4: self.restart})
         self.core = client.core
+        self.core.may = None  # who may do what with several servers is test_access's
         self.slots = Slots(FOLDER, KEYS, TARGET)
         self.folder = self.slots.start(fault)
         self.texts = []

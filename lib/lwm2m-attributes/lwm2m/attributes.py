@@ -7,7 +7,7 @@ from micropython import const
 from ucoap import ACCEPT, GET, PUT, URI_QUERY, Error
 import lwm2m.management as management
 import lwm2m.model as model
-from .management import LINK, format_module, format_of
+from .management import format_module, format_of
 from .model import path_of, resolve
 
 # Paths that one server may set attributes of, beyond which it is refused: each takes heap.
@@ -25,6 +25,8 @@ _LT = const(6)
 _ST = const(7)
 _EDGE = const(8)
 _COUNT = const(9)
+
+_LINK = const(40)  # a Content-Format
 
 _MAX_PERIOD = const(0x7FFFFFFF)  # s
 _MAX_NUMBER = const(32)  # characters of gt, lt and st
@@ -86,7 +88,7 @@ class Attributes:
     def handle(self, account, m, payload, reply):
         """Serve Write-Attributes, and Discover; 0 for what is neither. Raises Error."""
         core = self.core
-        if m.code == GET and m.uint(ACCEPT) == LINK:
+        if m.code == GET and m.uint(ACCEPT) == _LINK:
             code = management.handle(core, account, m, payload, reply)
             self._show(account, path_of(m), reply)
             return code

@@ -9,9 +9,8 @@
 from micropython import const
 from ucoap import DELETE, GET, POST, PUT, code_text
 import lwm2m.tlv as tlv
-from .management import LINK, TLV
 from .objects import SECURITY, SERVER
-from .server_core import check_path, encode
+from .server_core import LINK, TLV, check_path, encode
 from .table import plan
 from .texts import links, words
 

@@ -3,8 +3,7 @@
 
 from micropython import const
 from ucoap import DELETE, GET, PUT
-from .management import LINK, TLV
-from .server_core import check_path
+from .server_core import LINK, TLV, check_path
 from .texts import words
 from .table import bootstrap_account, check_short_id, plan, server_account
 import lwm2m.bootstrap_operations as operations

@@ -6,11 +6,10 @@
 # the session began is kept, and put back unless a Finish passes.
 
 from micropython import const
-from ucoap import ACCEPT, DELETE, GET, POST, PUT, Error
+from ucoap import Error
 import lwm2m.management as management
 from .account import Account, failure, uri_options
 from .consistency import inconsistency
-from .management import LINK
 from .model import missing, path_of
 from .objects import server_id
 
@@ -22,6 +21,15 @@ _EXCHANGE_LIFETIME = const(247)  # s, RFC 7252 4.8.2
 # A failed attempt is followed by others as a registration is: the defaults of /1/x/17 and 18.
 _RETRY_COUNT = const(5)
 _RETRY_TIMER = const(60)
+
+# Of CoAP, as ucoap has them; LwM2M 1.1 7.4.
+_GET = const(1)
+_POST = const(2)
+_PUT = const(3)
+_DELETE = const(4)
+_URI_PATH = const(11)
+_ACCEPT = const(17)
+_LINK = const(40)
 
 _DELETED = const(0x42)
 _CHANGED = const(0x44)
@@ -181,7 +189,7 @@ class Bootstrap:
                 queries.append("pct=%d" % core.format)
             options = uri_options(self.account.uri, "bs", queries)
             core.engine.request(
-                now, self.account, POST, options, b"", self._answered, core.coap_of(self.account)
+                now, self.account, _POST, options, b"", self._answered, core.coap_of(self.account)
             )
         except Exception:  # Error, MemoryError; a tuple of them would need memory itself
             self._fail(_INTERNAL, True, "the request does not fit")
@@ -249,22 +257,22 @@ class Bootstrap:
         self.check(account)
         self._enter(_RUNNING, _EXCHANGE_LIFETIME)
         code = m.code
-        if code == POST and m.strings(11) == ["bs"]:
+        if code == _POST and m.strings(_URI_PATH) == ["bs"]:
             return self._finish()
         path = path_of(m)
         obj = None
         if path:
             obj = self.core.objects.get(path[0])
             if not obj:
-                raise Error(_NOT_FOUND if code == GET else _BAD_REQUEST, "no such object")
-        accept = m.uint(ACCEPT)
-        if code == GET and accept == LINK:
+                raise Error(_NOT_FOUND if code == _GET else _BAD_REQUEST, "no such object")
+        accept = m.uint(_ACCEPT)
+        if code == _GET and accept == _LINK:
             return self._discover(path, obj, reply)
-        if code == GET and self.core.version != "1.0":
+        if code == _GET and self.core.version != "1.0":
             return self._read(path, obj, accept, reply)
-        if code == DELETE:
+        if code == _DELETE:
             return self._delete(path, obj)
-        if code == PUT:
+        if code == _PUT:
             return self._write(path, obj, m, payload)
         raise Error(_NOT_ALLOWED)
 
@@ -280,7 +288,7 @@ class Bootstrap:
         objects = self.core.objects if obj is None else {obj.id: obj}
         version = self.core.version
         root = 'lwm2m="1.0",' if version == "1.0" else "</>;lwm2m=%s," % version
-        reply.content_format = LINK
+        reply.content_format = _LINK
         reply.payload = root + management.object_links(objects, self._attributes)
         self._covered = min(self._covered, _REPLACEABLE)
         return _CONTENT

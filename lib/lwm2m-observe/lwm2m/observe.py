@@ -2,10 +2,10 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
-from ucoap import ACCEPT, GET, OBSERVE, URI_QUERY, Error
-from ucoap.engine import ACKED, RESET, Reply
+from ucoap import Error
+from ucoap.engine import Reply
 from . import optional
-from .management import LINK, answer
+from .management import answer
 from .model import path_of, resolve
 
 # Of one server. Its further ones are answered as plain reads, which RFC 7641 4.1 allows.
@@ -22,6 +22,15 @@ _DISCONNECTED = const(0)  # of Account.state
 _REGISTERED = const(4)
 
 _BOOTSTRAP = const(1)  # of Core.state
+
+# Of CoAP, as ucoap has them, and what its engine says became of a notification; LwM2M 1.1 7.4.
+_GET = const(1)
+_OBSERVE = const(6)
+_URI_QUERY = const(15)
+_ACCEPT = const(17)
+_RESET = const(1)
+_ACKED = const(2)
+_LINK = const(40)
 
 _READ = const(1)  # of model's operations
 _R = const(0x10)
@@ -88,21 +97,21 @@ class Observe:
         self._stale = False  # whether periods may be others
 
     def handle(self, account, m, payload, reply, now):
-        # A GET with an Observe option; and what has to do with attributes.
+        # A _GET with an Observe option; and what has to do with attributes.
         if self.attributes:
             code = self.attributes.handle(account, m, payload, reply)
             if code:
                 self._stale = self._stale or code == _CHANGED
                 return code
-        observe = m.uint(OBSERVE)
-        accept = m.uint(ACCEPT)
-        if m.code != GET or observe is None or observe > 1 or accept == LINK:
+        observe = m.uint(_OBSERVE)
+        accept = m.uint(_ACCEPT)
+        if m.code != _GET or observe is None or observe > 1 or accept == _LINK:
             return 0
         path = path_of(m)
         core = self.core
         flags = resolve(core.objects, path, _READ, core.may, account)
         own = None
-        if m.find(URI_QUERY) >= 0 and not observe:
+        if m.find(_URI_QUERY) >= 0 and not observe:
             if not self.attributes:
                 raise Error(_BAD_REQUEST, "no attributes here")
             own = self.attributes.query(m, path, flags)
@@ -121,7 +130,7 @@ class Observe:
         for other in self.observations:
             if other.account is account and other.token == m.token:
                 o = other
-        if m.uint(OBSERVE):
+        if m.uint(_OBSERVE):
             if o:
                 self.observations.remove(o)
                 self._event(EVENT_OBSERVATION_CANCELED, o)
@@ -348,16 +357,16 @@ class Observe:
 
     def _sent(self, x, code, m, payload):
         account = x.peer
-        if code == ACKED:
+        if code == _ACKED:
             self._heard(account)
         for o in self.observations:
             if o.exchange is x:
                 o.exchange = None
-                if code == ACKED:
+                if code == _ACKED:
                     if o.attributes:
                         o.confirmed = self.core.seconds
                     return self._event(EVENT_OBSERVATION_NOTIFICATION_ACKED, o)
-                if code == RESET:
+                if code == _RESET:
                     self._remove(o)
                     return self._event(EVENT_OBSERVATION_CANCELED, o)
                 if x.type:  # not confirmable: it has not been reset, and that is all

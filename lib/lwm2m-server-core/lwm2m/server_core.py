@@ -8,9 +8,15 @@ from ucoap import Error
 from ucoap.engine import diff
 import lwm2m.model as model
 from .crowd import Crowd, table
-from .management import TLV, format_module
+from .management import format_module
 from .peers import gives_way, host
 from .texts import endpoint_of, print_exception
+
+# Content-Formats (LwM2M 1.1 7.4).
+TEXT = const(0)
+LINK = const(40)
+OCTETS = const(42)
+TLV = const(11542)
 
 _MASK = const(0x3FFFFFFF)
 _MAX_SLEEP_MS = const(86400000)  # far below the six days that a difference of times can tell

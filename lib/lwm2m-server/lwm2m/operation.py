@@ -5,8 +5,8 @@ from micropython import const
 from ucoap import ACCEPT, CONTENT_FORMAT, LOCATION_PATH, Error
 import lwm2m.model as model
 import lwm2m.pack as pack
-from .management import OCTETS, TEXT, TLV, format_module
-from .server_core import check_path
+from .management import format_module
+from .server_core import OCTETS, TEXT, TLV, check_path
 
 _RESOURCE_INSTANCE = const(1)  # of tlv
 _DATA_TYPES = {str: model.STR, bool: model.BOOL, int: model.INT, float: model.FLOAT}

@@ -3,7 +3,7 @@
 
 from micropython import const
 from ucoap import CONTENT_FORMAT, Error
-from .management import LINK
+from .server_core import LINK
 from .texts import links
 
 LIFETIME = const(86400)  # s, where a client does not say

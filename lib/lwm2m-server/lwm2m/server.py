@@ -17,10 +17,9 @@ from ucoap import (
 )
 import lwm2m.pack as pack
 from .crowd import table
-from .management import LINK, TEXT, TLV
 from .operation import Operation, payload_of, values  # noqa: F401 - values
 from .remote_client import LIFETIME, RemoteClient, terms
-from .server_core import Role, check_path, encode  # noqa: F401 - encode
+from .server_core import LINK, TEXT, TLV, Role, check_path, encode  # noqa: F401 - encode
 from .texts import queries
 
 # What on_client() is told.

@@ -4,7 +4,6 @@
 from micropython import const
 from ucoap import CONTENT_FORMAT, POST, PUT, Error
 from . import optional
-from .management import OCTETS, TLV
 from .model import INT, MULTI, OPAQUE, STR, E, M, Object, R, W, path_of, resolve
 from .package import Fault
 
@@ -51,6 +50,9 @@ _BAD_REQUEST = const(0x80)
 _NOT_ALLOWED = const(0x85)
 _INCOMPLETE = const(0x88)
 _TOO_LARGE = const(0x8D)
+_OCTETS = const(42)  # Content-Formats (LwM2M 1.1 7.4)
+_TLV = const(11542)
+
 _UNSUPPORTED = const(0x8F)
 _INTERNAL = const(0xA0)
 _UNAVAILABLE = const(0xA3)
@@ -219,10 +221,10 @@ class Update:
         if path_of(m) != (5, 0, 0):
             return None
         format = m.uint(CONTENT_FORMAT)
-        if format not in (None, OCTETS, TLV, 1542):
+        if format not in (None, _OCTETS, _TLV, 1542):
             raise Error(_UNSUPPORTED, "a package is opaque")
         self._ready(b"..")
-        return self._start(m.uint(_SIZE1) or 0, format == TLV or format == 1542)
+        return self._start(m.uint(_SIZE1) or 0, format == _TLV or format == 1542)
 
     def handle(self, account, m, payload, reply, now):
         if m.code not in (PUT, POST) or path_of(m) != (5, 0, 0):

@@ -28,21 +28,18 @@ EVENT_OBJECT_INSTANCE_DELETED = const(11)
 EVENT_READ = const(12)
 EVENT_SERVER_SETTING_CHANGED = const(13)
 
-# Loaded when first asked for, so that what is not used costs no heap.
-_LAZY = {
-    "Client": "client",
-    "Object": "model",
-    "Net": "net",
-    "Store": "store",
-    "EVENT_STORE": "context",
-    "EVENT_UPDATE": "update",
-}
+# Loaded when first asked for, so that what is not used costs no heap: names, and their modules.
+_NAMES = const(("Client", "Object", "Net", "Store", "EVENT_STORE", "EVENT_UPDATE"))
+_MODULES = const(("client", "model", "net", "store", "context", "update"))
 
 
 def __getattr__(name):
     # EVENT_OBSERVATION_… and EVENT_EVALUATION_PERIOD are observe's.
-    module = "observe" if name[:7] in ("EVENT_O", "EVENT_E") else _LAZY.get(name)
-    if not module:
+    if name in _NAMES:
+        module = _MODULES[_NAMES.index(name)]
+    elif name[:7] in ("EVENT_O", "EVENT_E"):
+        module = "observe"
+    else:
         raise AttributeError(name)
     value = getattr(__import__("lwm2m." + module, None, None, (name,)), name)
     globals()[name] = value

@@ -19,7 +19,7 @@
 #                                            is over
 
 from micropython import const
-from ucoap import CONTENT_FORMAT, URI_QUERY, path_options
+from ucoap import path_options
 from .objects import split_uri, unquote
 
 # States of an account: 0 DISCONNECTED, waits for `due`, then connects; 1 CONNECTING; 2 CONNECTED;
@@ -27,12 +27,20 @@ from .objects import split_uri, unquote
 # 7 FAILED.
 _DISCONNECTED = const(0)
 
+_CONTENT_FORMAT = const(12)
+_URI_QUERY = const(15)
+
 _NOT_ACCEPTABLE = const(0x86)
 _UNAVAILABLE = const(0xA3)
 
 
 class Account:
     """A server of the Security object as the client deals with it, and its connection."""
+
+    # Most have nothing else for these, and are smaller so.
+    action = 0  # /1/x/4, 8 or 9, executed and yet to be done
+    unheard = 0  # notifications in a row that the server has not acknowledged
+    settings = None  # CoAP's, as Engine.settings; None for the default
 
     def __init__(self, security, short_id, server_iid=None, settings=None):
         self.security = security  # the /0 instance's {resource id: value}; not changed in place
@@ -47,11 +55,10 @@ class Account:
         self.sequences = 0  # failed ones (/1/x/20)
         self.lifetime = self.binding = self.links = None  # as the server knows them
         self.version = None  # of LwM2M, that it is registered with
-        self.action = 0  # /1/x/4, 8 or 9, executed and yet to be done
         self.rest = 0  # s, until when it does not register again
-        self.unheard = 0  # notifications in a row that the server has not acknowledged
-        self.settings = settings  # CoAP's, as Engine.settings; None for the default
         self.code = 0  # of the last failure
+        if settings:
+            self.settings = settings
 
 
 def failure(code, payload):
@@ -74,9 +81,9 @@ def uri_options(uri, resource, queries, content_format=None):
         options.append((number, unquote(part)))
     options += path_options(resource)
     if content_format is not None:
-        options.append((CONTENT_FORMAT, content_format))
-    for number, part in path_options(query, URI_QUERY):
+        options.append((_CONTENT_FORMAT, content_format))
+    for number, part in path_options(query, _URI_QUERY):
         options.append((number, unquote(part)))
     for query in queries:
-        options.append((URI_QUERY, query))
+        options.append((_URI_QUERY, query))
     return options

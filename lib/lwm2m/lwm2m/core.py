@@ -5,21 +5,11 @@
 # next_ms() says when that is. Connections are opened, closed and written to through `net`.
 
 from micropython import const
-from ucoap import (
-    CONTENT_FORMAT,
-    DELETE,
-    LOCATION_PATH,
-    POST,
-    URI_PATH,
-    URI_QUERY,
-    Error,
-    path_options,
-)
+from ucoap import Error, path_options
 from ucoap.engine import Engine, diff
 import lwm2m.management as management
 from . import optional
 from .account import Account, failure, uri_options
-from .management import LINK
 from .objects import base_objects, server_id
 
 _MASK = const(0x3FFFFFFF)
@@ -38,6 +28,15 @@ _REPETITIONS = const(1)  # MAX_RETRANSMIT of what is tried again without an answ
 _AGAIN = const(8)  # s, until it registers anew over a new connection; spread, as others do so too
 
 _FETCH = const(5)  # the least method of a composite operation
+# Of CoAP, as ucoap has them; LwM2M 1.1 7.4.
+_POST = const(2)
+_DELETE = const(4)
+_LOCATION_PATH = const(8)
+_URI_PATH = const(11)
+_CONTENT_FORMAT = const(12)
+_URI_QUERY = const(15)
+_LINK = const(40)
+_TLV = const(11542)
 
 _NO_ERROR = const(0)
 _UNAUTHORIZED = const(0x81)
@@ -67,7 +66,7 @@ _FAILED = const(7)
 
 # The optional parts that an image may have, by their modules. Bootstrap and context are commanded,
 # and are attributes.
-_PARTS = ("observe", "access", "composite")
+_PARTS = const(("observe", "composite", "access"))
 
 # Events; the same numbers in the package's __init__.
 _REG_UNREGISTERED = const(1)
@@ -109,7 +108,7 @@ class Core:
         self.endpoint = endpoint
         self.version = version
         # The Content-Format that servers are told to use.
-        self.format = management.TLV if version == "1.0" else management.best_format()
+        self.format = _TLV if version == "1.0" else management.best_format()
         self.net = net
         self.on_event = on_event
         self._rng = rng
@@ -142,8 +141,9 @@ class Core:
             module = optional(name)
             if module:
                 self.parts.append(module.part(self))
+        changed = self.changed  # made once
         for oid in self.objects:
-            self.objects[oid].on_change = self.changed
+            self.objects[oid].on_change = changed
 
     # --- Time
 
@@ -437,7 +437,7 @@ class Core:
                 self.leaving.append(account)
                 options = account.location
                 self.engine.request(
-                    now, account, DELETE, options, b"", self._bye, account.settings
+                    now, account, _DELETE, options, b"", self._bye, account.settings
                 )
                 return
             except Exception:  # Error, MemoryError: the server finds out when the lifetime is over
@@ -510,7 +510,7 @@ class Core:
     def _links(self, account):
         # The object list of a registration. TLV is what every server may take for granted; Wakaama's
         # refuses its number, and lists.
-        plain = self.format == management.TLV or account.version == "1.0"
+        plain = self.format == _TLV or account.version == "1.0"
         ct = "" if plain else ";ct=%d" % self.format
         return '</>;rt="oma.lwm2m"%s,' % ct + management.object_links(self.objects)
 
@@ -551,8 +551,8 @@ class Core:
         account.links = self._links(account)
         queries = ["ep=" + self.endpoint, "lt=%d" % account.lifetime, "lwm2m=" + account.version]
         queries += self._binding(account).split("&")
-        options = uri_options(account.uri, "rd", queries, LINK)
-        self._request(account, POST, options, account.links, now)
+        options = uri_options(account.uri, "rd", queries, _LINK)
+        self._request(account, _POST, options, account.links, now)
 
     def _binding(self, account):
         binding = "b=" + account.binding
@@ -584,8 +584,8 @@ class Core:
             if code == good:
                 if code == 0x41:
                     account.location = location = []
-                    for part in m.strings(LOCATION_PATH):
-                        location.append((URI_PATH, part))
+                    for part in m.strings(_LOCATION_PATH):
+                        location.append((_URI_PATH, part))
                 if account.location:
                     return self._registered(account)
             code, internal, text = failure(code, payload)
@@ -684,19 +684,19 @@ class Core:
         options = list(account.location)
         lifetime = self._setting(account, 1, 86400)
         if lifetime != account.lifetime:
-            options.append((URI_QUERY, "lt=%d" % lifetime))
+            options.append((_URI_QUERY, "lt=%d" % lifetime))
             account.lifetime = lifetime
         binding = self._setting(account, 7, "U")
         if binding != account.binding:
             account.binding = binding
-            options += path_options(self._binding(account), URI_QUERY)
+            options += path_options(self._binding(account), _URI_QUERY)
         links = self._links(account)
         payload = ""
         if links != account.links:
             account.links = payload = links
-            options.insert(len(account.location), (CONTENT_FORMAT, LINK))
+            options.insert(len(account.location), (_CONTENT_FORMAT, _LINK))
         self.event(_REG_UPDATING, account.short_id, account)
-        self._request(account, POST, options, payload, now)
+        self._request(account, _POST, options, payload, now)
 
     def _act(self, account, now):
         # What a server executed on /1, after it has had its answer.
@@ -710,7 +710,7 @@ class Core:
             else:
                 self.engine.drop(account)
                 self._enter(account, _DEREGISTERING)
-                self._request(account, DELETE, account.location, "", now)
+                self._request(account, _DELETE, account.location, "", now)
 
     # --- Requests of servers
 

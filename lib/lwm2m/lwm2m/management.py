@@ -3,28 +3,37 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
-from ucoap import ACCEPT, CONTENT_FORMAT, DELETE, GET, POST, PUT, URI_QUERY, Error
+from ucoap import Error
 import lwm2m.model as model
 from . import optional
 from .model import path_of, resolve
 
 # Content-Formats (LwM2M 1.1 7.4).
-TEXT = const(0)
-LINK = const(40)
-OCTETS = const(42)
-CBOR = const(60)
-SENML_CBOR = const(112)
-TLV = const(11542)
+_TEXT = const(0)
+_LINK = const(40)
+_OCTETS = const(42)
+_CBOR = const(60)
+_SENML_CBOR = const(112)
+_TLV = const(11542)
 
 # The module of each; 1542 is seen from servers older than the registration of TLV's number.
 # fmt: off
-_FORMATS = (
+_FORMATS = const((
     0, "text", 42, "text", 60, "cbor_value", 110, "senml_json", 112, "senml_cbor",
     320, "senml_json", 322, "senml_cbor", 11544, "lwm2m_cbor", 11542, "tlv", 1542, "tlv",
-)
+))
 # fmt: on
-_ONE = (None, TEXT, OCTETS, CBOR)  # carry one value
-_ETCH = (320, 322)  # are for composite operations (RFC 8790)
+_ONE = const((None, _TEXT, _OCTETS, _CBOR))  # carry one value
+_ETCH = const((320, 322))  # are for composite operations (RFC 8790)
+
+# Of CoAP, as ucoap has them.
+_GET = const(1)
+_POST = const(2)
+_PUT = const(3)
+_REMOVE = const(4)  # DELETE
+_CONTENT_FORMAT = const(12)
+_URI_QUERY = const(15)
+_ACCEPT = const(17)
 
 _CREATED = const(0x41)
 _DELETED = const(0x42)
@@ -65,17 +74,17 @@ def handle(core, account, m, payload, reply):
     """
     path = path_of(m)
     code = m.code
-    accept = m.uint(ACCEPT)
+    accept = m.uint(_ACCEPT)
     operation = _operation(code, len(path), accept)
     flags = resolve(core.objects, path, operation, core.may, account)
     obj = core.objects[path[0]]
-    if code == GET:
-        if accept == LINK:
+    if code == _GET:
+        if accept == _LINK:
             return _discover(obj, path, reply)
         answer(obj, path, flags, accept, reply, _R, core.may, account)
         code = _CONTENT
         done = _READ_EVENT
-    elif code == DELETE:
+    elif code == _REMOVE:
         obj.remove(path[1])
         code = _DELETED
         done = _DELETED_EVENT
@@ -85,7 +94,7 @@ def handle(core, account, m, payload, reply):
         done = _CREATED_EVENT
     else:
         if flags & _E:
-            if m.uint(CONTENT_FORMAT):
+            if m.uint(_CONTENT_FORMAT):
                 raise Error(_UNSUPPORTED, "arguments are text")
             arguments(payload)
             _execute(obj, path, payload)
@@ -104,11 +113,11 @@ def begin(core, account, m):
 
 def _operation(code, n, accept):
     # What a method asks for at a path of n ids (LwM2M 1.1 6.3).
-    if code == GET:
-        return _DISCOVER if accept == LINK else _READ
-    if code == DELETE:
+    if code == _GET:
+        return _DISCOVER if accept == _LINK else _READ
+    if code == _REMOVE:
         return _DELETE
-    if code == POST and n != 2:  # there it is a partial update, on a single resource Execute
+    if code == _POST and n != 2:  # there it is a partial update, on a single resource Execute
         return _CREATE if n == 1 else _EXECUTE
     return _WRITE
 
@@ -118,7 +127,7 @@ def _operation(code, n, accept):
 
 def best_format():
     """The Content-Format that this image likes best for more than one value."""
-    return SENML_CBOR if optional("senml_cbor") else TLV
+    return _SENML_CBOR if optional("senml_cbor") else _TLV
 
 
 def format_of(flags, path, accept):
@@ -129,8 +138,8 @@ def format_of(flags, path, accept):
     one = len(path) == 4 or (len(path) == 3 and not flags & _MULTI)
     if accept is None:
         if not one or not optional("text"):
-            return TLV
-        return OCTETS if flags & _TYPE == _OPAQUE else TEXT
+            return _TLV
+        return _OCTETS if flags & _TYPE == _OPAQUE else _TEXT
     if accept in _ETCH or (not one and accept in _ONE):
         raise Error(_NOT_ACCEPTABLE, "%d cannot carry that" % accept)
     return accept
@@ -143,7 +152,7 @@ def format_module(format, code=_UNSUPPORTED):
     """
     module = None
     if format is None:
-        format = TEXT
+        format = _TEXT
     for i in range(0, len(_FORMATS), 2):
         if _FORMATS[i] == format:
             module = optional(_FORMATS[i + 1])
@@ -194,7 +203,7 @@ def _discover(obj, path, reply):
                 links.append(link)
     if not links:
         raise Error(_NOT_FOUND)
-    reply.content_format = LINK
+    reply.content_format = _LINK
     reply.payload = ",".join(links).encode()
     return _CONTENT
 
@@ -222,9 +231,9 @@ def object_links(objects, attributes=None):
 
 def decode(objects, m, payload, path, lenient=False):
     """What a request writes to a path, as model's decode() has it. Raises Error 4.00, 4.05, 4.15."""
-    format = m.uint(CONTENT_FORMAT)
+    format = m.uint(_CONTENT_FORMAT)
     n = len(path)
-    if format is None and n < 3 and m.find(CONTENT_FORMAT) < 0:
+    if format is None and n < 3 and m.find(_CONTENT_FORMAT) < 0:
         raise Error(_BAD_REQUEST, "no Content-Format")
     if format in _ETCH or (
         format in _ONE and (n < 3 or (n == 3 and objects[path[0]].flags(path[2]) & _MULTI))
@@ -238,10 +247,11 @@ def decode(objects, m, payload, path, lenient=False):
 def _write(core, path, flags, m, payload):
     # LwM2M 1.1 6.3.3.
     n = len(path)
-    post = m.code == POST
-    if not (m.code == PUT or (post and (n == 2 or flags & _MULTI))):
+    post = m.code == _POST
+    if not (m.code == _PUT or (post and (n == 2 or flags & _MULTI))):
         raise Error(_NOT_ALLOWED)
-    if m.find(URI_QUERY) >= 0:  # Write-Attributes (LwM2M 1.1 5.1.2), not a write of an empty value
+    # Write-Attributes (LwM2M 1.1 5.1.2) are not a write of an empty value.
+    if m.find(_URI_QUERY) >= 0:
         raise Error(_NOT_ALLOWED, "no attributes here")
     changes = decode(core.objects, m, payload, path)
     values = changes.setdefault(path[0], {}).setdefault(path[1], {})
@@ -253,7 +263,7 @@ def _write(core, path, flags, m, payload):
 def _create(core, obj, path, m, payload, reply):
     # LwM2M 1.1 6.3.6. Returns the path of what was made: of an instance, or of several the object.
     found = None
-    if payload or m.find(CONTENT_FORMAT) >= 0:
+    if payload or m.find(_CONTENT_FORMAT) >= 0:
         found = decode(core.objects, m, payload, path).get(obj.id)
     found = found or {-1: {}}
     if -1 in found:  # nothing says which

@@ -3,7 +3,7 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
-from ucoap import URI_PATH, Error
+from ucoap import Error
 
 # Data types: the low four bits of a resource's flags (LwM2M 1.1 C).
 STR = const(1)
@@ -37,6 +37,7 @@ _NOT_FOUND = const(0x84)
 _NOT_ALLOWED = const(0x85)
 
 _TYPE = const(15)
+_URI_PATH = const(11)
 _MAX_ID = const(65535)  # of nothing (LwM2M 1.1 7.1)
 
 
@@ -152,7 +153,7 @@ class Object:
 def path_of(m):
     """The path of a request: a tuple of up to four ints. Raises Error 4.05 for what is none."""
     path = ()
-    for part in m.strings(URI_PATH):
+    for part in m.strings(_URI_PATH):
         if len(path) > 3 or not part.isdigit() or len(part) > 5 or int(part) >= _MAX_ID:
             raise Error(_NOT_ALLOWED, "no path")
         path += (int(part),)
@@ -215,6 +216,11 @@ def resolve(objects, path, operation, may=None, account=None):
 # --- What a value may be
 
 
+# What the values of a data type are in Python.
+_TYPES = (None, str, int, int, float, bool, bytes, int, tuple)
+_WORDS = const(("left out", "a str", "", "", "a number", "a bool", "bytes", "", "an object link"))
+
+
 def fault(oid, rid, flags, value):
     """What is wrong with a value of a resource: words that follow its path, or None.
 
@@ -245,12 +251,13 @@ def fault(oid, rid, flags, value):
         if len(value) != 2 or fault(0, 10, INT, value[0]) or fault(0, 10, INT, value[1]):
             return "must be " + _WORDS[t]
     elif oid == 1 and rid == 7:
-        return _binding_fault(value)
-
-
-# What the values of a data type are in Python.
-_TYPES = (None, str, int, int, float, bool, bytes, int, tuple)
-_WORDS = ("left out", "a str", "", "", "a number", "a bool", "bytes", "", "an object link")
+        # LwM2M 1.1 6.2.1.2: each transport once; Q, as 1.0 has it, is of one of them.
+        n = 0
+        for c in "UTSNQ":  # not of value: a character that is taken out of a str is kept for good
+            n += c in value
+        if n < len(value):
+            return "has an unknown binding"
+        return None if value and value != "Q" else "must name a transport"
 
 
 def _bounds(oid, rid, t):
@@ -273,16 +280,6 @@ def _bounds(oid, rid, t):
     if t == UINT:
         return 0, 0xFFFFFFFFFFFFFFFF
     return -0x8000000000000000, 0x7FFFFFFFFFFFFFFF
-
-
-def _binding_fault(value):
-    # LwM2M 1.1 6.2.1.2: each transport once; Q, as 1.0 has it, is of one of them.
-    n = 0
-    for c in "UTSNQ":  # not of value: a character that is taken out of a str is kept for good
-        n += c in value
-    if n < len(value):
-        return "has an unknown binding"
-    return None if value and value != "Q" else "must name a transport"
 
 
 def missing(obj, values):

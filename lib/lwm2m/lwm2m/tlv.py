@@ -56,7 +56,7 @@ def decode(flags, data):
     t = flags & _TYPE
     n = len(data)
     if t == _OPAQUE:
-        return bytes(data)
+        return bytes(data) or b""  # the empty one takes no memory
     if t == _STR:
         try:
             return str(data, "utf-8")
