@@ -201,6 +201,22 @@ def test_one_server_is_not_told_of_access_control():
     assert registrar.read("/2", _TLV).payload == b""
 
 
+def test_accounts_count_not_who_is_registered():
+    case = _Case({0: _for({}, 2), 1: _for({2: 15}, 2, 1, 1), 2: _for({1: 15}, 1, 1, 0)})
+    assert case.one.execute("/1/1/4").code == _UNAUTHORIZED  # Disable
+    assert case.two.execute("/1/1/4").code == 0x44
+    assert case.world.run(5, lambda: not case.two.location)
+    assert case.one.read("/1000/7").code == _UNAUTHORIZED
+    assert case.one.ask(PUT, "/1/0/1", b"600", 0).code == 0x44
+    case.client.add_server(3, "coap://nobody:5003", lwm2m.SEC_NONE, 300)
+    case.client.set_server(3, {17: 1})
+    case.world.run(200)
+    assert case.world.last(lwm2m.EVENT_REG_FAILED).short_id == 3
+    case.remove(2)
+    assert len(case.client.core.accounts) == 2
+    assert case.one.read("/3/0").code == _UNAUTHORIZED
+
+
 # --- Where it is written
 
 
