@@ -1,3 +1,5 @@
+# heapsize: 4M
+#
 # Access Control (LwM2M 1.1 8, E.3): which of two servers may do what, and where that is written.
 # heapsize: 600K
 
@@ -200,6 +202,22 @@ def test_one_server_is_not_told_of_access_control():
     assert registrar.read("/2", _TLV).payload == b""
 
 
+def test_accounts_count_not_who_is_registered():
+    case = _Case({0: _for({}, 2), 1: _for({2: 15}, 2, 1, 1), 2: _for({1: 15}, 1, 1, 0)})
+    assert case.one.execute("/1/1/4").code == _UNAUTHORIZED  # Disable
+    assert case.two.execute("/1/1/4").code == 0x44
+    assert case.world.run(5, lambda: not case.two.location)
+    assert case.one.read("/1000/7").code == _UNAUTHORIZED
+    assert case.one.ask(PUT, "/1/0/1", b"600", 0).code == 0x44
+    case.client.add_server(3, "coap://nobody:5003", lwm2m.SEC_NONE, 300)
+    case.client.set_server(3, {17: 1})
+    case.world.run(200)
+    assert case.world.last(lwm2m.EVENT_REG_FAILED).short_id == 3
+    case.remove(2)
+    assert len(case.client.core.accounts) == 2
+    assert case.one.read("/3/0").code == _UNAUTHORIZED
+
+
 # --- Where it is written
 
 
@@ -351,6 +369,26 @@ def test_everybody_reads_it_and_its_owner_writes_it():
     assert case.one.ask(PUT, "/2/0", encode({2: {2: 6}, 3: 2}), _TLV).code == 0x44  # gives away
     assert case.access.instances[0] == _for({2: 6}, 2)
     assert case.one.ask(PUT, "/2/0/3", b"1", 0).code == 0x81
+
+
+def test_an_entry_for_a_server_that_is_to_come():
+    case = _Case({0: _for({0: 1, 9: 3})})
+    assert case.one.ask(POST, "/2/0", encode({2: {2: 1}}), _TLV).code == 0x44
+    assert case.access.instances[0] == _for({0: 1, 2: 1, 9: 3})
+    assert case.one.ask(PUT, "/2/0/2", encode({2: {9: 1}}), _TLV).code == 0x44
+    assert case.one.ask(PUT, "/2/0/2", encode({2: {2: 1}}), _TLV).code == 0x44
+    assert case.one.ask(PUT, "/2/0/2", encode({2: {9: 1}}), _TLV).code == 0x80
+    assert case.access.instances[0] == _for({2: 1})
+
+
+def test_it_cannot_be_removed():
+    case = _Case({})
+    for oid in (0, 1, 2, 3):
+        try:
+            case.client.remove_object(oid)
+        except ValueError as e:
+            assert str(e) == "4.04 there is no object %d of yours" % oid
+        assert oid in case.client.core.objects
 
 
 # --- Observations
@@ -561,6 +599,38 @@ def test_it_outlasts_a_reset():
     board.world.run(1)
     client = board.power_on(sensor())
     assert client.core.objects[2].instances[4] == _for({}, 1)
+
+
+def test_from_the_factory():
+    access = {3: _for({1: 15, 2: 1}, 65535, 3, 0)}
+    board = Board()
+    accounts = {
+        0: {0: account(1, "coap://server:5684"), 1: account(2, "coap://server:5002")},
+        1: {0: server(1), 1: server(2)},
+    }
+    state = dict(accounts)
+    state[2] = access
+    board.store.provision("dev", state)
+    client = board.power_on()
+    two = Registrar(board.world, 5002)
+    assert board.world.run(5, lambda: two.location and board.registrar.location)
+    assert client.core.objects[2].instances == access
+    assert board.registrar.ask(PUT, "/3/0/14", b"+02:00", 0).code == 0x44
+    assert two.ask(PUT, "/3/0/14", b"+02:00", 0).code == _UNAUTHORIZED
+    assert two.read("/3/0/14").text == "+02:00"
+    # It comes back with a factory reset; what was made of it meanwhile does not.
+    client.remove_server(2)
+    board.world.run(2)
+    assert client.core.objects[2].instances == {3: _for({1: 15}, 65535, 3, 0)}
+    assert board.registrar.execute("/3/0/5").code == 0x44
+    client.step(1)
+    assert client.core.objects[2].instances == access
+    # A policy that cannot be is no use, and neither are the accounts with it.
+    state = dict(accounts)
+    state[2] = {3: _for({1: 32}, 1, 3, 0)}
+    board.store.commit("dev", state)
+    board.power_on()
+    assert "/2/3/2 must be a whole number from 0 to 31" in board.texts()[0]
 
 
 def test_two_instances_of_it_for_one_bind_both():

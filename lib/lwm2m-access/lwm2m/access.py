@@ -99,9 +99,11 @@ class Access:
         self.object.add(k, {0: oid, 1: iid, 2: acl, 3: owner})
 
     def _check(self, k, values):
-        # What an owner writes: to whom nobody is, nothing can be given.
+        # What an owner writes: to whom nobody is, nothing can be given. Entries that are there stay,
+        # as a bootstrap server may have made them for one that is to come.
         known = [account.short_id for account in self.core.accounts]
-        ids = [id for id in values.get(2, ()) if id]
+        old = self.object.get(k, 2, {})
+        ids = [id for id in values.get(2, ()) if id and id not in old]
         if 3 in values:
             ids.append(values[3])
         for id in ids:
