@@ -96,7 +96,7 @@ REFUSED = {
         x509(certs.SELF, certs.SELF_KEY),
         PINNED,
         None,
-        "the client has no certificate",
+        "the client has no certificate or raw public key",
     ),
 }
 
