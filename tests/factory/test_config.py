@@ -161,6 +161,16 @@ WRONG = [
     ),
     (
         PSK,
+        '[[bootstrap.server]]\nshort_id = 7\nuri = "coaps://later.example.org"\nsecurity.mode = "psk"\n',
+        "",
+        (
+            "line 15: bootstrap.server is missing: give a [[bootstrap.server]], which the bootstrap "
+            "server is to give boards and `export` hands over, or server = [] where that is none of "
+            "this tool's business."
+        ),
+    ),
+    (
+        PSK,
         "coaps://bs.",
         "http://bs.",
         ("line 16: bootstrap.uri must be coap://host:port or coaps://host:port."),

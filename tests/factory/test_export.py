@@ -205,13 +205,28 @@ def test_labels(tmp_path: Path) -> None:
         assert len(label.find(f"{svg}svg").findall(f"{svg}path")) == 1
 
 
-def test_nothing_to_give(tmp_path: Path) -> None:
-    start = PSK.index("[[bootstrap.server]]")
-    kept = given(tmp_path, PSK[:start] + PSK[PSK.index("[[server]]") :])
-    out = tmp_path / "accounts.json"
-    with pytest.raises(FactoryError, match=r"add a \[\[bootstrap.server\]\]"):
-        export.FORMS["bootstrap-server"](kept, out, None)
-    assert not out.exists()
+def test_what_the_bootstrap_server_gives_is_said_later(tmp_path: Path) -> None:
+    # Boards that were made before it was known: it comes from the configuration, once for all.
+    start, end = PSK.index("[[bootstrap.server]]"), PSK.index("[[server]]")
+    early = PSK[:start] + PSK[end:]
+    early = early.replace("hold_off = 5", "hold_off = 5\nserver = []")
+    given(tmp_path, early).__exit__()
+    args = ("export", "--to", "bootstrap-server", "-o", "accounts.json", "--yes")
+    done = tool.factory(tmp_path, *args)
+    assert done.returncode == 1 and done.stderr.endswith(": add a [[bootstrap.server]].\n")
+    assert not (tmp_path / "accounts.json").exists()
+    (tmp_path / "factory.toml").write_text(PSK)
+    tables = []
+    for _ in range(2):
+        done = tool.factory(tmp_path, *args)
+        assert done.returncode == 0, done.stderr
+        tables.append(json.loads((tmp_path / "accounts.json").read_text()))
+    assert tables[0] == tables[1] and len(tables[0]) == 3
+    found = [entry["servers"][0]["security"] for entry in tables[0].values()]
+    assert [each["identity"] for each in found] == list(tables[0])
+    assert len({each["key"] for each in found}) == 3
+    with open_ledger(tmp_path) as kept:
+        assert [len(record["accounts"]) for record in kept.records()] == [2, 2, 2]
 
 
 def test_an_earlier_export_stays_where_a_new_one_fails(tmp_path: Path) -> None:

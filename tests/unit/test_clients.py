@@ -1,6 +1,8 @@
 # The table of clients, and their keys.
 
 import io
+import os
+import time
 from binascii import b2a_base64, hexlify
 from hashlib import sha256
 
@@ -48,6 +50,20 @@ def test_table():
     assert credentials.read(b"sensor-2") == (0, (0, b"sensor-2", b"", b"4"))
     for identity in (b"sensor-1", b"cn-3", b"sensor-3", b"sensor-4"):
         assert credentials.read(identity) == (0x84, None)
+
+
+def test_byte_order_mark():
+    # As editors write it, before UTF-8: in a file, and in what is open.
+    path = "/tmp/test_clients_%d.json" % time.time_ns()
+    with open(path, "w") as f:
+        f.write("\ufeff" + TABLE.replace("\n", "\r\n"))
+    try:
+        assert load_clients(path) == load_clients(io.StringIO(TABLE))
+        with open(path, "w") as f:
+            f.write("\ufeff" + TABLE.replace('"cn-3"', "cn-3"))
+        assert "is not JSON: look at line 4" in refused(ValueError, load_clients, path)
+    finally:
+        os.remove(path)
 
 
 def test_no_keys():

@@ -384,7 +384,12 @@ def _flash(args: argparse.Namespace) -> None:
 def _export(args: argparse.Namespace) -> None:
     if export.is_there(args.to, args.output):
         _sure(args, f"{args.output} is there already, and will be replaced.")
+
+    def load(names: List[str]) -> config.Config:
+        return config.load(args.config, names, _ask_password)
+
     with _existing(args) as kept:
+        export.complete(kept, args.to, load)
         counts = export.FORMS[args.to](kept, args.output, args.short_id)
     if not any(counts.values()):
         raise FactoryError(

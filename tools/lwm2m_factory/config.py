@@ -35,8 +35,8 @@ identity = "{endpoint}"        # that is the default
 key = "random"                 # the default; or hexadecimal, or a CSV column: "{key}"
 key_bytes = 16                 # of a random one
 
-[[bootstrap.server]]           # not for the board: what the bootstrap server is to give it,
-short_id = 1                   # as [[server]]; `export` hands it over
+[[bootstrap.server]]           # not for the board: what the bootstrap server is to give it, as
+short_id = 1                   # [[server]]; `export` hands it over. Or server = [] in [bootstrap]
 
 [[server]]                     # a server account in the board, as many as are wanted
 short_id = 1
@@ -168,6 +168,13 @@ def load(path: Path, columns: Sequence[str] = ("serial",), ask: Optional[Ask] = 
     if bootstrap:
         bootstrap.know(_BOOTSTRAP)
         accounts.append(reader.bootstrap(bootstrap))
+        if not bootstrap.has("server"):
+            # It is asked for here, and not when the boards are in their boxes.
+            raise bootstrap.error(
+                "server",
+                "is missing: give a [[bootstrap.server]], which the bootstrap server is to give boards "
+                "and `export` hands over, or server = [] where that is none of this tool's business.",
+            )
         given = [reader.server(each, False) for each in bootstrap.sections("server")]
     accounts += [reader.server(each) for each in top.sections("server")]
     if not accounts:

@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape
 
 import segno
 
-from . import FactoryError, ledger
+from . import FactoryError, config, identity, ledger
 from .files import private, private_folder
 from .text import printable
 
@@ -154,6 +154,22 @@ def _bootstrap_account(record: dict) -> Optional[dict]:
         if "short_id" not in account:
             return account
     return None
+
+
+def complete(kept: ledger.Ledger, form: str, load: Callable[[List[str]], config.Config]) -> None:
+    """Take what bootstrap servers are to give boards from the configuration, where the ledger does not
+    have it yet. load: gives that, for the names that boards have values of."""
+    if form not in ("leshan", "bootstrap-server"):
+        return
+    found = None
+    for record in kept.records():
+        if _bootstrap_account(record) is None or record["given"]:
+            continue
+        found = found or load(list(record.get("values", {})))
+        if not found.given:
+            return
+        with kept.book() as book:
+            book.assign(record["chip_id"], identity.completed(found, record), completed=True)
 
 
 def _given(record: dict) -> List[dict]:

@@ -61,6 +61,18 @@ def make(config: Config, values: Dict[str, str], earlier: Optional[dict] = None)
     return Identity(endpoint, data, record)
 
 
+def completed(config: Config, record: dict) -> Identity:
+    """What a board was given, and what its bootstrap server is to give it by the configuration of now."""
+    values = {name: record.get(name, "") for name in (*BOARD_VALUES, "endpoint")}
+    values.update(record.get("values", {}))
+    given = []
+    for account in config.given:
+        found = _record(account, True)
+        _secure(account, values, None, found["security"], True)
+        given.append(found)
+    return Identity(record["endpoint"], b"", dict(record, given=given))
+
+
 def _place(record: dict) -> Tuple:
     return record.get("short_id"), record["given"]
 

@@ -113,6 +113,8 @@ def load(what, source):
         with _open(source) as file:
             return load(what, file)
     try:
+        if source.read(1) != "\ufeff":  # which editors put before UTF-8
+            source.seek(0)
         return json.load(source)
     except ValueError:
         end = source.tell()
