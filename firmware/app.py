@@ -1,4 +1,5 @@
-# An application: what main.py needs of it. Each of the functions may be left out, but for setup().
+# An application: what main.py needs of it. Each of the functions may be left out, but for setup();
+# on_event(event) is another one, and on_update(update), which is given lwm2m.update's Update.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
 # This one has a temperature sensor, and follows the chip's own. What it raises ends the start: main.py
@@ -29,8 +30,15 @@ def turn(client):
         _temperature.set(0, 5700, _measure())
 
 
+def may_update():
+    """Whether this application can be replaced now, by one that has come over the air."""
+    return True
+
+
 def selftest():
-    """What is wrong with the board, a str, or None: the factory tool asks."""
+    """What is wrong with the board, a str, or None: the factory tool asks, and each start on trial of
+    an application that has come over the air.
+    """
     if not -40 < _measure() < 125:
         return "the temperature sensor says %.0f" % _measure()
 

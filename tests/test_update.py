@@ -182,6 +182,17 @@ def test_an_application_that_hangs(board, servers, tmp_path):
     assert running(servers) == "2.05 b'1'" and state(servers) == "08"
 
 
+def test_the_watchdog_ends_a_trial(board, servers, tmp_path):
+    # At its first bite, as main.py is told of it.
+    install(board, servers, tmp_path, made(2, HANGS))
+    board.start(60000)
+    board.said.wait_for("HANGS")
+    board.stop()
+    (board.folder / "cause").write_text("1")
+    start(board, servers, "the watchdog ended it")
+    assert running(servers) == "2.05 b'1'" and state(servers) == "08"
+
+
 def test_packages_that_are_refused(board, servers, tmp_path):
     good = made(2)
     wrong = package.signed(good, ec.generate_private_key(ec.SECP256R1()))

@@ -243,6 +243,28 @@ def test_an_operation_that_fails():
         print("one operation fails, %s: %d, %d told" % (kind.name, whole.ops, refused))
 
 
+def test_a_start_that_cannot_be_counted():
+    # Flash that refuses an operation of a start on trial: then it is the old application, and is
+    # not taken for the new one, whatever comes.
+    for kind in KINDS:
+        base = prepared(kind, *(OLD_KEPT + (install(PACKAGES[1]),)))
+        whole = base.copy()
+        assert run(kind, whole, start)
+        uncounted = 0
+        for at in range(whole.ops):
+            flash = base.copy()
+            flash.fail = at
+            with mounted(kind, flash):
+                folder = slots().start()
+                assert made.on_trial() == (folder == FOLDER + "/1"), (kind.name, at)
+                assert made.installed() == ("app", "3.0" if made.on_trial() else "2.0")
+                if not made.on_trial():
+                    uncounted += 1
+                    made.note(8, "flash")
+                    assert content(slots().start()) == OLD
+        assert uncounted or kind.fat, kind.name
+
+
 def test_flash_that_is_full():
     for kind in KINDS[:3]:
         flash = prepared(kind, *OLD_KEPT)

@@ -27,7 +27,7 @@ _NONE = const(2)  # of two slots
 _STARTS = const(3)
 _PIECE = const(512)
 _SPARE = const(16384)  # bytes of flash that stay free, for the accounts and folders
-_STATE = const(512)  # bytes
+_STATE = const(1024)  # bytes
 _OBJECT = const(65535)
 _DIR = const(0x4000)
 _ENOENT = const(2)
@@ -93,7 +93,7 @@ class Slots:
                 else:
                     self._change({_LEFT: left - 1})
             except (OSError, MemoryError):  # what cannot be counted is not tried
-                return self._path(self._state[0][_RUN])
+                self._state[0][_TRIAL] = _NONE
         return self._path(self._running())
 
     def _running(self):
