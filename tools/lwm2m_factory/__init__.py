@@ -1,5 +1,13 @@
 """The factory tool: gives boards their LwM2M identities, over their serial ports."""
 
+import sys
+
+if sys.version_info < (3, 9):
+    raise SystemExit(
+        "lwm2m-factory needs Python 3.9 or newer, and this is %d.%d: start it with another one."
+        % sys.version_info[:2]
+    )
+
 from .text import printable
 
 __version__ = "0.1.0"

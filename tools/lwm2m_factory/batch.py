@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from . import FactoryError, identity
+from . import FactoryError, identity, pins
 from .board import Board
 from .canonical import SERIAL, hexadecimal, number, row_name
 from .config import PSK, Config
@@ -103,6 +103,7 @@ def _provision(
                 f"The board on {port} runs stock MicroPython, which cannot be locked: flash an "
                 "image of this project, or leave out board.locked."
             )
+        pins.check_board(config.section, config.settings, status["board"] or "")
         mac = status["mac"] or ""
         with ledger.book() as book:
             values, row = choose(book, chip, mac)

@@ -444,6 +444,33 @@ def _write(path: Path, data: bytes) -> None:
         raise FactoryError(f"{path} cannot be written: {e.strerror}.") from None
 
 
+# In the help of each command.
+_EXAMPLES = {
+    "provision": "factory.toml --serial 0001 --port /dev/ttyACM0",
+    "check": "factory.toml boards.csv",
+    "batch": "factory.toml boards.csv --report day.html",
+    "ports": "",
+    "status": "--port /dev/ttyACM0 --json",
+    "verify": "--port /dev/ttyACM0 --config line3/factory.toml",
+    "reset": "--port /dev/ttyACM0",
+    "erase": "--port /dev/ttyACM0 --yes",
+    "unlock": "--port /dev/ttyACM0",
+    "lock": "--port /dev/ttyACM0",
+    "flash": "firmware.uf2 --drive /media/me/RPI-RP2",
+    "forget": "e66038b713952135",
+    "replace": "factory.toml urn:dev:ops:32473-0001 --port /dev/ttyACM0",
+    "history": "urn:dev:ops:32473-0001",
+    "export": "--to leshan -o leshan --short-id 1",
+    "package": "app -o app.lwp --target thermometer-a --number 2 --key one.pem",
+    "sign": "app.lwp --key one.pem",
+    "public-key": "one.pem",
+}
+_MORE = {
+    "batch": "\nIts status is 0 where all rows are done, 1 where a board has failed, 3 where it was ended "
+    "with\nrows left.",
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lwm2m-factory",
@@ -453,7 +480,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, f: Callable, text: str) -> argparse.ArgumentParser:
-        found = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        found = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=f"Example: lwm2m-factory {name} {_EXAMPLES[name]}".rstrip()
+            + _MORE.get(name, ""),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         found.set_defaults(run=f)
         return found
 

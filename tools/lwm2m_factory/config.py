@@ -64,7 +64,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
-from . import FactoryError, image, network, package, toml
+from . import FactoryError, image, network, package, pins, toml
 from .certificates import Ask, Authority, Files, der
 from .patterns import BOARD_VALUES, KEY_BYTES, endpoint_fault, key_fault, names_in
 from .sections import ConfigError, Section
@@ -193,6 +193,7 @@ def load(path: Path, columns: Sequence[str] = ("serial",), ask: Optional[Ask] = 
             if board.has(name):
                 settings[name] = board.take(name, kind, within=within)
         board.done(("led", "button", "ntp", "locked"))
+    pins.check(top, settings)
     app = top.section("app")
     if app:
         settings["app"] = app.rest()

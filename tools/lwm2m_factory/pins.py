@@ -1,0 +1,91 @@
+"""GPIO numbers and UARTs of the configuration: what no board can have, and what the board that is there has.
+
+An ESP32 routes a UART to any pin (its GPIO matrix); an RP2040 has four pins a group for one of its two.
+"""
+
+from typing import Dict, Iterator, NamedTuple, Optional, Set, Tuple
+
+from .sections import ConfigError, Section
+
+_UART = ("tx", "rx", "cts", "rts")  # by an RP2040's order
+_OUT = ("tx", "rts", "led")
+_PLACES = {**dict.fromkeys(_UART, "network"), "led": "board", "button": "board"}
+
+
+class Chip(NamedTuple):
+    """What a chip has."""
+
+    name: str
+    pins: Set[int]
+    uarts: int
+    inputs: Set[int] = frozenset()  # that cannot be written
+
+
+# By what MicroPython calls them, at the end of a board's name (sys.implementation._machine). Left out is
+# where the flash is.
+_CHIPS: Dict[str, Chip] = {
+    "RP2040": Chip("RP2040", set(range(30)), 2),  # its datasheet, 1.4.3
+    "ESP32": Chip(
+        "ESP32", {*range(6), *range(12, 40)} - {20, 24, *range(28, 32)}, 3, {*range(34, 40)}
+    ),
+    "ESP32C3": Chip("ESP32-C3", {*range(12), *range(18, 22)}, 2),
+    "ESP32S3": Chip("ESP32-S3", {*range(22), *range(33, 49)}, 3),
+}
+
+
+def _used(settings: dict) -> "Iterator[Tuple[str, int]]":
+    network = settings["network"] if settings["network"]["type"] == "ppp" else {}
+    for name in _PLACES:
+        found = settings if _PLACES[name] == "board" else network
+        if type(found.get(name)) is int:
+            yield name, found[name]
+
+
+def _error(top: Section, name: str, sentence: str) -> ConfigError:
+    return top.section(_PLACES.get(name, "network")).error(name, sentence)
+
+
+def check(top: Section, settings: dict) -> None:
+    """ConfigError where a pin is there for two things."""
+    seen: Dict[int, str] = {}
+    for name, pin in _used(settings):
+        if pin in seen:
+            other = seen[pin]
+            raise _error(
+                top, name, f"is {pin}, as {_PLACES[other]}.{other}: each has its own pin."
+            )
+        seen[pin] = name
+
+
+def chip_of(board: str) -> Optional[Chip]:
+    """The chip of a board by its name; None where it is not known."""
+    return _CHIPS.get(board.rpartition(" with ")[2].replace("-", ""))
+
+
+def check_board(top: Section, settings: dict, board: str) -> None:
+    """ConfigError where a board cannot do what the settings say. board: its name."""
+    chip = chip_of(board)
+    if chip is None:
+        return
+    uart = settings["network"].get("uart")
+    if uart is not None and uart >= chip.uarts:
+        raise _error(
+            top, "uart", f"is {uart}: an {chip.name} has UARTs from 0 to {chip.uarts - 1}."
+        )
+    for name, pin in _used(settings):
+        if pin not in chip.pins:
+            raise _error(top, name, f"is {pin}: an {chip.name} has no such pin to use.")
+        if name in _OUT and pin in chip.inputs:
+            raise _error(top, name, f"is {pin}: that pin of an {chip.name} is an input only.")
+        if chip.name == "RP2040" and name in _UART:
+            # As MicroPython's machine_uart.c has it too.
+            fits = [
+                n
+                for n in sorted(chip.pins)
+                if n % 4 == _UART.index(name) and (n + 4) // 8 % 2 == uart
+            ]
+            if pin not in fits:
+                listed = ", ".join(map(str, fits))
+                raise _error(
+                    top, name, f"is {pin}: choose from {listed} for UART {uart} of an RP2040."
+                )
