@@ -43,8 +43,14 @@ def test_uf2(tmp_path: Path, drive: Path) -> None:
         (uf2()[:-512], "is not whole: block 0 says 0 of 5."),
         (uf2()[512:], "is not whole: block 0 says 1 of 5."),
         (uf2()[:512] + bytes(512) + uf2()[1024:], "is no UF2: block 1 lacks its marks."),
-        (uf2(family=0xE48BFF59), "is for another chip than the RP2040."),
+        # The RP2350's RISC-V cores, which MicroPython's images for it are not for.
+        (uf2(family=0xE48BFF5A), "is for another chip than the RP2040 and the RP2350."),
+        (
+            uf2()[:512] + uf2(family=0xE48BFF59)[512:],
+            "is for several chips: give one for a single chip.",
+        ),
     ],
+    ids=("empty", "cut", "end", "beginning", "marks", "family", "families"),
 )
 def test_wrong_uf2(tmp_path: Path, drive: Path, data: bytes, sentence: str) -> None:
     image = tmp_path / "firmware.uf2"
@@ -152,8 +158,8 @@ def test_esp32_image_of_ours(tmp_path: Path, kind: str) -> None:
     firmware.check_map(image, ours(kind, table=nothing, build="ESP32_GENERIC"))
 
 
-@pytest.mark.parametrize("board", ["RPI_PICO_LWM2M", "RPI_PICO_W_LWM2M"])
-def test_rp2040_image_of_ours(tmp_path: Path, drive: Path, board: str) -> None:
+@pytest.mark.parametrize("board", ["RPI_PICO_LWM2M", "RPI_PICO_W_LWM2M", "RPI_PICO2_LWM2M"])
+def test_pico_image_of_ours(tmp_path: Path, drive: Path, board: str) -> None:
     image = tmp_path / "firmware.uf2"
     place = flash_map.region(board, "application")
     image.write_bytes(stock_images.pico_w(size=place.size, build=board))

@@ -1,4 +1,4 @@
-"""Flashing an image: UF2 to the drive of an RP2040 in its boot loader, others with esptool."""
+"""Flashing an image: UF2 to the drive of a Pico in its boot loader, others with esptool."""
 
 import importlib.util
 import os
