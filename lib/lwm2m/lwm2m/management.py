@@ -93,11 +93,17 @@ def handle(core, account, m, payload, reply):
         code = _CREATED
         done = _CREATED_EVENT
     else:
-        if flags & _E:
+        if flags & _E:  # LwM2M 1.1 6.3.5
             if m.uint(_CONTENT_FORMAT):
                 raise Error(_UNSUPPORTED, "arguments are text")
             arguments(payload)
-            _execute(obj, path, payload)
+            f = obj.instances[path[1]].get(path[2])
+            if f:
+                f(bytes(payload))
+            elif obj.on_execute:
+                obj.on_execute(path[1], path[2], bytes(payload))
+            else:
+                raise Error(_NOT_FOUND)
         else:
             _write(core, path, flags, m, payload)
         return _CHANGED
@@ -319,14 +325,3 @@ def arguments(data):
         found[n] = value
         data = rest[1:]
     return found
-
-
-def _execute(obj, path, payload):
-    # LwM2M 1.1 6.3.5.
-    f = obj.instances[path[1]].get(path[2])
-    if f:
-        f(bytes(payload))
-    elif obj.on_execute:
-        obj.on_execute(path[1], path[2], bytes(payload))
-    else:
-        raise Error(_NOT_FOUND)

@@ -457,6 +457,9 @@ class Engine:
                 self._empty(peer, _RST, m.mid)
         except MemoryError:  # as if the datagram, or the answer to it, had been lost
             pass
+        finally:  # neither is held until the next one comes: they may be long, or have keys in them
+            m.data = b""
+            self._reply.clear()
         return False
 
     def _empty(self, peer, type, mid):
