@@ -213,7 +213,7 @@ def test_objects():
 def test_names_of_the_package():
     assert lwm2m.Object is Object and lwm2m.Net is Net
     assert lwm2m.NO_ERROR == 0 and lwm2m.SERVICE_UNAVAILABLE == 0xA3
-    assert sorted(NAMES) == list(range(1, 21))
+    assert sorted(NAMES) == list(range(1, 22))
     for number in NAMES:
         assert getattr(lwm2m, "EVENT_" + NAMES[number]) == number
     try:

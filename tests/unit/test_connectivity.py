@@ -122,11 +122,11 @@ def test_what_has_no_radio():
 def test_a_fix():
     place = Location()
     case = _Case(place)
-    assert "</6>" in case.client.core.links()
+    assert "</6>" in case.client.core.accounts[0].links
     assert case.text("/6/0/0") == 0x84
     place.move(48.5, 16.25, 1790000000, radius=12)
     case.world.run(2)
-    assert "</6/0>" in case.client.core.links()
+    assert "</6/0>" in case.client.core.accounts[0].links
     assert [case.text("/6/0/%d" % rid) for rid in (0, 1, 3, 5)] == [
         "48.5",
         "16.25",

@@ -117,7 +117,7 @@ class _Probe:
 def test_a_sensor_that_is_set():
     sensor = Sensor(3303, "Cel")
     case = _Case(sensor)
-    assert "</3303>;ver=1.1,</3303/0>" in case.client.core.links()
+    assert "</3303>;ver=1.1,</3303/0>" in case.client.core.accounts[0].links
     for rid in (5700, 5601, 5602):
         assert case.text("/3303/0/%d" % rid) == 0x84  # nothing is measured yet
     assert case.text("/3303/0/5701") == "Cel"
@@ -208,7 +208,7 @@ def test_more_of_a_kind():
     sensor = Sensor(3316, "V", read=first)
     sensor.another(7, "mV", read=_Probe(3300))
     case = _Case(sensor)
-    assert "</3316/0>,</3316/7>" in case.client.core.links()
+    assert "</3316/0>,</3316/7>" in case.client.core.accounts[0].links
     assert [case.text(path) for path in ("/3316/0/5700", "/3316/7/5700")] == ["1.0", "3300"]
     assert case.server.execute("/3316/7/5605").code == 0x44
     assert (sensor.get(0, 5601), sensor.get(7, 5601)) == (1.0, 3300)

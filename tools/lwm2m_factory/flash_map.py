@@ -47,7 +47,7 @@ _RPI_PICO = (
 # A Pico W's image cannot fit in 768 KB, which is 786,432 bytes: it has all that a Pico's has but PPP, 595,000
 # bytes, and the firmware of its radio, 225,000, and the driver. 966,656 bytes are what the slots leave
 # before the place where stock MicroPython keeps its files; its image takes 876,032 (1.27), Bluetooth
-# included, and ours adds some 80,000 and is without Bluetooth.
+# included; ours adds some 92,000 and is without Bluetooth.
 _RPI_PICO_W = (
     Region("application", 0x000000, 944 * _K, "the image, with the radio's firmware"),
     Region("slot A", 0x0EC000, 128 * _K, _SLOT),
@@ -66,11 +66,11 @@ _RPI_PICO2 = (
 )
 
 # An ESP32 has 4 MB or more; boot loader and partition table are where ESP-IDF has them, before all this.
-# Two applications are as large as they can be while 300 KB are left for files. Stock MicroPython 1.27 takes
-# 1,698,016 bytes and our code 70,894: upstream's partitions-4MiB-ota.csv has 1,572,864, and slots of 0x1B0000
-# would have 562 bytes left. otadata tells which application starts; erased, it is ota_0. "vfs" is no entry
-# of partitions.csv: MicroPython makes it when it starts, of all that is behind the last entry, so that a
-# larger flash is used.
+# Two applications are as large as they can be while 300 KB are left for files: 1,900,544 bytes each. Stock
+# MicroPython 1.27 takes 1,698,016 and our part 91,565 (`make size` of a Pico, role client), so that 110,963
+# are left; upstream's partitions-4MiB-ota.csv has 1,572,864, and slots of 0x1B0000 would be too small by
+# 20,109. otadata tells which application starts; erased, it is ota_0. "vfs" is no entry of partitions.csv:
+# MicroPython makes it when it starts, of all that is behind the last entry, so that a larger flash is used.
 _ESP32 = (
     Region("nvs", 0x009000, 16 * _K, "Wi-Fi's calibration and the like; nothing of ours"),
     Region("otadata", 0x00D000, 8 * _K, "which application starts"),
