@@ -83,7 +83,8 @@ class Line(SerialTransport):
     def enter_raw_repl(self, soft_reset: bool = True, timeout_overall: float = 10) -> None:
         # As mpremote has it, but that a device which talks on and on is not read to its end.
         self.serial.write(b"\r\x03")
-        self.serial.reset_input_buffer()
+        # What is there by now. pyserial's own flush raises termios.error, no OSError, where it has gone.
+        self.serial.read(self.serial.in_waiting)
         self.serial.write(b"\r\x01")
         for said, answer in (
             (b"raw REPL; CTRL-B to exit\r\n>", b"\x04"),  # a soft reset
