@@ -78,7 +78,8 @@ class Case:
         self.client.add_bootstrap_server("coap://bs:5783", lwm2m.SEC_NONE)
         self.client.add_server(1, "coap://server", lwm2m.SEC_NONE, 300)
         objects = self.core.objects
-        self.given = [(objects[oid], objects[oid].instances) for oid in (0, 1, 3)]
+        given = [objects[oid] for oid in (0, 1, 2, 3)]
+        self.given = [(obj, obj.instances) for obj in given]
         self.copies = [(dict(i), {n: dict(i[n]) for n in i}) for _, i in self.given]
         self.reset()
 

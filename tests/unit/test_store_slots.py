@@ -179,7 +179,7 @@ _WRONG = (
 _STRANGE = (
     record(9999, 0, 0, 0, 0),
     record(9999, 65535, 65535, 0, 0x11, b"unknown object"),
-    record(2, 0, 3, 0, 0x11, b"an object that may come"),
+    record(16, 0, 3, 0, 0x11, b"an object that may come"),
     record(0, 1, 99, 0, 0x11, b"unknown resource"),
     record(1, 0, 99, 0, 0x10),
     record(0, 1, 1, 0, 0x15, b"\0"),  # a record twice
