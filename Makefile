@@ -19,7 +19,7 @@ module = $(tools) $(PYTHON) -m
 venv = $(tools) build/venv/bin/python -m
 build = $(module) builds.build_unix --for "$(job)"
 
-.PHONY: help build run shell test soak check interop firmware bundle flash test-board bench size clean distclean
+.PHONY: help build run shell test soak preview check interop firmware bundle flash test-board bench size clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -44,6 +44,11 @@ test: ## all tests but those with other projects' servers; PYTEST_ARGS= for pyte
 soak: ## long runs, for hours: 10,000 clients after outages (HERD= of them); PYTEST_ARGS= for pytest
 	@$(build) --venv
 	@$(venv) pytest tests/soak -s $(PYTEST_ARGS)
+
+preview: ## the tests under MicroPython, under a preview of the next one; needs CPython 3.11
+	@$(build) --venv
+	@$(module) builds.preview --for "$(job)"
+	@MICROPYTHON_UNDER_TEST=build/preview/micropython $(venv) pytest tests/unit -n auto --dist loadfile $(PYTEST_ARGS)
 
 check: ## lint, formatting and spelling
 	@$(module) builds.testenv --for "$(job)"

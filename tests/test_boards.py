@@ -1,6 +1,6 @@
 """What can be told of the boards' folders without building them: tables, options, headers, manifests.
 
-RPI_PICO_LWM2M is built, and runs in tests/board.
+RPI_PICO_LWM2M is built, and runs in tests/board; RPI_PICO2_LWM2M is built.
 """
 
 import json
@@ -17,13 +17,13 @@ from harness.micropython import micropython
 from lwm2m_factory import flash_map
 
 ALL = build_firmware.boards()
-ESP32 = [board for board in ALL if build_firmware.mcu(board) != "rp2040"]
-RP2040 = [board for board in ALL if build_firmware.mcu(board) == "rp2040"]
+PICOS = [board for board in ALL if build_firmware.is_rp2(board)]
+ESP32 = [board for board in ALL if board not in PICOS]
 
 FIRMWARE = ROOT / "firmware"
 FLASH_SIZE = 4 * 1024 * 1024
-PICO_FLASH_SIZE = 2 * 1024 * 1024
-XIP = 0x10000000  # where an RP2040 sees its flash
+PICO_FLASH_SIZE = {"rp2040": 2 * 1024 * 1024, "rp2350": 4 * 1024 * 1024}
+XIP = 0x10000000  # where a Pico sees its flash
 
 # What sdkconfigs may set, and to what: of components/mbedtls/Kconfig, components/esptool_py and
 # components/partition_table (Kconfig.projbuild) of ESP-IDF 5. A misspelt symbol is ignored silently.
@@ -44,11 +44,12 @@ SYMBOLS = {
 }
 
 
-def test_there_are_the_five_boards() -> None:
+def test_there_are_the_six_boards() -> None:
     assert ALL == [
         "ESP32_GENERIC_C3_LWM2M",
         "ESP32_GENERIC_LWM2M",
         "ESP32_GENERIC_S3_LWM2M",
+        "RPI_PICO2_LWM2M",
         "RPI_PICO_LWM2M",
         "RPI_PICO_W_LWM2M",
     ]
@@ -83,7 +84,7 @@ def test_header_is_the_stock_boards_with_ours(board) -> None:
     assert "(LwM2M)" in macros["MICROPY_HW_BOARD_NAME"]
     assert "EXEC_FLAG_NO_INTERRUPT" in macros["MICROPY_BOARD_BEFORE_PYTHON_EXEC"]
     assert "lwm2m_reset" in macros["MICROPY_BOARD_AFTER_PYTHON_EXEC"]
-    if board in RP2040:
+    if board in PICOS:
         assert macros["MICROPY_PY_NETWORK"].strip("()") == "1"
     else:
         stock = board.replace("_LWM2M", "")
@@ -94,7 +95,7 @@ def test_header_is_the_stock_boards_with_ours(board) -> None:
 
 @pytest.mark.parametrize("board", ALL)
 def test_cmake_file_names_files_that_exist(board) -> None:
-    port = "rp2" if board in RP2040 else "esp32"
+    port = "rp2" if board in PICOS else "esp32"
     text = (BOARDS / board / "mpconfigboard.cmake").read_text()
     text += (FIRMWARE / port / "lwm2m.cmake").read_text()
     folders = {
@@ -120,7 +121,7 @@ def test_cmake_file_names_files_that_exist(board) -> None:
 def test_manifest_freezes_a_role_and_the_device(board, role, tmp_path) -> None:
     manifest = tmp_path / "manifest.py"
     manifest.write_text(f'include("{BOARDS / board / "manifest.py"}", role="{role}")\n')
-    port = "rp2" if board in RP2040 else "esp32"
+    port = "rp2" if board in PICOS else "esp32"
     listed = stage.modules(manifest, port)
     targets = [module.target for module in listed]
     assert len(targets) == len(set(targets))
@@ -131,7 +132,9 @@ def test_manifest_freezes_a_role_and_the_device(board, role, tmp_path) -> None:
     assert ("lwm2m/x509.py" in targets) == (role != "minimal")
     # The device's own: certificates' clock and the lock's console are not for minimal, and the kinds
     # of networks are those of the board.
-    absent = {"RPI_PICO_LWM2M": {"lan"}, "RPI_PICO_W_LWM2M": {"ppp"}}.get(board, set())
+    absent = {"lan"} if board in PICOS else set()
+    if board == "RPI_PICO_W_LWM2M":
+        absent = {"ppp"}
     absent |= {"clock", "lock"} if role == "minimal" else set()
     device = {path.stem for path in (FIRMWARE / "device").glob("*.py")} - {"manifest"}
     assert {f"device/{name}.py" for name in device - absent} == {
@@ -158,6 +161,13 @@ PICO_W = {
     "file system": (0x12C000, 828 * 1024),
     "factory area": (0x1FB000, 5 * 4096),
 }
+PICO2 = {
+    "application": (0x000000, 1024 * 1024),
+    "slot A": (0x100000, 256 * 1024),
+    "slot B": (0x140000, 256 * 1024),
+    "file system": (0x180000, 2540 * 1024),
+    "factory area": (0x3FB000, 5 * 4096),
+}
 ESP32_4MB = {
     "nvs": (0x9000, 0x4000),
     "otadata": (0xD000, 0x2000),
@@ -171,7 +181,7 @@ ESP32_4MB = {
 
 def test_map_is_what_it_always_was() -> None:
     # Boards in the field have it: this says once more what may never change.
-    fixed = {"RPI_PICO_LWM2M": PICO, "RPI_PICO_W_LWM2M": PICO_W}
+    fixed = {"RPI_PICO_LWM2M": PICO, "RPI_PICO_W_LWM2M": PICO_W, "RPI_PICO2_LWM2M": PICO2}
     fixed.update(dict.fromkeys(ESP32, ESP32_4MB))
     assert fixed == {
         board: {each.name: (each.start, each.size) for each in regions}
@@ -185,15 +195,15 @@ def test_map_has_no_gap_and_no_overlap(board) -> None:
     regions = flash_map.MAPS[board]
     assert all(before.end == after.start for before, after in zip(regions, regions[1:]))
     assert all(each.start % flash_map.SECTOR == 0 for each in regions)
-    assert regions[-1].end == (PICO_FLASH_SIZE if board in RP2040 else None)
+    assert regions[-1].end == (PICO_FLASH_SIZE.get(build_firmware.mcu(board)))
 
 
-@pytest.mark.parametrize("board", RP2040)
-def test_rp2040_is_built_with_the_map(board) -> None:
+@pytest.mark.parametrize("board", PICOS)
+def test_pico_is_built_with_the_map(board) -> None:
     parts = {each.name: each for each in flash_map.MAPS[board]}
     slots = parts["slot A"].size + parts["slot B"].size
     storage = parts["file system"].size + parts["factory area"].size
-    assert PICO_FLASH_SIZE - storage == parts["file system"].start
+    assert PICO_FLASH_SIZE[build_firmware.mcu(board)] - storage == parts["file system"].start
     wanted = {"MICROPY_HW_ROMFS_BYTES": slots, "MICROPY_HW_FLASH_STORAGE_BYTES": storage}
     # From 1.29 on what the .cmake file says comes to the compiler, too.
     for options in ([], [f"-D{name}={size}" for name, size in wanted.items()]):
@@ -206,7 +216,7 @@ def test_rp2040_is_built_with_the_map(board) -> None:
 
 @pytest.mark.parametrize("board", ALL)
 def test_deploy_shows_the_map(board) -> None:
-    base, digits = (XIP, 8) if board in RP2040 else (0, 6)
+    base, digits = (XIP, 8) if board in PICOS else (0, 6)
     wanted = ["| from | bytes | name | what |", "|---|---|---|---|"]
     for each in flash_map.MAPS[board]:
         size = "the rest" if each.size is None else f"{each.size // 1024:,} K"
@@ -220,7 +230,7 @@ def test_all_agree_on_the_area() -> None:
     area = (FIRMWARE / "device/area.py").read_text()
     boot = (FIRMWARE / "rp2/_boot.py").read_text()
     for board in ALL:
-        size = flash_map.region(board, "factory area" if board in RP2040 else "lwm2m").size
+        size = flash_map.region(board, "factory area" if board in PICOS else "lwm2m").size
         assert f"LWM2M_AREA_BYTES ({size})" in header
         assert f"_AREA = {size} " in boot
         assert f"_BLOCK = const({flash_map.SECTOR})" in area

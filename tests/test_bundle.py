@@ -369,7 +369,7 @@ def test_refusals(tmp_path, drive) -> None:
         (
             "a.uf2",
             stock_images.pico_w(family=0xE48BFF59),
-            "a.uf2 is for another chip than the RP2040.",
+            "a.uf2 is for the rp2350, and RPI_PICO_W_LWM2M has the rp2040.",
         ),
         (
             "a.uf2",

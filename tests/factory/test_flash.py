@@ -12,17 +12,19 @@ from builds.steps import ROOT
 from harness.tool import factory
 
 
-def uf2(blocks: int = 5, family: int = 0xE48BFF56, flags: int = 0x2000) -> bytes:
+def uf2(blocks: int = 5, family: int = 0xE48BFF56) -> bytes:
     """A UF2, as its specification has it: 512 bytes a block, 256 of them data."""
     out = b""
     for n in range(blocks):
-        head = (0x0A324655, 0x9E5D5157, flags, 0x10000000 + 256 * n, 256, n, blocks, family)
+        head = (0x0A324655, 0x9E5D5157, 0x2000, 0x10000000 + 256 * n, 256, n, blocks, family)
         out += struct.pack("<8I", *head) + bytes([n]) * 256 + bytes(220)
         out += struct.pack("<I", 0x0AB16F30)
     return out
 
 
-INFO = "UF2 Bootloader v3.0\r\nModel: Raspberry Pi RP2\r\nBoard-ID: RPI-RP2\r\n"  # an RP2040's
+# Of the drives of an RP2040 and of an RP2350.
+INFO = "UF2 Bootloader v3.0\r\nModel: Raspberry Pi RP2\r\nBoard-ID: RPI-RP2\r\n"
+INFO_2350 = "UF2 Bootloader v1.0\r\nModel: Raspberry Pi RP2350\r\nBoard-ID: RP2350\r\n"
 
 
 @pytest.fixture
@@ -47,9 +49,14 @@ def test_uf2(tmp_path: Path, drive: Path) -> None:
         (uf2()[:-512], "is not whole: block 0 says 0 of 5."),
         (uf2()[512:], "is not whole: block 0 says 1 of 5."),
         (uf2()[:512] + bytes(512) + uf2()[1024:], "is no UF2: block 1 lacks its marks."),
-        (uf2(family=0xE48BFF59), "is for another chip than the RP2040."),
-        (uf2(flags=0), "does not say for which chip it is: an RP2040 ignores it."),
+        # The RP2350's RISC-V cores, which MicroPython's images for it are not for.
+        (uf2(family=0xE48BFF5A), "is for another chip than the RP2040 and the RP2350."),
+        (
+            uf2()[:512] + uf2(family=0xE48BFF59)[512:],
+            "is for several chips: give one for a single chip.",
+        ),
     ],
+    ids=("empty", "cut", "end", "beginning", "marks", "family", "families"),
 )
 def test_wrong_uf2(tmp_path: Path, drive: Path, data: bytes, sentence: str) -> None:
     image = tmp_path / "firmware.uf2"
@@ -61,18 +68,29 @@ def test_wrong_uf2(tmp_path: Path, drive: Path, data: bytes, sentence: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("info", "name"),
+    ("family", "info", "said"),
     [
-        ("UF2 Bootloader v1.0\nModel: Raspberry Pi RP2350\nBoard-ID: RP2350\n", "RP2350"),
-        ("UF2 Bootloader 0.6\r\nBoard-ID: nRF52840-\x1b[2Jx\r\n", r"nRF52840-\x1b[2Jx"),
-        ("UF2 Bootloader v3.0\n", "it has no name"),
+        (0xE48BFF56, INFO_2350, "(RP2350), and firmware.uf2 is for the RP2040.\n"),
+        (0xE48BFF59, INFO, "(RPI-RP2), and firmware.uf2 is for the RP2350.\n"),
+        (
+            0xE48BFF56,
+            "UF2 Bootloader 0.6\r\nBoard-ID: nRF52840-\x1b[2Jx\r\n",
+            "(nRF52840-\\x1b[2Jx), and firmware.uf2 is for the RP2040.\n",
+        ),
+        (
+            0xE48BFF56,
+            "UF2 Bootloader v3.0\n",
+            "(it has no name), and firmware.uf2 is for the RP2040.\n",
+        ),
     ],
 )
-def test_drive_of_another_chip(tmp_path: Path, drive: Path, info: str, name: str) -> None:
+def test_drive_of_another_chip(
+    tmp_path: Path, drive: Path, family: int, info: str, said: str
+) -> None:
     (drive / "INFO_UF2.TXT").write_text(info)
-    (tmp_path / "firmware.uf2").write_bytes(uf2())
+    (tmp_path / "firmware.uf2").write_bytes(uf2(family=family))
     done = factory(tmp_path, "flash", "firmware.uf2", "--drive", "drive")
-    said = f"drive is the drive of another chip ({name}), and firmware.uf2 is for the RP2040.\n"
+    said = f"drive is the drive of another chip {said}"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
     assert os.listdir(drive) == ["INFO_UF2.TXT"]
 
@@ -174,8 +192,8 @@ def test_esp32_image_of_ours(tmp_path: Path, kind: str) -> None:
     firmware.check_map(image, ours(kind, table=nothing, build="ESP32_GENERIC"))
 
 
-@pytest.mark.parametrize("board", ["RPI_PICO_LWM2M", "RPI_PICO_W_LWM2M"])
-def test_rp2040_image_of_ours(tmp_path: Path, drive: Path, board: str) -> None:
+@pytest.mark.parametrize("board", ["RPI_PICO_LWM2M", "RPI_PICO_W_LWM2M", "RPI_PICO2_LWM2M"])
+def test_pico_image_of_ours(tmp_path: Path, drive: Path, board: str) -> None:
     image = tmp_path / "firmware.uf2"
     place = flash_map.region(board, "application")
     image.write_bytes(stock_images.pico_w(size=place.size, build=board))

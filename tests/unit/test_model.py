@@ -1,6 +1,7 @@
 # What a registered server may do with objects (LwM2M 1.1 6.3), and the codes of what it may not.
 
 from ucoap import DELETE, POST, PUT, Error
+from lwm2m.management import arguments
 from lwm2m.model import (
     BOOL,
     FLOAT,
@@ -517,6 +518,52 @@ def test_execute():
     assert case.server.execute("/1000/0/13", b"1").code == 0x44
     assert called == [(0, 13, b"1")]
     assert case.server.read("/1000/0/13", LINK).text == "</1000/0/13>"
+
+
+# What stands in LwM2M 1.1 6.3.5: arg *("," arg), a digit, or a digit and ='value'.
+ARGUMENTS = [
+    (b"", {}),
+    (b"0", {0: b""}),
+    (b"5='a'", {5: b"a"}),
+    (b"0,1='',9='x,1=y!'", {0: b"", 1: b"", 9: b"x,1=y!"}),
+    (b"0='http://www.example.org/?a=[1]'", {0: b"http://www.example.org/?a=[1]"}),
+    (b"2,1", {2: b"", 1: b""}),
+    (b",", None),
+    (b"0,", None),
+    (b"0,,1", None),
+    (b"10", None),
+    (b"a", None),
+    (b"0=", None),
+    (b"0=x", None),
+    (b"0='", None),
+    (b"0='a", None),
+    (b"0='ab", None),
+    (b"0='a'b", None),
+    (b"0='a' ,1", None),
+    (b"0='a''", None),
+    (b"0='a b'", None),
+    (b"0='a\"'", None),
+    (b"0='a\\'", None),
+    (b"0='\xc3\xa4'", None),
+    (b"0='\x00'", None),
+    (b"1,1", None),
+    (b"\xff", None),
+    (b" 0", None),
+]
+
+
+def test_arguments_of_execute():
+    case = _Case()
+    for data, found in ARGUMENTS:
+        answer = case.server.execute("/1000/0/8", data)
+        assert answer.code == (0x80 if found is None else 0x44), data
+        if found is None:
+            assert answer.text == "no arguments of an Execute"
+        else:
+            assert arguments(data) == found
+    assert case.executed == [data for data, found in ARGUMENTS if found is not None]
+    # In another format than text they are not looked at (4.15).
+    assert case.server.ask(POST, "/1000/0/8", b"0", TLV).code == 0x8F
 
 
 def test_execute_that_fails():

@@ -1,8 +1,8 @@
 """Build a board's image: build/firmware/<board>/firmware.uf2 or .bin.
 
-The boards are the folders of boards/. RPI_PICO_LWM2M is built from Debian's sources, or from an
-upstream checkout named by MICROPYTHON in the environment; the others need the checkout, as Debian
-does not have what they are built from, and ESP32 boards need the user's ESP-IDF too.
+The boards are the folders of boards/. RPI_PICO_LWM2M and RPI_PICO2_LWM2M are built from Debian's
+sources, or from an upstream checkout named by MICROPYTHON in the environment; the others need the
+checkout, as Debian does not have what they are built from, and ESP32 boards need the user's ESP-IDF too.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from lwm2m_factory import flash_map
+from lwm2m_factory import firmware, flash_map
 
 from . import build_unix, sources, stage, steps
 from .steps import BUILD, ROOT, SOURCE, rel
@@ -22,7 +22,7 @@ BOARDS = ROOT / "boards"
 _FIRMWARE = ROOT / "firmware"
 
 # What is built from Debian's sources alone.
-_FROM_DEBIAN = ("RPI_PICO_LWM2M",)
+_FROM_DEBIAN = ("RPI_PICO_LWM2M", "RPI_PICO2_LWM2M")
 
 _RP2_PROGRAMS = ("cmake", "ninja", "arm-none-eabi-gcc")
 
@@ -37,8 +37,13 @@ def boards() -> List[str]:
 
 
 def mcu(board: str) -> str:
-    """The chip that a board has: rp2040, esp32, esp32c3, …"""
+    """The chip that a board has: rp2040, rp2350, esp32, esp32c3, …"""
     return json.loads((BOARDS / board / "board.json").read_text())["mcu"]
+
+
+def is_rp2(board: str) -> bool:
+    """Whether it is a Pico of some kind, with a UF2 for its image."""
+    return mcu(board) in firmware.FAMILIES
 
 
 def folder(board: str, role: str = "client") -> Path:
@@ -48,7 +53,7 @@ def folder(board: str, role: str = "client") -> Path:
 
 def image(board: str, role: str = "client") -> Path:
     """A board's image."""
-    name = "firmware.uf2" if mcu(board) == "rp2040" else "firmware.bin"
+    name = "firmware.uf2" if is_rp2(board) else "firmware.bin"
     return folder(board, role) / name
 
 
@@ -102,7 +107,7 @@ def _config(board: str, role: str, libraries: str) -> str:
 def check_size(board: str, size: int) -> None:
     """StepFailed where a program of that many bytes does not fit in its place in a board's flash.
 
-    An ESP32's is held to its partition by ESP-IDF and MicroPython; an RP2040's linker takes all of the
+    An ESP32's is held to its partition by ESP-IDF and MicroPython; a Pico's linker takes all of the
     flash up to 1.28.
     """
     place = flash_map.application(board).size
@@ -115,10 +120,13 @@ def check_size(board: str, size: int) -> None:
 
 def _rp2(board: str, role: str, state: str, config: str) -> str:
     """Compile with cmake, and put the image together."""
-    return _compile_rp2(folder(board, role), BOARDS / board, _manifest(board, role), state, config)
+    out = folder(board, role)
+    return _compile_rp2(out, BOARDS / board, mcu(board), _manifest(board, role), state, config)
 
 
-def _compile_rp2(out: Path, board: Path, manifest: Path, state: str, config: str) -> str:
+def _compile_rp2(
+    out: Path, board: Path, chip: str, manifest: Path, state: str, config: str
+) -> str:
     objects = out / "obj"
     log = BUILD / "log" / f"firmware-{out.name}.log"
     # As in build_unix: it is there only while no build is at work in the tree.
@@ -151,7 +159,8 @@ def _compile_rp2(out: Path, board: Path, manifest: Path, state: str, config: str
     marker.write_text(config)
     if board.name in flash_map.MAPS:  # and no image for a test
         check_size(board.name, (objects / "firmware.bin").stat().st_size)
-    to_uf2 = [sys.executable, str(SOURCE / "tools/uf2conv.py"), "-b", "0x10000000", "-f", "RP2040"]
+    to_uf2 = [sys.executable, str(SOURCE / "tools/uf2conv.py"), "-b", "0x10000000"]
+    to_uf2 += ["-f", hex(firmware.FAMILIES[chip])]
     new = out / "firmware.new"
     steps.run([*to_uf2, "-c", "-o", str(new), str(objects / "firmware.bin")], log, append=True)
     for name in ("firmware.elf", "firmware.elf.map"):
@@ -182,8 +191,7 @@ def _esp32(board: str, role: str, state: str) -> str:
 
 def _upstream(board: str) -> Optional[Path]:
     """The user's checkout, if it is named; ends with a sentence where the board cannot do without."""
-    chip = mcu(board)
-    if chip == "rp2040":
+    if is_rp2(board):
         wifi = (
             "MICROPY_PY_NETWORK_CYW43 ON" in (BOARDS / board / "mpconfigboard.cmake").read_text()
         )
@@ -194,9 +202,9 @@ def _upstream(board: str) -> Optional[Path]:
         raise SystemExit(
             f"Debian does not have the sources that {board} is built from: give a checkout of "
             f"MicroPython 1.29 or newer with make firmware BOARD={board} MICROPYTHON=/path"
-            + ("" if chip == "rp2040" else ", after '. export.sh' of your ESP-IDF.")
+            + ("" if is_rp2(board) else ", after '. export.sh' of your ESP-IDF.")
         )
-    if chip != "rp2040" and shutil.which("idf.py") is None:
+    if not is_rp2(board) and shutil.which("idf.py") is None:
         raise SystemExit(
             f"{board} needs Espressif's ESP-IDF, and idf.py is not found: install the version that "
             "ports/esp32/README.md of your MicroPython names, and run '. export.sh' in its folder."
@@ -212,16 +220,15 @@ def build(board: str, role: str, job: str) -> Path:
         roles = ", ".join(sorted(path.stem for path in stage.ROLES.glob("*.py")))
         raise SystemExit(f"There is no role {role!r}: choose from {roles}.")
     upstream = _upstream(board)
-    is_rp2 = mcu(board) == "rp2040"
-    programs = _RP2_PROGRAMS if is_rp2 else ()
-    missing = steps.missing_programs(programs)
-    if is_rp2 and "arm-none-eabi-gcc" not in missing:
+    rp2 = is_rp2(board)
+    missing = steps.missing_programs(_RP2_PROGRAMS if rp2 else ())
+    if rp2 and "arm-none-eabi-gcc" not in missing:
         missing.update(_lacks_newlib())
     steps.refuse_if_missing(job, missing)
     build_unix.build([], job)  # mpy-cross, and MicroPython's sources
     with steps.locked("build"):
         todo = steps.Steps()
-        libraries = is_rp2 and upstream is None
+        libraries = rp2 and upstream is None
         if libraries and not sources.rp2_ready():
             if sources.cached(sources.RP2) is None:
                 steps.refuse_if_missing(job, steps.missing_programs(["apt-get", "dpkg-deb"]))
@@ -241,14 +248,15 @@ def build(board: str, role: str, job: str) -> Path:
             config = _config(board, role, others)
             todo.add(
                 f"Compiling {board} with role {role}",
-                lambda: _rp2(board, role, state, config) if is_rp2 else _esp32(board, role, state),
+                lambda: _rp2(board, role, state, config) if rp2 else _esp32(board, role, state),
             )
             todo.run()
     return path
 
 
 def build_stock(board: Path, job: str) -> Path:
-    """Build an image with nothing of this project in it, for tests; board: a folder as boards/ has."""
+    """Build an RP2040's image with nothing of this project in it, for tests; board: a folder as boards/
+    has."""
     build("RPI_PICO_LWM2M", "client", job)  # its sources are what this one needs too
     out = BUILD / "firmware" / board.name
     files = sorted(path for path in board.iterdir() if path.is_file())
@@ -261,7 +269,7 @@ def build_stock(board: Path, job: str) -> Path:
             manifest = board / "manifest.py"
             todo.add(
                 f"Compiling {board.name}",
-                lambda: _compile_rp2(out, board, manifest, state, state),
+                lambda: _compile_rp2(out, board, "rp2040", manifest, state, state),
             )
             todo.run()
     return out / "firmware.uf2"

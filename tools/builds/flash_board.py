@@ -24,13 +24,15 @@ def _check(image: Path, board: str) -> None:
     # That it is an image for this board's chip.
     mcu = build_firmware.mcu(board)
     data = flash.read(image)
-    wanted = ".uf2" if mcu == "rp2040" else ".bin"
+    wanted = ".uf2" if build_firmware.is_rp2(board) else ".bin"
     if image.suffix.lower() != wanted:
         raise FactoryError(f"{image} is no file for {board}: it takes a {wanted} file.")
-    if mcu != "rp2040":
+    if build_firmware.is_rp2(board):
+        chip = firmware.check_uf2(image, data)
+    else:
         chip, _ = firmware.esp_chip(image, data)
-        if chip != mcu:
-            raise FactoryError(f"{image} is for the {chip}, and {board} has the {mcu}.")
+    if chip != mcu:
+        raise FactoryError(f"{image} is for the {chip}, and {board} has the {mcu}.")
 
 
 def _flash(args: argparse.Namespace) -> str:
@@ -46,7 +48,7 @@ def _flash(args: argparse.Namespace) -> str:
     else:
         image = args.image
         _check(image, board)
-    if build_firmware.mcu(board) != "rp2040" and not args.port:
+    if not build_firmware.is_rp2(board) and not args.port:
         raise FactoryError(f"{args.job} needs PORT=, where the {board} is: PORT=/dev/ttyUSB0.")
     if args.image is None:
         return flash.flash(image, args.port, args.drive, False)

@@ -15,6 +15,9 @@ UNIT = ROOT / "tests" / "unit"  # tests and other programs that run under MicroP
 # An RP2040 has about 200 KB of heap, of 32-bit words; here they are 64-bit ones.
 HEAP = "400K"
 
+# Another MicroPython than the one that was built here, as `make preview` gives it, or None.
+UNDER_TEST = os.environ.get("MICROPYTHON_UNDER_TEST")
+
 
 def lib_dir(flavour: str, role: str = "full") -> Path:
     """The folder with the library as its manifests stage it: flavour "src" or "mpy"."""
@@ -43,7 +46,7 @@ def image_lib(folder: Path, role: str, *more: str) -> Path:
 
 def command(*args: object, heap: str = HEAP) -> List[str]:
     """What starts it on args, in environment()."""
-    return [str(MICROPYTHON), "-X", f"heapsize={heap}", *map(str, args)]
+    return [UNDER_TEST or str(MICROPYTHON), "-X", f"heapsize={heap}", *map(str, args)]
 
 
 def environment(*folders: Path) -> Dict[str, str]:

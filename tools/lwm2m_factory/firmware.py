@@ -1,6 +1,6 @@
 """What a firmware file is for: its chip, its version, and where MicroPython's file system will lie.
 
-An RP2040's file is a UF2, an ESP32's the .bin with boot loader, partition table and application.
+A file for an RP2040 or RP2350 is a UF2, an ESP32's the .bin with boot loader, partition table and application.
 """
 
 import re
@@ -17,8 +17,11 @@ _UF2 = struct.Struct("<8I")
 _UF2_MAGIC = 0x0A324655, 0x9E5D5157, 0x0AB16F30
 _UF2_HAS_FAMILY = 0x2000
 _UF2_PAGE = 256  # data of a block
-_RP2040 = 0xE48BFF56
-_XIP = 0x10000000  # where an RP2040 sees its flash
+_XIP = 0x10000000  # where an RP2040 and an RP2350 see their flash
+
+# The chips of Picos, as board.json's "mcu" has them, and the families of their UF2s. An RP2350 has more
+# than this one, which is for its ARM cores in secure mode.
+FAMILIES = {"rp2040": 0xE48BFF56, "rp2350": 0xE48BFF59}
 
 # The SDK's binary information (pico/binary_info): pointers to entries, found by these marks.
 _BI_MARKS = 0x7188EBF2, 0xE71AA390
@@ -48,7 +51,7 @@ _PSK = 1, 29
 class Stock:
     """What there is to know of an image of stock MicroPython."""
 
-    chip: str  # as board.json's "mcu" has it: rp2040, esp32, …
+    chip: str  # as board.json's "mcu" has it: rp2040, rp2350, esp32, …
     version: Tuple[int, int]
     start: int  # of the file system, from the beginning of the flash
     size: Optional[int]  # its bytes; None where it ends with the flash
@@ -56,7 +59,7 @@ class Stock:
     @property
     def program(self) -> int:
         """What the port programs at once, for littlefs."""
-        return 256 if self.chip == "rp2040" else 32
+        return 256 if self.chip in FAMILIES else 32
 
     @property
     def lacks(self) -> Optional[str]:
@@ -72,8 +75,8 @@ class Stock:
 def stock(path: Path, data: bytes) -> Stock:
     """What a stock image is; FactoryError where it is none that can carry the bundle."""
     if is_uf2(path):
-        check_uf2(path, data)
-        chip, memory = "rp2040", _memory(data)
+        chip = check_uf2(path, data)
+        memory = _memory(data)
         start, size = _rp2_storage(path, memory)
         data = bytes(memory)
     else:
@@ -120,8 +123,13 @@ def is_uf2(path: Path) -> bool:
     return path.suffix.lower() == ".uf2"
 
 
-def check_uf2(path: Path, data: bytes) -> None:
-    """FactoryError where it is no whole UF2 for an RP2040."""
+def check_uf2(path: Path, data: bytes) -> str:
+    """The chip that a UF2 is for, of FAMILIES; FactoryError where it is none, or not whole.
+
+    One that names no family is taken for an RP2040's, as it came from tools older than the RP2350.
+    """
+    chips = {family: chip for chip, family in FAMILIES.items()}
+    found = None
     count = len(data) // 512
     if not data or len(data) % 512:
         raise FactoryError(f"{path} is no whole UF2: its size is no multiple of 512 bytes.")
@@ -130,16 +138,20 @@ def check_uf2(path: Path, data: bytes) -> None:
         first, second, flags, _, _, place, total, family = _UF2.unpack(block[:32])
         if (first, second, *struct.unpack("<I", block[-4:])) != _UF2_MAGIC:
             raise FactoryError(f"{path} is no UF2: block {number} lacks its marks.")
-        if not flags & _UF2_HAS_FAMILY:
-            raise FactoryError(f"{path} does not say for which chip it is: an RP2040 ignores it.")
-        if family != _RP2040:
-            raise FactoryError(f"{path} is for another chip than the RP2040.")
+        chip = chips.get(family) if flags & _UF2_HAS_FAMILY else "rp2040"
+        if chip is None:
+            raise FactoryError(f"{path} is for another chip than the RP2040 and the RP2350.")
+        if found and chip != found:
+            raise FactoryError(f"{path} is for several chips: give one for a single chip.")
+        found = chip
         if place != number or total != count:
             raise FactoryError(f"{path} is not whole: block {number} says {place} of {total}.")
+    assert found
+    return found
 
 
-def uf2(parts: List[Tuple[int, bytes]]) -> bytes:
-    """A UF2 for an RP2040: addresses from the beginning of the flash, and what to have there.
+def uf2(parts: List[Tuple[int, bytes]], chip: str = "rp2040") -> bytes:
+    """A UF2 for a chip of FAMILIES: addresses from the beginning of the flash, and what to have there.
 
     Each begins at a sector of 4 KB, and is filled up to the end of one. That, and one file for all
     parts, is what the RP2040's boot ROM needs: it erases the sector of whichever block is the first to
@@ -153,8 +165,10 @@ def uf2(parts: List[Tuple[int, bytes]]) -> bytes:
             pages.append((_XIP + start + at, data[at : at + _UF2_PAGE]))
     out = bytearray()
     for number, (address, page) in enumerate(pages):
-        head = (*_UF2_MAGIC[:2], _UF2_HAS_FAMILY, address, _UF2_PAGE, number, len(pages), _RP2040)
-        out += (_UF2.pack(*head) + page).ljust(508, b"\0") + struct.pack("<I", _UF2_MAGIC[2])
+        head = (*_UF2_MAGIC[:2], _UF2_HAS_FAMILY, address, _UF2_PAGE, number, len(pages))
+        out += (_UF2.pack(*head, FAMILIES[chip]) + page).ljust(508, b"\0") + struct.pack(
+            "<I", _UF2_MAGIC[2]
+        )
     return bytes(out)
 
 
@@ -175,7 +189,7 @@ def with_files(path: Path, data: bytes, about: Stock, files: bytes) -> bytes:
         )
         for sector in sectors
     ]
-    return uf2([*parts, (about.start, files)])
+    return uf2([*parts, (about.start, files)], about.chip)
 
 
 def _pages(data: bytes) -> Iterator[Tuple[int, bytes]]:

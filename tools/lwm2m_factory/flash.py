@@ -1,4 +1,4 @@
-"""Flashing an image: UF2 to the drive of an RP2040 in its boot loader, others with esptool."""
+"""Flashing an image: UF2 to the drive of a Pico in its boot loader, others with esptool."""
 
 import importlib.util
 import os
@@ -15,7 +15,7 @@ from .board import restart_in_boot_loader
 from .text import printable
 
 _INFO = "INFO_UF2.TXT"  # on a boot loader's drive
-_RP2040 = "RPI-RP2"  # its Board-ID there
+_BOARD_IDS = {"rp2040": "RPI-RP2", "rp2350": "RP2350"}  # there, by their boot ROMs
 _DRIVE_S = 15  # until a board in its boot loader shows as a drive
 
 _FLASH_SIZE = re.compile(r"Detected flash size: (\d+)(K|M)B")
@@ -42,12 +42,12 @@ def flash(
             raise FactoryError(
                 "--erase is for ESP32: a UF2 leaves the rest of the flash as it is."
             )
-        firmware.check_uf2(image, data)
+        chip = firmware.check_uf2(image, data)
         firmware.check_map(image, data)
         if about:
             made = files(about.size, about.program)
             data = firmware.with_files(image, data, about, made)
-        return printable(copy_uf2(image, data, port, drive))
+        return printable(copy_uf2(image, data, chip, port, drive))
     firmware.check_map(image, data)
     return printable(write_esp(image, data, port, erase, about, files))
 
@@ -88,7 +88,9 @@ def _board_id(folder: Path) -> Optional[str]:
     return found[1] if found else ""
 
 
-def copy_uf2(image: Path, data: bytes, port: Optional[str], drive: Optional[Path]) -> str:
+def copy_uf2(
+    image: Path, data: bytes, chip: str, port: Optional[str], drive: Optional[Path]
+) -> str:
     if drive and not _is_boot_loader(drive):
         raise FactoryError(f"{drive} is not the drive of a board in its boot loader: no {_INFO}.")
     found = [drive] if drive else drives()
@@ -98,11 +100,11 @@ def copy_uf2(image: Path, data: bytes, port: Optional[str], drive: Optional[Path
         while not found and time.monotonic() < end:
             time.sleep(0.2)
             found = drives()
-    others = [each for each in found if _board_id(each) != _RP2040]
+    others = [each for each in found if _board_id(each) != _BOARD_IDS[chip]]
     if others and len(others) == len(found):
         raise FactoryError(
             f"{others[0]} is the drive of another chip ({_board_id(others[0]) or 'it has no name'}), and "
-            f"{image} is for the RP2040."
+            f"{image} is for the {chip.upper()}."
         )
     found = [each for each in found if each not in others]
     if not found:

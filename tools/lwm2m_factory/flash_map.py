@@ -56,6 +56,15 @@ _RPI_PICO_W = (
     Region("factory area", 0x1FB000, 20 * _K, _AREA),
 )
 
+# A Pico 2 has 4 MB: twice the slots, and more of all else.
+_RPI_PICO2 = (
+    Region("application", 0x000000, 1024 * _K, "the image"),
+    Region("slot A", 0x100000, 256 * _K, _SLOT),
+    Region("slot B", 0x140000, 256 * _K, _SLOT),
+    Region("file system", 0x180000, 2540 * _K, _FILES),
+    Region("factory area", 0x3FB000, 20 * _K, _AREA),
+)
+
 # An ESP32 has 4 MB or more; boot loader and partition table are where ESP-IDF has them, before all this.
 # Two applications are as large as they can be while 300 KB are left for files. Stock MicroPython 1.27 takes
 # 1,698,016 bytes and our code 70,894: upstream's partitions-4MiB-ota.csv has 1,572,864, and slots of 0x1B0000
@@ -75,6 +84,7 @@ _ESP32 = (
 MAPS: Dict[str, Tuple[Region, ...]] = {
     "RPI_PICO_LWM2M": _RPI_PICO,
     "RPI_PICO_W_LWM2M": _RPI_PICO_W,
+    "RPI_PICO2_LWM2M": _RPI_PICO2,
     "ESP32_GENERIC_LWM2M": _ESP32,
     "ESP32_GENERIC_C3_LWM2M": _ESP32,
     "ESP32_GENERIC_S3_LWM2M": _ESP32,

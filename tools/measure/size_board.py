@@ -117,7 +117,11 @@ def main() -> None:
     if args.board in build_firmware.boards() and build_firmware.mcu(args.board) != "rp2040":
         raise SystemExit(
             f"{args.job} can measure images for an RP2040 only; of {args.board}, "
-            "idf.py size-components in the build folder tells the parts."
+            + (
+                "arm-none-eabi-size firmware.elf in the build folder tells the size."
+                if build_firmware.is_rp2(args.board)
+                else "idf.py size-components in the build folder tells the parts."
+            )
         )
     steps.refuse_if_missing(args.job, emulator.missing())
     build_firmware.build(args.board, args.role, args.job)
