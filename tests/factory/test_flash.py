@@ -22,7 +22,9 @@ def uf2(blocks: int = 5, family: int = 0xE48BFF56, flags: int = 0x2000) -> bytes
     return out
 
 
-INFO = "UF2 Bootloader v3.0\r\nModel: Raspberry Pi RP2\r\nBoard-ID: RPI-RP2\r\n"  # an RP2040's
+# Of the drives of an RP2040 and of an RP2350.
+INFO = "UF2 Bootloader v3.0\r\nModel: Raspberry Pi RP2\r\nBoard-ID: RPI-RP2\r\n"
+INFO_2350 = "UF2 Bootloader v1.0\r\nModel: Raspberry Pi RP2350\r\nBoard-ID: RP2350\r\n"
 
 
 @pytest.fixture
@@ -67,18 +69,29 @@ def test_wrong_uf2(tmp_path: Path, drive: Path, data: bytes, sentence: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("info", "name"),
+    ("family", "info", "said"),
     [
-        ("UF2 Bootloader v1.0\nModel: Raspberry Pi RP2350\nBoard-ID: RP2350\n", "RP2350"),
-        ("UF2 Bootloader 0.6\r\nBoard-ID: nRF52840-\x1b[2Jx\r\n", r"nRF52840-\x1b[2Jx"),
-        ("UF2 Bootloader v3.0\n", "it has no name"),
+        (0xE48BFF56, INFO_2350, "(RP2350), and firmware.uf2 is for the RP2040.\n"),
+        (0xE48BFF59, INFO, "(RPI-RP2), and firmware.uf2 is for the RP2350.\n"),
+        (
+            0xE48BFF56,
+            "UF2 Bootloader 0.6\r\nBoard-ID: nRF52840-\x1b[2Jx\r\n",
+            "(nRF52840-\\x1b[2Jx), and firmware.uf2 is for the RP2040.\n",
+        ),
+        (
+            0xE48BFF56,
+            "UF2 Bootloader v3.0\n",
+            "(it has no name), and firmware.uf2 is for the RP2040.\n",
+        ),
     ],
 )
-def test_drive_of_another_chip(tmp_path: Path, drive: Path, info: str, name: str) -> None:
+def test_drive_of_another_chip(
+    tmp_path: Path, drive: Path, family: int, info: str, said: str
+) -> None:
     (drive / "INFO_UF2.TXT").write_text(info)
-    (tmp_path / "firmware.uf2").write_bytes(uf2())
+    (tmp_path / "firmware.uf2").write_bytes(uf2(family=family))
     done = factory(tmp_path, "flash", "firmware.uf2", "--drive", "drive")
-    said = f"drive is the drive of another chip ({name}), and firmware.uf2 is for the RP2040.\n"
+    said = f"drive is the drive of another chip {said}"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
     assert os.listdir(drive) == ["INFO_UF2.TXT"]
 
