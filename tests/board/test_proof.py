@@ -75,8 +75,8 @@ def test_from_the_factory_to_its_server_and_back(fresh) -> None:
     security = servers.call("read", ENDPOINT, "/0/0/5")
     assert security["code"] == "4.01"
 
-    # Its temperature is observed: notified at least each second.
-    servers.call("write_attributes", ENDPOINT, "/3303/0/5700", {"pmax": 1})
+    # Its temperature is observed: notified each second, as it does not change here.
+    assert servers.call("write", ENDPOINT, "/1/0/3", 1)["code"] == "2.04"
     assert servers.call("observe", ENDPOINT, "/3303/0/5700")["text"].startswith("2")
     for _ in range(3):
         said = servers.wait_event("NOTIFICATION", HOST_S, path="/3303/0/5700")
@@ -171,7 +171,8 @@ def test_leshan(board, tmp_path) -> None:
         assert found["lifetime"] == 120
         of = {"endpoint": ENDPOINT}
         assert server.call("read", path="/3/0", **of)["content"]["0"] == "MicroPython"
-        server.call("write_attributes", path="/3303/0/5700", attributes="pmax=1", **of)
+        written = server.call("write", path="/1/0/3", value=1, **of)
+        assert written["code"] == "2.04"
         assert server.call("observe", path="/3303/0/5700", **of)["code"] == "2.05"
         for _ in range(2):
             said = server.wait_event("notification", HOST_S, path="/3303/0/5700", **of)
