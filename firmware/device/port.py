@@ -109,11 +109,17 @@ def version():
     return globals().get("__version__", "0")
 
 
+_all = 0  # bytes of the heap; only an ESP32's grows, and each look goes through all of it
+
+
 def memory():
     """(free, all) bytes of the heap; where an ESP32 has two, of the one that has less left: lwIP, Wi-Fi
     and mbedTLS take from the other."""
+    global _all
     free = gc.mem_free()
-    found = free, free + gc.mem_alloc()
+    if _ESP32 or not _all:
+        _all = free + gc.mem_alloc()
+    found = free, _all
     if _ESP32:
         import esp32
 
