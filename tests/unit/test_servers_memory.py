@@ -47,7 +47,22 @@ def test_memory_is_promised_once():
         raise AssertionError
     except ValueError as e:
         assert "KB are free" in str(e)
-    bs.BootstrapServer(BS_PORT, net=world, max_sessions=most // 8 // 1000)
+    bs.BootstrapServer(BS_PORT, net=world, max_sessions=most // 8 // 1000).close()
+
+
+def test_memory_is_given_back():
+    # A server that is closed, or that could not begin, has no room any more.
+    words = (sys.maxsize >> 31 and 2) or 1
+    world = World()
+    for again in range(3):
+        gc.collect()
+        n = gc.mem_free() // words * 2 // 3 // 700
+        server.Server(PORT, net=world, max_clients=n).close()
+        try:
+            server.Server(PORT, net=world, max_clients=n, identities={})  # which want DTLS
+            raise AssertionError
+        except ValueError as e:
+            assert "identities" in str(e)
 
 
 def test_tables_need_not_grow():

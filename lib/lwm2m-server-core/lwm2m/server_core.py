@@ -104,8 +104,10 @@ class Role:
             from .net import Net
 
             net = Net()
-        # What the roles of a net have been given room for, none of which may be taken yet.
-        net.promised = _look_for_heap(places, each, getattr(net, "promised", 0))
+        if sys.maxsize >> 31:  # words of 64 bits
+            each *= 2
+        self._each = each
+        _look_for_heap(places, each, getattr(net, "promised", ()))
         self.net = net
         self.engine = Crowd(
             self._send,
@@ -159,6 +161,8 @@ class Role:
                 )
             self._socket = net.bind(self, host, port)
         net.add(self)
+        # Of the roles on this net: whoever comes later leaves room for their places.
+        net.promised = list(getattr(net, "promised", ())) + [self]
 
     # --- The loop
 
@@ -173,6 +177,7 @@ class Role:
     def close(self):
         """Close the socket; the clients are forgotten, without a word to them."""
         self.net.remove(self)
+        self.net.promised.remove(self)
         self.net.unbind(self._socket)
         self.entries.clear()
         self._at.clear()
@@ -389,17 +394,17 @@ class Role:
         self.engine.drop(session)
 
 
-def _look_for_heap(places, each, promised):
-    if sys.maxsize >> 31:  # words of 64 bits
-        each *= 2
+def _look_for_heap(places, each, servers):
+    # servers: the other roles of the net, whose places that are free have their room to come.
     gc.collect()
-    free = gc.mem_free() - promised
+    free = gc.mem_free()
+    for other in servers:
+        free -= (other._places - len(other.entries)) * other._each
     if free < places * each:
         raise ValueError(
             "%d clients need %d KB of heap, and %d KB are free: let there be fewer, or a larger heap"
             % (places, places * each // 1024, max(free, 0) // 1024)
         )
-    return promised + places * each
 
 
 def _names(identities):
