@@ -15,11 +15,13 @@ from typing import Callable
 
 import pytest
 from harness import tool
-from harness.awaited import PATIENCE_S
+from harness.awaited import PATIENCE_S, eventually
 from harness.lines import Lines
 from harness.tool import factory
 from lwm2m_factory import FactoryError, cli, config, identity, image, ports
 from lwm2m_factory.board import Board, Unplugged
+from lwm2m_factory.line import Line
+from mpremote.transport import TransportError
 from pty_board import PtyBoard
 from serial.tools.list_ports_common import ListPortInfo
 from samples import CERTIFICATE, PSK, events, keys_of, records
@@ -294,6 +296,21 @@ def test_a_board_that_starts_slowly(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert f"Chip      {CHIP}" in done.stdout
     assert done.stderr == f"The board on {board.port} is starting …\n"
+
+
+def test_a_start_that_is_told_before_the_prompt_is_asked_for() -> None:
+    # As a board may say it between two of our bytes.
+    board, port = pty.openpty()
+    line = Line(os.ttyname(port), 115200)
+    said = b"rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\n"
+    os.write(board, said)
+    eventually(lambda: line.serial.in_waiting >= len(said), "that it is there")
+    with pytest.raises(TransportError):
+        line.enter_raw_repl(timeout_overall=0)
+    assert line.is_starting()
+    line.close()
+    os.close(port)
+    os.close(board)
 
 
 def test_errors_that_are_no_text(tmp_path: Path, board: PtyBoard) -> None:

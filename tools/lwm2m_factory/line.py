@@ -76,15 +76,18 @@ class Line(SerialTransport):
                     break
         finally:
             self.serial.timeout = TIMEOUT_S
-            if self.stops:
-                self._heard = (self._heard + data)[-_KEPT:]
+            self._hear(data)
         return bytes(data)
+
+    def _hear(self, data: bytes) -> None:
+        if self.stops:
+            self._heard = (self._heard + data)[-_KEPT:]
 
     def enter_raw_repl(self, soft_reset: bool = True, timeout_overall: float = 10) -> None:
         # As mpremote has it, but that a device which talks on and on is not read to its end.
         self.serial.write(b"\r\x03")
         # What is there by now. pyserial's own flush raises termios.error, no OSError, where it has gone.
-        self.serial.read(self.serial.in_waiting)
+        self._hear(self.serial.read(self.serial.in_waiting))
         self.serial.write(b"\r\x01")
         for said, answer in (
             (b"raw REPL; CTRL-B to exit\r\n>", b"\x04"),  # a soft reset
