@@ -1,6 +1,10 @@
 # LwM2M for MicroPython: the names that an application uses.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
+#
+# What every client loads imports modules by their whole names: in a frozen image those are qstrs in
+# flash then, where relative ones are put together on the heap and stay there.
 
+import sys
 from micropython import const
 
 # Statuses: CoAP codes, class << 5 | detail.
@@ -53,3 +57,9 @@ def optional(module):
     except ImportError as e:
         if "'lwm2m.%s'" % module not in str(e):
             raise e
+
+
+def forget(module):
+    """Give back the heap of module lwm2m.<module>, which is loaded again when it is asked for."""
+    sys.modules.pop("lwm2m." + module, None)
+    globals().pop(module, None)

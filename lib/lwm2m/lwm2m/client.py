@@ -5,9 +5,9 @@ import gc
 import sys
 import time
 from micropython import const
-from . import optional
-from .core import Core
-from .objects import acts
+from . import forget, optional
+from lwm2m.core import Core
+from lwm2m.objects import acts
 
 _MAX_ENDPOINT = const(252)  # with "ep=" it is one Uri-Query option of up to 255 bytes
 
@@ -50,7 +50,7 @@ class Client:
         if version not in ("1.0", "1.1", "1.2"):
             raise ValueError("4.00 version must be 1.0, 1.1 or 1.2")
         if net is None:
-            from .net import Net
+            from lwm2m.net import Net
 
             net = Net()
         self.net = net
@@ -62,7 +62,7 @@ class Client:
         self.core.engine.on_exception = sys.print_exception
         self.core.objects[3].on_write = self._write_device
         if store or credentials:
-            from .context import Context
+            from lwm2m.context import Context
 
             self.core.context = Context(self.core, store, credentials)
             self.core.context.load()
@@ -145,6 +145,8 @@ class Client:
             raise AttributeError(
                 name if module else "%s: needs package lwm2m-%s" % (name, package)
             )
+        if not send:
+            forget("accounts")  # it is called a few times, at the start
         return lambda *args, **kwargs: f(self, *args, **kwargs)
 
     # --- Objects
