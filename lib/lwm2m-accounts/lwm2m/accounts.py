@@ -8,7 +8,7 @@
 # changed nothing.
 
 from micropython import const
-from .objects import security_fault, server_id, split_uri
+from lwm2m.objects import security_fault, server_id, split_uri
 
 _BOOTSTRAP_ID = const(65535)
 _SIX_DAYS_MS = const(0x20000000)  # that a difference of times can tell

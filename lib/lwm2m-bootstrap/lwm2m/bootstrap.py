@@ -8,10 +8,10 @@
 from micropython import const
 from ucoap import Error
 import lwm2m.management as management
-from .account import Account, failure, uri_options
-from .consistency import inconsistency
-from .model import missing, path_of
-from .objects import server_id
+from lwm2m.account import Account, failure, uri_options
+from lwm2m.consistency import inconsistency
+from lwm2m.model import missing, path_of
+from lwm2m.objects import server_id
 
 _BOOTSTRAP_ID = const(65535)
 _BOOTSTRAP = const(1)  # of Core.state

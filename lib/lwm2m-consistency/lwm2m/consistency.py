@@ -3,8 +3,8 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
-from .model import fault, missing
-from .objects import security_fault
+from lwm2m.model import fault, missing
+from lwm2m.objects import security_fault
 
 _MAX_ID = const(65535)  # of nothing (LwM2M 1.1 7.1), and the bootstrap server's short id
 

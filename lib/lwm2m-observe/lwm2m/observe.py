@@ -5,8 +5,8 @@ from micropython import const
 from ucoap import Error
 from ucoap.engine import Reply
 from . import optional
-from .management import answer
-from .model import path_of, resolve
+from lwm2m.management import answer
+from lwm2m.model import path_of, resolve
 
 # Of one server. Its further ones are answered as plain reads, which RFC 7641 4.1 allows.
 _MAX_OBSERVATIONS = const(16)

@@ -20,7 +20,7 @@
 
 from micropython import const
 from ucoap import path_options
-from .objects import split_uri, unquote
+from lwm2m.objects import split_uri, unquote
 
 # States of an account: 0 DISCONNECTED, waits for `due`, then connects; 1 CONNECTING; 2 CONNECTED;
 # 3 REGISTERING; 4 REGISTERED; 5 UPDATING; 6 DEREGISTERING, as a server has executed Disable;

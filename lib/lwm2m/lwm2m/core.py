@@ -9,8 +9,8 @@ from ucoap import Error, path_options
 from ucoap.engine import Engine, diff
 import lwm2m.management as management
 from . import optional
-from .account import Account, failure, uri_options
-from .objects import base_objects, server_id
+from lwm2m.account import Account, failure, uri_options
+from lwm2m.objects import base_objects, server_id
 
 _MASK = const(0x3FFFFFFF)
 _MAX_SLEEP_MS = const(86400000)  # far below the six days that a difference of times can tell

@@ -6,7 +6,7 @@ from micropython import const
 from ucoap import Error
 import lwm2m.model as model
 from . import optional
-from .model import path_of, resolve
+from lwm2m.model import path_of, resolve
 
 # Content-Formats (LwM2M 1.1 7.4).
 _TEXT = const(0)

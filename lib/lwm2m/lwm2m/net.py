@@ -8,7 +8,7 @@ import socket
 import time
 from micropython import const
 from . import optional
-from .objects import split_uri
+from lwm2m.objects import split_uri
 from ucoap.engine import diff
 
 _MASK = const(0x3FFFFFFF)
@@ -96,7 +96,7 @@ class Net:
             sock.setblocking(False)
             sock.connect(peer)  # so that datagrams of others do not get here
             if scheme == "coaps":
-                from .dtls import connect
+                from lwm2m.dtls import connect
 
                 account.connection = role = connect(
                     role, account, sock, host, now, self.handshake_ms, self.trust
@@ -125,7 +125,7 @@ class Net:
 
         With dtls, the options of a dtls_server.Listener, it returns one.
         """
-        from .listen import bind
+        from lwm2m.listen import bind
 
         return bind(self, role, host, port, dtls)
 

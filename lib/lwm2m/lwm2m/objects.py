@@ -4,7 +4,7 @@
 from micropython import const
 from ucoap import Error
 from . import optional
-from .model import Object
+from lwm2m.model import Object
 
 # The values of tlv and model, again: only a module's own constants fold into a tuple in flash.
 _STR = const(1)
