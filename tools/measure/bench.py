@@ -329,7 +329,12 @@ def with_board() -> Iterator[Row]:
         yield Row(f"instructions {what}, {of}", round(found[name] / 1000), "k")
     for name, what in (
         ("stack", "from the start until it is registered, handshakes and commit included"),
+        ("stack_x509", "until it is registered by X.509"),
         ("stack_read", "in a Read of /3/0"),
+        ("stack_write", "in a Write of /3/0/15"),
+        ("stack_blocks", "in a Write of 2,000 B, in blocks"),
+        ("stack_blocks_read", "in a Read of more than a block"),
+        ("stack_notify", "in an observation and a notification"),
     ):
         yield Row(f"C stack that stays free {what}, {of}", found[name], "B", least=1536)
     ms = found["longest"] / 125e3
