@@ -1,5 +1,6 @@
 # Packages as lwm2m-factory makes them, signed here, for devices under test.
 
+import os
 import struct
 from hashlib import sha256
 from lwm2m.p256 import _G, _N, _P, _add, _double
@@ -80,3 +81,17 @@ def package(
     if secret is None:
         secret = SECRETS[key] if key < 2 else 1
     return head + signature(head, secret) + body
+
+
+def files(folder):
+    """{name: content} in it."""
+    found = {}
+    for name in os.listdir(folder):
+        path = folder + "/" + name
+        if os.stat(path)[0] & 0x4000:
+            inner = files(path)
+            found.update({name + "/" + each: inner[each] for each in inner})
+        else:
+            with open(path, "rb") as f:
+                found[name] = f.read()
+    return found

@@ -5,38 +5,18 @@ from lwm2m.connectivity import CELLULAR, WLAN, Connectivity
 from lwm2m.location import Location
 from lwm2m.model import Object
 from lwm2m.statistics import Statistics
-from ucoap import GET, POST, PUT
-from world import Registrar, World, account, server
+from observed import Case
+from ucoap import POST, PUT
+from world import World
 
 
-class _Case:
-    def __init__(self, *objects, world=None):
-        self.world = world or World()
-        self.server = Registrar(self.world)
-        self.client = self.world.client()
-        for obj in objects:
-            self.client.add_object(obj)
-        self.client.core.objects[0].instances[0] = account(1)
-        self.client.core.objects[1].instances[0] = server(1)
-        assert self.world.run(5, lambda: self.server.location)
-        self.world.run(1)
-        self.answers = []
-
-    def observe(self, path):
-        self.server.start(GET, path, callback=self.answers.append, more=((6, 0),))
-        assert self.world.run(5, lambda: self.answers)
-        self.answers.clear()
-
+class _Case(Case):
     def count(self):
         """How many notifications there were; they are forgotten."""
         self.world.run(2)
         n = len(self.answers)
         self.answers.clear()
         return n
-
-    def text(self, path):
-        answer = self.server.read(path)
-        return answer.text if answer.code == 0x45 else answer.code
 
 
 class _Nic:

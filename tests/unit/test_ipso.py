@@ -5,8 +5,8 @@
 from boards import board, refused
 from lwm2m.ipso import Ipso, Sensor, definition
 from lwm2m.model import BOOL, FLOAT, INT, OPAQUE, STR, TIME, E, M, Object, R, W
-from ucoap import GET, POST, PUT
-from world import Registrar, World, account, server
+from observed import Case
+from ucoap import POST, PUT
 
 # --- What OMA's registry says, by hand: (version, {resource id: type and operations}). tests/board has
 # the registry itself, which as JSON does not tell operations.
@@ -74,34 +74,13 @@ def test_definitions():
 # --- At work
 
 
-class _Case:
-    def __init__(self, *objects):
-        self.world = World()
-        self.server = Registrar(self.world)
-        self.client = self.world.client()
-        for obj in objects:
-            self.client.add_object(obj)
-        self.client.core.objects[0].instances[0] = account(1)
-        self.client.core.objects[1].instances[0] = server(1)
-        assert self.world.run(5, lambda: self.server.location)
-        self.world.run(1)
-        self.answers = []
-
-    def observe(self, path):
-        self.server.start(GET, path, callback=self.answers.append, more=((6, 0),))
-        assert self.world.run(5, lambda: self.answers)
-        self.answers.clear()
-
+class _Case(Case):
     def told(self):
         """What notifications have said so far; it is forgotten."""
         self.world.run(2)
         found = [answer.text for answer in self.answers]
         self.answers.clear()
         return found
-
-    def text(self, path):
-        answer = self.server.read(path)
-        return answer.text if answer.code == 0x45 else answer.code
 
 
 class _Probe:

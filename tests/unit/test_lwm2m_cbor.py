@@ -1,8 +1,7 @@
 # LwM2M CBOR (LwM2M 1.2 7.4.7): maps and their meaning, in both directions, by hand.
 
-from binascii import unhexlify
 
-from ucoap import Error
+from format_cases import code_of, octets
 import lwm2m.management as management
 import lwm2m.model as model
 from lwm2m.lwm2m_cbor import Cursor, Sink
@@ -11,19 +10,6 @@ from lwm2m.model import BOOL, FLOAT, INT, MULTI, OBJLNK, OPAQUE, STR, TIME, R, W
 _RESOURCES = (0, STR | R | W, 1, INT | R | W, 2, TIME | R | W, 3, OBJLNK | R | W)
 _RESOURCES += (4, OPAQUE | R | W, 5, FLOAT | R | W, 6, INT | R | W | MULTI, 7, BOOL | R | W)
 _VALUES = {0: "x", 1: -5, 2: 1367491215, 3: (66, 0), 4: b"\1", 5: 21.5, 6: {0: 1, 300: 5}, 7: True}
-
-
-def _bytes(text):
-    return unhexlify(text.replace(" ", "").replace("\n", ""))
-
-
-def _code(f, *args):
-    try:
-        f(*args)
-    except Error as e:
-        assert e.text
-        return e.code
-    return 0
 
 
 class _Reply:
@@ -64,14 +50,14 @@ _WRITTEN = (
 
 def test_written():
     for path, instances, text in _WRITTEN:
-        data = _bytes(text)
+        data = octets(text)
         flags = INT | R | MULTI if len(path) > 2 and path[2] == 6 else 0
         assert _answer(instances, path, flags) == data, (path, _answer(instances, path, flags))
         assert _decode(data, path) == instances
         for cut in range(len(data)):
-            assert _code(_decode, data[:cut], path) == 0x80, (text, cut)
+            assert code_of(_decode, data[:cut], path) == 0x80, (text, cut)
         for rubbish in (b"\0", b"\xff", b"\xa0"):
-            assert _code(_decode, data + rubbish, path) == 0x80
+            assert code_of(_decode, data + rubbish, path) == 0x80
     for instances in ({}, {0: {}}, {0: {6: {}}}):
         assert _answer(instances, (9,)) == b"\xa0"
 
@@ -100,7 +86,7 @@ def test_the_same_otherwise():
         ),
         ((9, 0), "a1 83 09 00 18 63 61 78", {0: {}}),  # no such resource
     ):
-        assert _decode(_bytes(text), path) == instances, text
+        assert _decode(octets(text), path) == instances, text
 
 
 def test_bad_maps():
@@ -147,7 +133,7 @@ def test_bad_maps():
         ((9,), "bf 9f" + "09" * 2000),
         ((9,), "bf" + "a1 00" * 2000),
     ):
-        assert _code(_decode, _bytes(text), path) == 0x80, text[:80]
+        assert code_of(_decode, octets(text), path) == 0x80, text[:80]
 
 
 def test_a_composite():
@@ -158,7 +144,7 @@ def test_a_composite():
     sink.value(3303, 0, 5700, -1, FLOAT, 21.5)
     sink.value(3303, 1, 5700, -1, FLOAT, 22.5)
     sink.end()
-    assert bytes(out) == _bytes(
+    assert bytes(out) == octets(
         """bf 82 03 00 bf 09 18 64 ff 82 19 0ce7 00 bf 19 1644 f9 4d60 ff
         82 19 0ce7 01 bf 19 1644 f9 4da0 ff ff"""
     )

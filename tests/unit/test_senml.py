@@ -1,10 +1,10 @@
 # SenML (RFC 8428) in JSON and in CBOR: packs and their meaning, in both directions, by hand.
 # heapsize: 1M
 
-from binascii import hexlify, unhexlify
+from binascii import hexlify
 
 from examples import DEVICE_VALUES
-from ucoap import Error
+from format_cases import code_of, octets
 import lwm2m.management as management
 import lwm2m.model as model
 import lwm2m.senml_cbor as senml_cbor
@@ -18,19 +18,6 @@ _MODULES = {
     ETCH_JSON: senml_json,
     ETCH_CBOR: senml_cbor,
 }
-
-
-def _bytes(text):
-    return unhexlify(text.replace(" ", "").replace("\n", ""))
-
-
-def _code(f, *args):
-    try:
-        f(*args)
-    except Error as e:
-        assert e.text
-        return e.code
-    return 0
 
 
 # Each value in a record of its own, at /9/0/1: what stands behind the name in JSON, and the label and
@@ -104,7 +91,7 @@ def _written(format, flags, value, riid=-1):
 def test_a_value_of_each_type():
     for flags, value, text, hex in _VALUES:
         json = ('[{"bn":"/9/0/","n":"1",%s}]' % text).encode()
-        cbor = _bytes("81 a3 21 65 2f392f302f 00 61 31" + hex)
+        cbor = octets("81 a3 21 65 2f392f302f 00 61 31" + hex)
         for format, data in ((JSON, json), (CBOR, cbor)):
             assert _written(format, flags, value) == data, (value, _written(format, flags, value))
             got = _read_one(format, data, flags)
@@ -119,7 +106,7 @@ def test_other_forms_are_read():
         assert _read_one(JSON, bytearray(data), flags) == value
     for flags, value, hex in _CBOR_READ:
         for around in ("81 a2 00 66 2f392f302f31 %s", "9f bf 00 66 2f392f302f31 %s ff ff"):
-            data = _bytes(around % hex)
+            data = octets(around % hex)
             got = _read_one(CBOR, data, flags)
             assert got == value and type(got) is type(value), data
 
@@ -172,7 +159,7 @@ def _decode(obj, format, data, path):
 
 
 def test_the_device_of_the_specification():
-    for format, data in ((JSON, _DEVICE_JSON.encode()), (CBOR, _bytes(_DEVICE_CBOR))):
+    for format, data in ((JSON, _DEVICE_JSON.encode()), (CBOR, octets(_DEVICE_CBOR))):
         reply = _Reply()
         management.answer(_device({0: DEVICE_VALUES}), (3, 0), 0, format, reply)
         assert reply.content_format == format
@@ -180,9 +167,9 @@ def test_the_device_of_the_specification():
         assert _decode(_device({}), format, data, (3, 0)) == {0: DEVICE_VALUES}
         assert _decode(_device({}), format, data, (3,)) == {0: DEVICE_VALUES}
         for rubbish in (b"0", b"]", b"\xff", b"\0"):
-            assert _code(_decode, _device({}), format, data + rubbish, (3, 0)) == 0x80
+            assert code_of(_decode, _device({}), format, data + rubbish, (3, 0)) == 0x80
         for cut in range(len(data)):
-            assert _code(_decode, _device({}), format, data[:cut], (3, 0)) == 0x80, cut
+            assert code_of(_decode, _device({}), format, data[:cut], (3, 0)) == 0x80, cut
 
 
 def test_the_specification_other_way_of_names():
@@ -203,7 +190,7 @@ def test_the_specification_other_way_of_names():
 def test_objects_and_nothing():
     obj = model.Object(9, (1, INT | R, 2, FLOAT | R | MULTI), {0: {1: 5}, 7: {1: -1, 2: {3: 0.5}}})
     json = b'[{"bn":"/9/0/","n":"1","v":5},{"bn":"/9/7/","n":"1","v":-1},{"n":"2/3","v":0.5}]'
-    cbor = _bytes("""83 a3 21 65 2f392f302f 00 61 31 02 05 a3 21 65 2f392f372f 00 61 31 02 20
+    cbor = octets("""83 a3 21 65 2f392f302f 00 61 31 02 05 a3 21 65 2f392f372f 00 61 31 02 20
         a2 00 63 322f33 02 f93800""")
     for format, data, nothing in ((JSON, json, b"[]"), (CBOR, cbor, b"\x80")):
         reply = _Reply()
@@ -237,7 +224,7 @@ def test_times():
         b'[{"bn":"/9/0/","bt":1700000000,"n":"1","v":1},{"bt":1700000060,"n":"1","v":2},'
         b'{"n":"2","v":3}]'
     )
-    cbor = _bytes("""83 a4 21 65 2f392f302f 22 1a 6553f100 00 61 31 02 01
+    cbor = octets("""83 a4 21 65 2f392f302f 22 1a 6553f100 00 61 31 02 01
         a3 22 1a 6553f13c 00 61 31 02 02 a2 00 61 32 02 03""")
     for format, data in ((JSON, json), (CBOR, cbor)):
         out = bytearray()
@@ -254,7 +241,7 @@ def test_times():
 def test_names_of_a_composite_request():
     # RFC 8790: names without values; here, and only here, of any depth.
     json = b'[{"n":"/3/0/9"},{"bn":"/3303","n":"/0"},{"n":"/1/5700"},{"n":""},{"bn":"/","n":""}]'
-    cbor = _bytes("""85 a1 00 66 2f332f302f39 a2 21 65 2f33333033 00 62 2f30 a1 00 67 2f312f35373030
+    cbor = octets("""85 a1 00 66 2f332f302f39 a2 21 65 2f33333033 00 62 2f30 a1 00 67 2f312f35373030
         a1 00 60 a2 21 61 2f 00 60""")
     for format, data in ((JSON, json), (ETCH_JSON, json), (CBOR, cbor), (ETCH_CBOR, cbor)):
         cursor = _MODULES[format].Cursor(data, (), format)
@@ -263,13 +250,13 @@ def test_names_of_a_composite_request():
             assert not cursor.leaf
             paths.append(cursor.path())
         assert paths == [(3, 0, 9), (3303, 0), (3303, 1, 5700), (3303,), ()]
-        assert _code(_decode, _device({}), format, data, (3, 0)) == 0x80
+        assert code_of(_decode, _device({}), format, data, (3, 0)) == 0x80
 
 
 def test_null_deletes_in_etch_only():
     for format, data in (
         (ETCH_JSON, b'[{"n":"/9/0/1/5","v":null},{"n":"/9/0/1/6","v":7}]'),
-        (ETCH_CBOR, _bytes("82 a2 00 68 2f392f302f312f35 02 f6 a2 00 68 2f392f302f312f36 02 07")),
+        (ETCH_CBOR, octets("82 a2 00 68 2f392f302f312f35 02 f6 a2 00 68 2f392f302f312f36 02 07")),
     ):
         cursor = _MODULES[format].Cursor(data, (), format)
         assert cursor.next() and cursor.leaf and cursor.value(INT) is None
@@ -277,7 +264,7 @@ def test_null_deletes_in_etch_only():
         assert cursor.next() and cursor.value(INT) == 7
         assert not cursor.next()
         plain = JSON if format == ETCH_JSON else CBOR
-        assert _code(_MODULES[plain].Cursor(data, (), plain).next) == 0x80
+        assert code_of(_MODULES[plain].Cursor(data, (), plain).next) == 0x80
 
 
 # --- Bad input, each for an object 9 with an INT 1, a STR 2 and a multiple INT 3, written to /9/0.
@@ -452,17 +439,17 @@ _BAD_CBOR = (
 def test_bad_packs():
     for format, table in ((JSON, _BAD_JSON), (CBOR, _BAD_CBOR)):
         for text in table:
-            data = text.encode() if format == JSON else _bytes(text)
+            data = text.encode() if format == JSON else octets(text)
             obj = model.Object(9, _RESOURCES, {0: {1: 1}})
-            assert _code(_decode, obj, format, data, (9, 0)) == 0x80, text[:80]
-    assert _code(_decode, obj, JSON, b'[{"n":"/9/0/2","vs":"\xff"}]', (9, 0)) == 0x80
-    assert _code(_decode, obj, JSON, b'[{"n":"/9/0/2","vs":"\xed\xa0\x80', (9, 0)) == 0x80
-    assert _code(_decode, obj, JSON, b"\xef\xbb\xbf[]", (9, 0)) == 0x80
+            assert code_of(_decode, obj, format, data, (9, 0)) == 0x80, text[:80]
+    assert code_of(_decode, obj, JSON, b'[{"n":"/9/0/2","vs":"\xff"}]', (9, 0)) == 0x80
+    assert code_of(_decode, obj, JSON, b'[{"n":"/9/0/2","vs":"\xed\xa0\x80', (9, 0)) == 0x80
+    assert code_of(_decode, obj, JSON, b"\xef\xbb\xbf[]", (9, 0)) == 0x80
 
 
 def test_what_json_cannot_say():
     for value in (float("nan"), float("inf"), float("-inf")):
-        assert _code(_written, JSON, FLOAT, value) == 0x86
+        assert code_of(_written, JSON, FLOAT, value) == 0x86
     assert hexlify(_written(CBOR, FLOAT, float("inf"))) == b"81a321652f392f302f00613102f97c00"
 
 

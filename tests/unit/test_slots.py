@@ -6,7 +6,7 @@
 import os
 from lwm2m.package import Fault
 from lwm2m.slots import Slots, _is_name, _remove
-from packages import KEYS, TARGET, content, package
+from packages import KEYS, TARGET, content, files, package
 
 FOLDER = "/tmp/lwm2m-slots-%d" % id(object())
 FILES = {"app.py": b"VERSION = 2\n", "sub/more.py": bytes(range(256)) * 9, "empty": b""}
@@ -34,20 +34,6 @@ def install(slots, data, piece=1024):
     while not slots.unpack():
         pass
     slots.switch()
-
-
-def files(folder):
-    """{name: content} in it."""
-    found = {}
-    for name in os.listdir(folder):
-        path = folder + "/" + name
-        if os.stat(path)[0] & 0x4000:
-            inner = files(path)
-            found.update({name + "/" + each: inner[each] for each in inner})
-        else:
-            with open(path, "rb") as f:
-                found[name] = f.read()
-    return found
 
 
 def refused(result, words, data, slots=None):

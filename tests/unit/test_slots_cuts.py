@@ -4,12 +4,11 @@
 # of its end, each torn in three ways, on every file system. After each the device starts with the old
 # application or the new one, whole, and goes on from there.
 
-import os
 import lwm2m.package
 from flash import GARBAGE, HALF, KINDS, NOTHING, fill, mounted, unfill
 from lwm2m.package import Fault
 from lwm2m.slots import Slots
-from packages import KEYS, TARGET, package
+from packages import KEYS, TARGET, files, package
 
 # test_p256.py is about signatures, and they take long.
 lwm2m.package.verify = lambda digest, signature, key: True
@@ -85,18 +84,7 @@ def run(kind, flash, action):
 
 def content(folder):
     """What an application is: {name: content}, or None for the factory's."""
-    if folder is None:
-        return None
-    found = {}
-    for name in os.listdir(folder):
-        path = folder + "/" + name
-        if os.stat(path)[0] & 0x4000:
-            inner = content(path)
-            found.update({name + "/" + each: inner[each] for each in inner})
-        else:
-            with open(path, "rb") as f:
-                found[name] = f.read()
-    return found
+    return None if folder is None else files(folder)
 
 
 def started(kind, flash):
