@@ -238,6 +238,12 @@ WRONG = [
         "[servers.security]",
         "line 33: servers is unknown: did you mean server?",
     ),
+    (
+        PSK,
+        "queue = true",
+        "mute_send = 1",
+        "line 31: server[1].mute_send must be true or false.",
+    ),
     (PSK, "lifetime = 300", "lifetime = 300 s", "line 30, column 16: this is no TOML."),
     (
         CERTIFICATE,

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Tuple
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
@@ -67,6 +68,45 @@ def test_our_bootstrap_server(tmp_path: Path) -> None:
         assert f"(b'{endpoint}', '{endpoint}')" in lines[2 * n + 1]
         own = json.loads(out.read_text())[endpoint]["security"]
         assert own == record["accounts"][0]["security"]
+
+
+# What the configuration says of notifications and Send of an account, and what it is in the file of
+# our Bootstrap Server.
+REPORTING = [
+    ("", (True, False)),
+    ("store_notifications = false\n", (False, False)),
+    ("mute_send = true\n", (True, True)),
+    ("mute_send = false\nstore_notifications = false\n", (False, False)),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), REPORTING, ids=[repr(row[0]) for row in REPORTING])
+def test_reporting(tmp_path: Path, text: str, expected: Tuple[bool, bool]) -> None:
+    kept = given(
+        tmp_path, PSK.replace("[[bootstrap.server]]\n", "[[bootstrap.server]]\n" + text), 1
+    )
+    out = tmp_path / "accounts.json"
+    export.FORMS["bootstrap-server"](kept, out, None)
+    (entry,) = json.loads(out.read_text()).values()
+    account = entry["servers"][0]
+    assert (account["store_notifications"], account["mute_send"]) == expected
+    printed = under_micropython(
+        "from lwm2m.table import load_accounts, plan\n"
+        f"for entry in load_accounts({str(out)!r}).values():\n"
+        "    server = plan('', entry)[1][0][2]\n"
+        "    print(server[6], server[23])\n"
+    )
+    assert printed.split() == [str(value) for value in expected]
+    export.FORMS["leshan"](kept, tmp_path / "leshan", 101)
+    (entry,) = json.loads((tmp_path / "leshan/bootstrapStore.json").read_text()).values()
+    server = entry["servers"]["0"]
+    assert (server["notifIfDisabled"], server["muteSend"]) == expected
+
+
+def test_reporting_of_a_board_of_before() -> None:
+    account = {"short_id": 1, "uri": "coap://x", "lifetime": 300, "binding": "U"}
+    account["security"] = {"mode": "none"}
+    assert export._config([account])["servers"]["0"]["muteSend"] is False
 
 
 def test_our_server(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ SERVER_TLV = (
     b"\xc1\x06\x01"  # Notification Storing
     b"\xc1\x07U"  # Binding
 )
+UNMUTED_TLV = SERVER_TLV + b"\xc1\x17\x00"  # Mute Send: false; not of LwM2M 1.0
 ACCOUNT_TLV = (
     b"\xc8\x00\x14"
     + BS_URI.encode()
@@ -222,7 +223,8 @@ def test_table_session():
         assert got[3] in (account_entry + server_entry, server_entry + account_entry)
         peer.answer(m, 0x44)
         got, m = request(peer)
-        assert got == (PUT, "/1/0", 11542, SERVER_TLV)
+        expected = UNMUTED_TLV if listed is FRESH else SERVER_TLV
+        assert got == (PUT, "/1/0", 11542, expected)
         peer.answer(m, 0x44)
         got, m = request(peer)
         assert got == (POST, "/bs", None, b"")
@@ -435,11 +437,11 @@ def test_high_level():
     assert serve(peer, answers) == [
         (GET, "/", b""),
         (PUT, "/0/1", SECURITY_TLV),  # the lowest that is free: 0 is server 5, 2 the account
-        (PUT, "/1/0", SERVER_TLV),
+        (PUT, "/1/0", UNMUTED_TLV),
     ]
     # Again: over what was written, without another Discover.
     found.add_server(1, URI, lifetime=300, callback=log.answered)
-    assert serve(peer, answers) == [(PUT, "/0/1", SECURITY_TLV), (PUT, "/1/0", SERVER_TLV)]
+    assert serve(peer, answers) == [(PUT, "/0/1", SECURITY_TLV), (PUT, "/1/0", UNMUTED_TLV)]
     found.remove_server(5, log.answered)
     assert [what[:2] for what in serve(peer, answers)] == [(DELETE, "/0/0"), (DELETE, "/1/1")]
     found.remove_server(5, log.answered)
@@ -451,8 +453,11 @@ def test_high_level():
     found.add_server(2, URI, callback=log.answered, binding="UQ")
     seen = serve(peer, answers)
     assert [what[:2] for what in seen] == [(PUT, "/0/0"), (PUT, "/1/1")]
-    # Short Server ID 2, 86400 s in 4 bytes, true, "UQ"
-    assert seen[1][2] == b"\xc1\x00\x02\xc4\x01\x00\x01\x51\x80\xc1\x06\x01\xc2\x07UQ"
+    # Short Server ID 2, 86400 s in 4 bytes, true, "UQ", false
+    text = b"\xc1\x00\x02\xc4\x01\x00\x01\x51\x80\xc1\x06\x01\xc2\x07UQ\xc1\x17\x00"
+    assert seen[1][2] == text
+    found.add_server(2, URI, store_notifications=False, mute_send=True)
+    assert serve(peer, answers)[1][2].endswith(b"\xc1\x06\x00\xc1\x07U\xc1\x17\x01")
     assert log.answers == [
         (0x44, ""),
         (0x44, ""),
@@ -662,6 +667,11 @@ def test_wrong_arguments():
             "lifetime must be a whole number from 0 to 2147483647",
         ),
         (lambda: found.add_server(1, URI, binding="S"), 'binding must be "U" or "UQ"'),
+        (lambda: found.add_server(1, URI, mute_send=None), "mute_send must be true or false"),
+        (
+            lambda: found.add_server(1, URI, store_notifications=1),
+            "store_notifications must be true or false",
+        ),
         (
             lambda: found.add_server(1, URI, security=psk),
             "coap:// without NoSec",
@@ -922,6 +932,14 @@ def test_table_errors():
             'endpoint "dev-1": servers[0].uri must be coap://host[:port] or coaps://host[:port]',
         ),
         (servers(binding="T"), 'endpoint "dev-1": servers[0].binding must be "U" or "UQ"'),
+        (
+            servers(mute_send="no"),
+            'endpoint "dev-1": servers[0].mute_send must be true or false',
+        ),
+        (
+            servers(store_notifications=0),
+            'endpoint "dev-1": servers[0].store_notifications must be true or false',
+        ),
         (servers(life=1), 'endpoint "dev-1": servers[0]: there is no field "life"'),
         (servers(security="psk"), 'endpoint "dev-1": servers[0].security must be an object'),
         (
@@ -1159,6 +1177,32 @@ def test_certificates_are_written():
     ), seen[1]
 
 
+def test_mute_send():
+    # (what Discover answers, the table's field, how /1/x ends): a client of 1.1 that has no /1/x/23 is
+    # muted (LwM2M 1.1 E.2); one of 1.0, or that does not tell, is not written what it cannot have.
+    false, true, without = b"\x07U\xc1\x17\x00", b"\x07U\xc1\x17\x01", b"\x07U"
+    for answer, given, end in (
+        ((0x45, FRESH), {}, false),
+        ((0x45, FRESH), {"mute_send": False}, false),
+        ((0x45, FRESH), {"mute_send": True}, true),
+        ((0x45, b"</>;lwm2m=1.2,</0/0>"), {}, false),
+        ((0x45, b"</0/0>"), {}, without),
+        ((0x45, FRESH_10), {"mute_send": True}, without),
+        ((0x85, b""), {}, without),
+    ):
+        one = dict(ACCOUNT["servers"][0])
+        one.update(given)
+        log = Log(accounts={"dev": {"servers": [one]}})
+        peer, found = session(log)
+        seen = serve(peer, {(GET, "/"): answer})
+        assert seen[-1][:2] == (POST, "/bs")
+        assert seen[-2][2].endswith(end), (answer, given, seen[-2])
+    # A client of ours that was given its account so can send.
+    story = Story()
+    assert story.world.run(story.registered, 1)
+    assert story.client.send(["/3/0/16"]) == [1]
+
+
 def test_load_accounts():
     text = """{
   "dev-1": {"servers": [{"short_id": 1, "uri": "coap://h"}]},
@@ -1173,8 +1217,9 @@ def test_load_accounts():
     log = Log(accounts=table)
     peer, found = session(log, "other")
     seen = serve(peer, {})
-    # TLV by hand: 9, no lifetime, true, UQ
-    assert (PUT, "/1/0", b"\xc1\x00\x09\xc1\x01\x00\xc1\x06\x01\xc2\x07UQ") in seen
+    # TLV by hand: 9, no lifetime, true, UQ, false
+    written = b"\xc1\x00\x09\xc1\x01\x00\xc1\x06\x01\xc2\x07UQ\xc1\x17\x00"
+    assert (PUT, "/1/0", written) in seen
     for bad, line in (
         (text.replace('"*"', "*"), 3),
         ("", 1),

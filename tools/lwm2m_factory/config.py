@@ -43,7 +43,7 @@ short_id = 1
 uri = "coaps://server.example.org"
 lifetime = 86400               # s
 queue = false
-# and by their names: min_period, max_period, disable_timeout, store_notifications,
+# and by their names: min_period, max_period, disable_timeout, store_notifications, mute_send,
 # priority, delay, block, bootstrap_on_failure, retry_count, retry_timer, sequence_delay,
 # sequence_count
 
@@ -254,15 +254,15 @@ class _Reader:
         return Account(section, None, uri, self._security(section, uri), timers)
 
     def server(self, section: Section, own: bool = True) -> Account:
-        known = ("short_id", "uri", "lifetime", "queue", "store_notifications", "security")
-        section.know((*known, *_SERVER_OPTIONS))
+        known = ("short_id", "uri", "lifetime", "queue", "store_notifications", "mute_send")
+        section.know((*known, "security", *_SERVER_OPTIONS))
         short_id = section.take("short_id", int, within=range(1, 65535))
         values = {
             0: short_id,
             1: section.take("lifetime", int, 86400, _SECONDS),
             6: section.take("store_notifications", bool, True),
             7: "UQ" if section.take("queue", bool, False) else "U",
-            23: False,  # Mute Send, which would be in force where it is absent
+            23: section.take("mute_send", bool, False),  # absent, it would be in force
         }
         for name, (rid, kind) in _SERVER_OPTIONS.items():
             if section.has(name):

@@ -208,6 +208,7 @@ def _accounts(kept: ledger.Ledger) -> "Iterator[tuple[str, dict]]":
             servers = []
             for account in given:
                 one = {key: account[key] for key in ("short_id", "uri", "lifetime", "binding")}
+                one.update(_reporting(account))
                 if account["security"]["mode"] != "none":
                     one["security"] = account["security"]
                 servers.append(one)
@@ -216,6 +217,12 @@ def _accounts(kept: ledger.Ledger) -> "Iterator[tuple[str, dict]]":
             if security:
                 entry["security"] = security
             yield record["endpoint"], entry
+
+
+def _reporting(account: dict) -> dict:
+    # A board of before these were kept has their defaults.
+    defaults = {"store_notifications": True, "mute_send": False}
+    return {key: account.get(key, default) for key, default in defaults.items()}
 
 
 def _proof(security: dict) -> Optional[dict]:
@@ -254,10 +261,13 @@ def _config(given: List[dict]) -> dict:
     }
     for iid, account in enumerate(given):
         security = account["security"]
+        reporting = _reporting(account)
         config["servers"][str(iid)] = {
             "shortId": account["short_id"],
             "lifetime": account["lifetime"],
             "binding": list(account["binding"]),
+            "notifIfDisabled": reporting["store_notifications"],
+            "muteSend": reporting["mute_send"],
         }
         config["security"][str(iid)] = {
             "uri": account["uri"],

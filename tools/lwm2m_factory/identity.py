@@ -89,6 +89,8 @@ def _record(account: Account, given: bool) -> dict:
         found["short_id"] = account.short_id
         found["lifetime"] = account.server[1]
         found["binding"] = account.server[7]
+        found["store_notifications"] = account.server[6]
+        found["mute_send"] = account.server[23]
     return found
 
 

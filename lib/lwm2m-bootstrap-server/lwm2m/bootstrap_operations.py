@@ -56,8 +56,16 @@ def add_server(s, short_id, security, server):
     if not result:
         result = yield put(0, _place(s.ids[0], short_id), security)
         if result[0] == _CHANGED:
-            result = yield put(1, _place(s.ids[1], short_id), server)
+            result = yield put(1, _place(s.ids[1], short_id), _known_to(s, server))
     return result
+
+
+def _known_to(s, server):
+    # The values of a /1 instance that the client's version of LwM2M has. Without Mute Send it is
+    # muted (LwM2M 1.1 E.2), which 1.0 does not know.
+    if s.version is None or s.version == "1.0":
+        server.pop(23)
+    return server
 
 
 def remove_server(s, short_id):
@@ -100,6 +108,8 @@ def apply(s, account, room):
             return result
         s.ids = _after_delete()
     bootstrap, servers = plan("", account)  # not before: a client that never answers has no room
+    for _, _, server in servers:
+        _known_to(s, server)
     for oid in (0, 1):
         wanted, stale = _choose(oid, s.ids[oid], bootstrap, servers)
         if stale:

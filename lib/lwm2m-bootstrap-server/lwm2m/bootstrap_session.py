@@ -42,6 +42,7 @@ class Session:
         /0/x/10 Short Server ID: short_id
         /1/y/0 Short Server ID: short_id     /1/y/1 Lifetime: 86400 s
         /1/y/6 Notification Storing: true    /1/y/7 Binding: U
+        /1/y/23 Mute Send: false, where Discover tells of LwM2M 1.1 or later
     remove_server() deletes the /0 and the /1 instance with that Short Server ID.
     add_bootstrap_server() writes, over the account the client has (the /0 instance that Discover
     lists without Short Server ID), or where it has none under the lowest free id:
@@ -81,9 +82,21 @@ class Session:
 
     # --- High-level operations
 
-    def add_server(self, short_id, uri, lifetime=86400, security=None, callback=None, binding="U"):
+    def add_server(
+        self,
+        short_id,
+        uri,
+        lifetime=86400,
+        security=None,
+        callback=None,
+        binding="U",
+        store_notifications=True,
+        mute_send=False,
+    ):
         """Add a server account, or replace the one with this short_id."""
-        account = server_account("", short_id, uri, lifetime, security, binding)
+        account = server_account(
+            "", short_id, uri, lifetime, security, binding, store_notifications, mute_send
+        )
         self._add(operations.add_server(self, *account), callback)
 
     def remove_server(self, short_id, callback=None):

@@ -11,6 +11,8 @@
 #         "uri": "coap://192.0.2.1:5683",   coap:// or coaps://
 #         "lifetime": 300,                  s, 0 for ever; 86400 where it is left out
 #         "binding": "U",                   or "UQ", for a client that sleeps; "U"
+#         "store_notifications": true,      keep them while this server cannot be reached; true
+#         "mute_send": false,               whether the client may not send unasked (LwM2M 1.1); false
 #         "security": …                     left out for coap://, see below
 #       }
 #     ],
@@ -60,6 +62,15 @@ from .model import INT, fault
 from .objects import security_fault, split_uri
 
 _WHAT = "the table of accounts"
+_SERVER = (
+    "short_id",
+    "uri",
+    "lifetime",
+    "security",
+    "binding",
+    "store_notifications",
+    "mute_send",
+)
 _MODES = ("psk", "rpk", "certificate", "none")  # by their numbers (/0/x/2)
 _FIELDS = {
     "psk": ("identity", "key"),
@@ -109,7 +120,7 @@ def plan(where, entry):
     for i in range(len(servers)):
         at = "%sservers[%d]" % (_lead(where, ": "), i)
         given = servers[i]
-        check_fields(at, given, ("short_id", "uri", "lifetime", "security", "binding"))
+        check_fields(at, given, _SERVER)
         account = server_account(
             at,
             given.get("short_id"),
@@ -117,6 +128,8 @@ def plan(where, entry):
             given.get("lifetime", 86400),
             given.get("security"),
             given.get("binding", "U"),
+            given.get("store_notifications", True),
+            given.get("mute_send", False),
         )
         for other in found:
             if other[0] == account[0]:
@@ -137,16 +150,20 @@ def plan(where, entry):
     return values, found
 
 
-def server_account(where, short_id, uri, lifetime, security, binding):
+def server_account(where, short_id, uri, lifetime, security, binding, storing=True, mute=False):
+    """The Short Server ID, the values of /0/x and those of /1/x; 23 of them is not of LwM2M 1.0."""
     lead = _lead(where, ".")
     check_short_id(lead, short_id)
     values = _security(where, uri, security)
     _check(lead + "lifetime", 1, 1, lifetime)
     if binding not in ("U", "UQ"):
         raise ValueError('%sbinding must be "U" or "UQ"' % lead)
+    for name, value in (("store_notifications", storing), ("mute_send", mute)):
+        if type(value) is not bool:
+            raise ValueError("%s%s must be true or false" % (lead, name))
     values[1] = False
     values[10] = short_id
-    return short_id, values, {0: short_id, 1: lifetime, 6: True, 7: binding}
+    return short_id, values, {0: short_id, 1: lifetime, 6: storing, 7: binding, 23: mute}
 
 
 def bootstrap_account(where, uri, hold_off, account_timeout, security):
