@@ -2,8 +2,8 @@
 # on_event(event) is another one, and on_update(update), which is given lwm2m.update's Update.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
-# This one has a temperature sensor, and follows the chip's own. What it raises ends the start: main.py
-# keeps the traceback and resets the board.
+# This one follows the chip's own temperature sensor, where it has one. What it raises ends the start:
+# main.py keeps the traceback and resets the board.
 
 import time
 from lwm2m.model import FLOAT, STR, Object, R
@@ -17,8 +17,9 @@ def setup(client, settings):
     """Add objects. client: lwm2m.Client. settings: dict, [app] of the factory's configuration."""
     global _interval_ms
     _interval_ms = settings.get("interval", 10) * 1000
-    _temperature.set(0, 5700, _measure())
-    client.add_object(_temperature)
+    if _measure() is not None:
+        _temperature.set(0, 5700, _measure())
+        client.add_object(_temperature)
 
 
 def turn(client):
@@ -27,7 +28,9 @@ def turn(client):
     now = time.ticks_ms()
     if _then is None or time.ticks_diff(now, _then) >= _interval_ms:
         _then = now
-        _temperature.set(0, 5700, _measure())
+        celsius = _measure()
+        if celsius is not None:
+            _temperature.set(0, 5700, celsius)
 
 
 def may_update():
@@ -39,16 +42,17 @@ def selftest():
     """What is wrong with the board, a str, or None: the factory tool asks, and each start on trial of
     an application that has come over the air.
     """
-    if not -40 < _measure() < 125:
-        return "the temperature sensor says %.0f" % _measure()
+    celsius = _measure()
+    if celsius is not None and not -40 < celsius < 125:
+        return "the temperature sensor says %.0f" % celsius
 
 
 def _measure():
-    # Degrees Celsius.
+    # Degrees Celsius; None where there is no sensor.
     try:
         from machine import ADC
     except ImportError:  # the unix port
-        return 21.0
+        return None
     if hasattr(ADC, "CORE_TEMP"):
         volts = ADC(ADC.CORE_TEMP).read_u16() * 3.3 / 65535
         return 27 - (volts - 0.706) / 0.001721  # RP2040 datasheet 4.9.5
@@ -57,4 +61,4 @@ def _measure():
 
         return float(mcu_temperature())
     except ImportError:  # the first ESP32 has none that is of use
-        return 21.0
+        return None

@@ -8,7 +8,7 @@ import time
 import lwm2m
 import device.led as leds
 import device.settings as settings
-from device.guard import ASKED, LOOKUP_MS, RETRY, TICK_MS, Guard, describe, report
+from device.guard import ASKED, LOOKUP_MS, RETRY, TICK_MS, Guard, report
 from device.link import Gate, Link
 from lwm2m.net import address
 from micropython import const
@@ -54,7 +54,9 @@ class _Board:
         self._client = None
         self._app = None
         self._updates = None  # Updates, where the application can be updated over the air
-        self._clock = None  # a Clock, where an account has certificates
+        self._clock = (
+            None  # a Clock, where an account has certificates or the factory gave a server
+        )
         self._diagnostics = None  # a Diagnostics, where the image has it
         self._connectivity = None  # a Connectivity, likewise, when the network was up
 
@@ -214,7 +216,7 @@ class _Board:
             self._client.add_object(self._connectivity)
 
     def _on_network_fault(self, e):
-        text = "Network: %s" % describe(e)[0]
+        text = "Network: %s" % self._guard.network_failed(e)
         print(text)
         if self._diagnostics:
             self._diagnostics.log(1, text)
@@ -240,17 +242,23 @@ class _Board:
         self._guard.reset(ASKED)
 
     def _has_time(self, now, values):
-        # Whether the clock need not be waited for.
+        # Whether the clock need not be waited for. Certificates wait; who else has a server of the
+        # factory's only asks it.
+        host = values.get("ntp")
+        certificates = self._client.uses(_CERTIFICATE)
         if not self._clock:
-            if not self._client.uses(_CERTIFICATE):
+            if not certificates and not host:
                 return True
             try:
                 from device.clock import Clock, set_clock
             except ImportError:
                 return True
-            host = values.get("ntp") or "pool.ntp.org"
+            host = host or "pool.ntp.org"
             self._clock = Clock(host, set_clock, self._guard.patient(address))
-        return not self._clock.waits(now)
+        if certificates:
+            return not self._clock.waits(now)
+        self._clock.poll(now)
+        return True
 
     def _on_event(self, event):
         if event.type in _SHOWN:

@@ -54,6 +54,7 @@ def install(path, sha256):
         raise ValueError(text)
     os.rename(path, settings.FOLDER + "/ready")
     settings.finish()
+    settings.remove("/network")  # it is of the settings before
     copy = settings.load()
     return {"endpoint": copy.endpoint, "sha256": _digest(_open)}
 
@@ -147,7 +148,7 @@ def reset():
 @_command
 def erase():
     """Forget everything that the factory has given, and what has come of it."""
-    for name in ("/new", "/ready", "/0/accounts", "/1/accounts", "/crash"):
+    for name in ("/new", "/ready", "/0/accounts", "/1/accounts", "/crash", "/network"):
         settings.remove(name)
     reserved = settings.area()
     if reserved:
@@ -229,8 +230,8 @@ def _chip_id():
 def _mac():
     # Of the Wi-Fi interface; boards without it have none.
     try:
-        from network import STA_IF, WLAN
+        from device.lan import mac
 
-        return str(hexlify(WLAN(STA_IF).config("mac")), "utf-8")
+        return str(hexlify(mac()), "utf-8")
     except Exception:  # ImportError, or what a port makes of a chip that is not there
         return None

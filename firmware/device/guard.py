@@ -4,8 +4,9 @@
 # A start counts as failed until it has lasted for five minutes, or somebody has asked for the reset
 # that ends it. The count is in the port's word, so that it wears no flash, and a power cut clears
 # it. After three there is safe mode: no network, no application, and another try after 15 minutes,
-# then 30, …, a day. The word: 0x2A55 (14 bits), this start's reason (3), the next one's (3), whether
-# there is a watchdog, whether the modem's PIN was refused, the count (4); the other bits are 0.
+# then 30, …, a day. The word: 0x2A55 (14 bits), whether somebody was at the REPL in this start (at bit
+# 12), this start's reason (3), the next one's (3), whether there is a watchdog, whether the modem's PIN
+# was refused, the count (4); the other bits are 0.
 
 import io
 import json
@@ -19,6 +20,7 @@ _MAGIC = const(0x2A55)
 _MAGIC_AT = const(16)
 _THIS_AT = const(9)
 _NEXT_AT = const(6)
+_TOUCHED = const(0x1000)
 _WATCHED = const(0x20)
 _REFUSED = const(0x10)
 
@@ -36,10 +38,17 @@ WATCHDOG = const(1)
 CRASH = const(3)
 ASKED = const(4)
 RETRY = const(5)
-_REASONS = ("power", "watchdog", "reset", "crash", "asked", "safe mode")
+_REASONS = (
+    "power", "watchdog", "reset", "crash", "asked", "safe mode", "panic", "brownout",
+)  # fmt: skip
 
-_FILE = "/crash"
+_CRASH_FILE = "/crash"
+_NETWORK_FILE = "/network"
+_WRITES = const(8)  # of the network's faults in a start, as flash wears
 _FRAMES = const(8)
+# Exceptions whose messages have names of the source in them, and no values.
+_TOLD = (AttributeError, ImportError, MemoryError, NameError)
+_WIFI = ("Wifi", "WiFi", "Wi-F")  # how messages about it begin
 
 
 class Guard:
@@ -57,6 +66,9 @@ class Guard:
         self.reason = word >> _THIS_AT & 7  # of the reset before this start
         self._next = word >> _NEXT_AT & 7
         self._watched = bool(word & _WATCHED)
+        self._touched = bool(word & _TOUCHED)
+        self._kept = word != 0
+        self._writes = _WRITES
         self._port = port
         self._minute_ms = minute_ms
         self._watchdog = None
@@ -67,9 +79,9 @@ class Guard:
 
     def begin(self):
         """Count a start. Returns how long safe mode is to last, ms; 0 where there is none."""
-        self.reason = self._next or self._port.cause()
+        self.reason = self._next or self._port.cause(self._kept and not self._touched)
         self._next = 0
-        self._watched = False
+        self._watched = self._touched = False
         wait = 0
         if self.failed >= _FAILED and self.reason != RETRY:
             wait = min(_SAFE << self.failed - _FAILED, _DAY) * self._minute_ms
@@ -138,6 +150,7 @@ class Guard:
         """Somebody is at the REPL: all starts anew, and there are ten minutes until a reset."""
         self.refused = False
         self.failed = 0
+        self._touched = True
         self._save()
         self.hold(_BROKEN_IN * self._minute_ms)
 
@@ -146,14 +159,15 @@ class Guard:
         self._next = CRASH
         self._save()
         lines = describe(e)
-        text = json.dumps(lines)
-        try:
-            if _read() != lines:  # flash is not to wear from the same again and again
-                with open(settings.FOLDER + _FILE, "w") as f:
-                    f.write(text)
-        except Exception:  # there is no file system, or no memory
-            pass
+        _keep(_CRASH_FILE, lines)
         return lines
+
+    def network_failed(self, e):
+        """Keep why an attempt to connect has failed, for report(); returns that in words."""
+        text = describe(e)[0]
+        if self._writes:
+            self._writes -= _keep(_NETWORK_FILE, text)
+        return text
 
     def reset(self, reason):
         """Restart, as ASKED, as a CRASH, or to RETRY."""
@@ -166,12 +180,13 @@ class Guard:
     def error_code(self):
         """For /3/0/11 (LwM2M 1.1 E.4): what ended the start before this one, 0 for nothing bad.
 
-        5 out of memory; 16 a crash, 17 the watchdog, 18 safe mode, of those that are the device's.
+        5 out of memory; 16 a crash, 17 the watchdog, 18 safe mode, 19 a panic of the chip, or a reset
+        of the application's own, 20 a brownout, of those that are the device's.
         """
         if self.reason == CRASH:
-            lines = _read()
+            lines = _read(_CRASH_FILE)
             return 5 if lines and lines[0].startswith("MemoryError") else 16
-        return {WATCHDOG: 17, RETRY: 18}.get(self.reason, 0)
+        return (0, 17, 0, 0, 0, 18, 19, 20)[self.reason]
 
     def _feed(self):
         if self._watchdog:
@@ -180,6 +195,7 @@ class Guard:
     def _save(self):
         word = _MAGIC << _MAGIC_AT | self.reason << _THIS_AT | self._next << _NEXT_AT
         word |= self._watched * _WATCHED | self.refused * _REFUSED | self.failed
+        word |= self._touched * _TOUCHED
         self._port.save(word)
 
 
@@ -199,21 +215,22 @@ def report(port=device.port):
     return {
         "reset": _REASONS[guard.reason],
         "failed_starts": guard.failed,
-        "crash": _read(),
+        "crash": _read(_CRASH_FILE),
+        "network_fault": _read(_NETWORK_FILE),
     }
 
 
 def describe(e):
     """An exception in words without secrets: a list of str, what it is, then where, inmost first.
 
-    A message may have anything in it: kept are the number of an OSError, and messages that the
-    interpreter makes of names in the source.
+    A message may have anything in it: kept are the number of an OSError, messages that the
+    interpreter makes of names in the source, and those about Wi-Fi, which are the port's constants
+    ("Wifi Internal State Error") or module lan's.
     """
     text = type(e).__name__
-    if isinstance(e, OSError):
-        if isinstance(e.errno, int):
-            text += " %d" % e.errno
-    elif type(e) in (AttributeError, ImportError, MemoryError, NameError):
+    if isinstance(e, OSError) and isinstance(e.errno, int):
+        text += " %d" % e.errno
+    elif type(e) in _TOLD or (type(e) in (OSError, RuntimeError) and str(e)[:4] in _WIFI):
         text += ": %s" % e
     lines = [text]
     buffer = io.StringIO()
@@ -224,10 +241,23 @@ def describe(e):
     return lines
 
 
-def _read():
-    # What crashed() has kept, or None.
+def _keep(name, found):
+    # Let a file of the folder have that, as JSON. Returns whether it was written.
     try:
-        with open(settings.FOLDER + _FILE) as f:
+        text = json.dumps(found)
+        if _read(name) == found:  # flash is not to wear from the same again and again
+            return False
+        with open(settings.FOLDER + name, "w") as f:
+            f.write(text)
+        return True
+    except Exception:  # there is no file system, or no memory
+        return False
+
+
+def _read(name):
+    # What _keep() has kept, or None.
+    try:
+        with open(settings.FOLDER + name) as f:
             return json.load(f)
     except (OSError, ValueError):  # none, or cut while it was written
         return None

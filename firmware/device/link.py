@@ -134,8 +134,11 @@ class Link:
             self._backoff.fail(now)
             self._enter(_WAITING, now)
             try:
-                if self._driver:
-                    self._driver.stop()
+                e = self._driver.explain(e)  # before it has forgotten
+            except Exception:  # not every one can; and there may be none
+                pass
+            try:
+                self._driver.stop()
             except Exception:
                 pass
             if self._on_fault:

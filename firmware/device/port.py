@@ -19,6 +19,8 @@ _ENABLED = const(30)  # a bit of the watchdog's first register
 POWER = const(0)
 WATCHDOG = const(1)
 RESET = const(2)
+PANIC = const(6)
+BROWNOUT = const(7)
 
 _RP2 = sys.platform == "rp2"
 _ESP32 = sys.platform == "esp32"
@@ -45,13 +47,21 @@ def save(word):
         rtc.memory(word.to_bytes(4, "big") + rtc.memory()[4:])
 
 
-def cause():
-    """POWER, WATCHDOG, or RESET, which is any other."""
+def cause(kept=False):
+    """POWER, WATCHDOG, PANIC, BROWNOUT, or RESET, which is any other.
+
+    kept: whether the word is this firmware's, and nobody was at the REPL since it was saved.
+    """
     if not (_RP2 or _ESP32):
         return POWER
     cause = machine.reset_cause()
+    # An ESP32's port makes no difference between power that came and power that dipped, but the word
+    # outlasts a dip; nor between reset() and a panic, but here reset() tells the guard beforehand.
+    kept = kept and _ESP32
     if cause == machine.PWRON_RESET:
-        return POWER
+        return BROWNOUT if kept else POWER
+    if kept and cause == machine.HARD_RESET:
+        return PANIC
     # An RP2040 resets itself by its watchdog, too.
     if cause == machine.WDT_RESET and (_ESP32 or machine.mem32[_BASE + _SCRATCH4] == _EXPIRED):
         return WATCHDOG

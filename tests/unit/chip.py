@@ -21,7 +21,8 @@ class Port:
         assert 0 <= word < 1 << 30
         self.word = word
 
-    def cause(self):
+    def cause(self, kept):
+        self.kept = kept
         return self.why
 
     def watched(self, before):
@@ -75,6 +76,7 @@ class Nic:
         self.calls = []
         self.up = False
         self.fault = None
+        self.told = None  # by status()
 
     def active(self, on):
         self.calls.append(("active", on, self.network.country_code))
@@ -92,6 +94,9 @@ class Nic:
 
     def isconnected(self):
         return self.up
+
+    def status(self):
+        return self.told
 
     def __del__(self):
         self.calls.append(("del",))

@@ -61,7 +61,7 @@ class Watchdog:
 
 port.load = lambda: int.from_bytes(get("word") or b"", "big")
 port.save = lambda word: put("word", word.to_bytes(4, "big"))
-port.cause = lambda: 0 if get("word") is None else int(get("cause") or 2)
+port.cause = lambda kept: 0 if get("word") is None else int(get("cause") or 2)
 port.watchdog = Watchdog
 port.reset = reset
 port.led = lambda pin: lambda value: None

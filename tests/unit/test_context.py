@@ -146,7 +146,16 @@ def test_written_by_a_server():
 
 
 def test_purge():
-    b = board()
+    purged(board())
+
+
+def test_purge_where_no_clock_tells_the_time():
+    b = board(device={13: lambda: None})
+    purged(b)
+    assert b.client.core.objects[1].get(1, 12) is None
+
+
+def purged(b):
     b.request()
     values = psk(None, BS_KEY, BS_URI)
     values[12] = 100

@@ -3,6 +3,7 @@
 import os
 import chip
 import device.guard as guard
+import device.port as real
 import device.settings as settings
 from device.guard import ASKED, CRASH, RETRY, Guard
 from flash import Lfs2, mounted
@@ -10,6 +11,7 @@ from flash import Lfs2, mounted
 MINUTE = 60000
 LFS2 = Lfs2(256)
 settings.FOLDER = "/flash/lwm2m"
+REPORT = {"reset": "power", "failed_starts": 1, "crash": None, "network_fault": None}
 
 
 def start(port):
@@ -205,6 +207,11 @@ def test_record():
     for e, text in (
         (OSError(113, secret), "OSError 113"),
         (OSError(secret), "OSError"),
+        (OSError("Wifi Internal State Error"), "OSError: Wifi Internal State Error"),
+        (OSError("WiFi Out of Memory"), "OSError: WiFi Out of Memory"),
+        (OSError("Wi-Fi password is wrong"), "OSError: Wi-Fi password is wrong"),
+        (RuntimeError("Wifi Unknown Error 0x3001"), "RuntimeError: Wifi Unknown Error 0x3001"),
+        (ValueError("Wifi " + secret), "ValueError"),
         (ValueError("invalid syntax for integer with base 10: '%s'" % secret), "ValueError"),
         (KeyError(secret), "KeyError"),
         (TypeError(secret), "TypeError"),
@@ -225,10 +232,76 @@ def test_record():
             # It is there after the reset.
             g, _ = start(port)
             report = guard.report(port)
-            assert report == {"reset": "crash", "failed_starts": 2, "crash": lines}
+            assert report == dict(REPORT, reset="crash", failed_starts=2, crash=lines)
             assert g.error_code() == (5 if isinstance(e, MemoryError) else 16)
             with open(settings.FOLDER + "/crash") as f:
                 assert secret not in f.read()
+
+
+def test_network():
+    flash = LFS2.format()
+    with mounted(LFS2, flash):
+        os.mkdir(settings.FOLDER)
+        port = chip.Port()
+        g, _ = start(port)
+        assert guard.report(port)["network_fault"] is None
+        wrong = OSError("Wi-Fi password is wrong")
+        assert g.network_failed(wrong) == "OSError: Wi-Fi password is wrong"
+        erases = flash.erases, flash.programs
+        for _ in range(100):
+            g.network_failed(wrong)
+        assert (flash.erases, flash.programs) == erases
+        # It is there after a power cut, and two that come and go wear flash at most eight times a start.
+        port.word = 0
+        start(port)
+        assert guard.report(port)["network_fault"] == "OSError: Wi-Fi password is wrong"
+        for n in range(20):
+            g.network_failed(OSError(n))
+        assert guard.report(port)["network_fault"] == "OSError 6"
+        g, _ = start(port)
+        g.network_failed(OSError(113))
+        assert guard.report(port)["network_fault"] == "OSError 113"
+
+
+class Chip:
+    """Module machine of an ESP32, as ports/esp32/modmachine.c numbers the causes."""
+
+    PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = range(1, 6)
+
+    def reset_cause(self):
+        return self.told
+
+
+def test_panic_and_brownout():
+    kept = real.machine, real._ESP32
+    machine = Chip()
+    real.machine, real._ESP32 = machine, True
+    port = chip.Port()
+    port.cause = real.cause
+    try:
+        for told, first, code, word in (
+            (machine.PWRON_RESET, "power", 20, "brownout"),
+            (machine.HARD_RESET, "reset", 19, "panic"),
+            (machine.WDT_RESET, "watchdog", 17, "watchdog"),
+            (machine.SOFT_RESET, "reset", 0, "reset"),
+            (machine.DEEPSLEEP_RESET, "reset", 0, "reset"),
+        ):
+            machine.told = told
+            port.word = 0  # RTC memory has nothing of this firmware's
+            start(port)
+            assert guard.report(port)["reset"] == first
+            g, _ = start(port)
+            assert (guard.report(port)["reset"], g.error_code(), g.failed) == (word, code, 2)
+            # Who is at the REPL may type machine.reset().
+            g.break_in()
+            g, _ = start(port)
+            assert guard.report(port)["reset"] == first and g.failed == 1
+            # And what the guard itself has asked for is told as that.
+            restart(g, ASKED)
+            start(port)
+            assert guard.report(port)["reset"] == "asked"
+    finally:
+        real.machine, real._ESP32 = kept
 
 
 def test_record_does_not_wear_flash():
@@ -252,7 +325,8 @@ def test_record_without_a_file_system():
     assert crash(g, OSError(5))[0] == "OSError 5"
     g, _ = start(port)
     assert (g.reason, g.error_code()) == (CRASH, 16)
-    assert guard.report(port) == {"reset": "crash", "failed_starts": 2, "crash": None}
+    assert guard.report(port) == dict(REPORT, reset="crash", failed_starts=2)
+    assert g.network_failed(OSError(110)) == "OSError 110"
 
 
 def test_record_that_was_cut():

@@ -113,6 +113,58 @@ def test_lost():
     assert nic.calls[0] == ("disconnect",)
 
 
+# Numbers of WLAN.status(): ESP32's are the driver's reasons (ports/esp32/modnetwork_globals.h), a Pico W's
+# the states of cyw43.h.
+ESP32 = {
+    "STAT_IDLE": 1000,
+    "STAT_NO_AP_FOUND": 201,
+    "STAT_WRONG_PASSWORD": 202,
+    "STAT_BEACON_TIMEOUT": 200,
+}
+PICO_W = {
+    "STAT_IDLE": 0,
+    "STAT_NO_AP_FOUND": -2,
+    "STAT_WRONG_PASSWORD": -3,
+    "STAT_CONNECT_FAIL": -1,
+}
+
+
+def test_wifi_says_why():
+    for names, told, lost, words in (
+        (ESP32, 201, False, "Wi-Fi finds no such network"),
+        (ESP32, 202, False, "Wi-Fi password is wrong"),
+        (ESP32, 200, True, "Wi-Fi access point is gone"),
+        (ESP32, 1001, False, 110),
+        (ESP32, 2, False, 110),  # AUTH_EXPIRE, for which there is no name
+        (PICO_W, -2, False, "Wi-Fi finds no such network"),
+        (PICO_W, -3, False, "Wi-Fi password is wrong"),
+        (PICO_W, -1, False, "Wi-Fi access point refuses"),
+        (PICO_W, 2, False, "Wi-Fi gets no address: does DHCP answer?"),
+        (PICO_W, 1, False, 110),
+        (PICO_W, 0, True, 113),
+    ):
+        run = Run(WIFI)
+        for name in names:
+            setattr(run.network, name, names[name])
+        run.poll()
+        nic = run.network.nics[0]
+        nic.told = told
+        nic.up = lost
+        assert run.poll() == lost
+        nic.up = False
+        run.until(lambda: run.faults, 62000)
+        assert [type(e) for e in run.faults] == [OSError] and run.faults[0].errno == words
+        assert nic.calls[-1] == ("disconnect",)
+
+
+def test_what_the_driver_raises_stays_as_it_is():
+    for fault in (OSError("Wifi Internal State Error"), RuntimeError("Wifi Unknown Error 0x1")):
+        run = Run(WIFI)
+        run.network.WLAN(0).fault = fault
+        run.poll()
+        assert run.faults == [fault]
+
+
 def test_bad_settings_are_a_fault_and_no_exception():
     run = Run({"type": "pigeon"})
     for _ in range(20):

@@ -10,6 +10,7 @@ import os
 import sys
 import vfs
 from binascii import hexlify
+from chip import Module
 from accounts import AGAIN, ENDPOINT, FACTORY, KEYS, stored
 from flash import GARBAGE, HALF, NOTHING, Flash, Lfs2, fill, unfill
 from lwm2m.store import pack
@@ -441,3 +442,39 @@ def test_cut_install_of_the_same_endpoint():
 
 def _must(answer):
     assert answer["ok"], answer
+
+
+class Wlan:
+    """The Wi-Fi interface of a Pico W: it has no MAC until it was active."""
+
+    def __init__(self, mac):
+        self.mac = bytes(6)
+        self._real = mac
+        self.calls = []
+
+    def config(self, name):
+        assert name == "mac"
+        return self.mac
+
+    def active(self, on):
+        self.calls.append(on)
+        if on:
+            self.mac = self._real
+
+
+def test_mac():
+    real = bytes((0x28, 0xCD, 0xC1, 0, 0, 1))
+    for mac, before, told, calls in (
+        (real, bytes(6), "28cdc1000001", [True, False]),
+        (real, real, "28cdc1000001", []),  # an ESP32's, or one that is in use
+        (bytes(6), bytes(6), None, [True, False]),  # a chip that does not answer
+    ):
+        nic = Wlan(mac)
+        nic.mac = before
+        sys.modules["network"] = Module(STA_IF=0, WLAN=lambda which: nic)
+        try:
+            with board(KINDS[0]):
+                assert call(factory.status)["mac"] == told
+        finally:
+            sys.modules.pop("network")
+        assert nic.calls == calls

@@ -54,20 +54,21 @@ def test_finish_takes_what_a_write_takes():
 
 
 def test_finish_at_any_time():
-    # /3/0/13 goes into /1/x/12, Last Bootstrapped; accounts must not be lost to a wrong clock.
+    # /3/0/13 goes into /1/x/12, Last Bootstrapped; accounts must not be lost to a wrong clock. One that
+    # is not set tells no time: then nobody is told one.
     def fails():
         raise OSError(5)
 
     for time, stored in (
         (0, 0),
         (0xFFFFFFFF, 0xFFFFFFFF),
-        (1 << 32, 0),
-        ((1 << 63) - 1, 0),
-        (-1, 0),
-        ("now", 0),
-        (1.5, 0),
-        (None, 0),
-        (fails, 0),
+        (1 << 32, None),
+        ((1 << 63) - 1, None),
+        (-1, None),
+        ("now", None),
+        (1.5, None),
+        (None, None),
+        (fails, None),
     ):
         b = board(device={13: time if callable(time) else lambda: time})
         b.bootstrap()
@@ -75,6 +76,9 @@ def test_finish_at_any_time():
         b.power_on()
         assert not b.texts() and sorted(b.client.servers()) == [1, 65535]
         assert b.client.core.objects[1].get(1, 12) == stored
+        b.registered()
+        answer = b.registrar.read("/1/1/12")
+        assert answer.code == 0x84 if stored is None else answer.text == str(stored)
     # As a server sets it.
     b = board()
     b.bootstrap()

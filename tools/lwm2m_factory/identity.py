@@ -24,7 +24,7 @@ class Identity:
 def endpoint_of(config: Config, values: Dict[str, str]) -> str:
     """The endpoint name of a board with these values; FactoryError where they make none."""
     for name in names_in(config.endpoint):
-        if not values.get(name):
+        if not values.get(name) or (name == "mac" and not values[name].strip("0:-. ")):
             raise FactoryError(
                 f"The endpoint name needs {{{name}}}, which this board does not have."
                 if name in BOARD_VALUES

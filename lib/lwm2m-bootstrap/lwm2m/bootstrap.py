@@ -14,6 +14,7 @@ from lwm2m.model import missing, path_of
 from lwm2m.objects import server_id
 
 _BOOTSTRAP_ID = const(65535)
+_UNDATED = const(65535)  # no resource's id: in place of /1/x/12 where no clock told the time
 _BOOTSTRAP = const(1)  # of Core.state
 _CONNECTED = const(2)  # of Account.state
 _EXCHANGE_LIFETIME = const(247)  # s, RFC 7252 4.8.2
@@ -377,15 +378,18 @@ class Bootstrap:
         if text:
             raise Error(_NOT_ACCEPTABLE, text)
         server = core.objects[1]
+        rid = 12  # Last Bootstrapped
         try:
             time = core.objects[3].get(0, 13)
-            server.check(12, time)
+            server.check(rid, time)
         except Exception:  # the accounts are not to be wrong because the clock is
-            time = 0
+            rid, time = _UNDATED, True
         instances = {}
         for iid in server.instances:
             instances[iid] = values = dict(server.instances[iid])
-            values[12] = time
+            values.pop(12, None)
+            values.pop(_UNDATED, None)
+            values[rid] = time
         self._put(((server, instances),))
         if core.context:  # from here on a power cut finds the new accounts
             text = core.context.commit()

@@ -38,7 +38,7 @@ class Device:
         """Something is wrong: an Error Code more, until a server executes Reset Error Code.
 
         code: 1 low battery, 2 external supply off, 3 GPS, 4 low signal, 5 out of memory, 6 SMS, 7 IP,
-        8 peripheral (/3/0/11); 16 to 18 are the firmware's.
+        8 peripheral (/3/0/11); 16 to 20 are the firmware's.
         """
         self._object.check(11, {0: code})
         old = self._object.get(0, 11, {})

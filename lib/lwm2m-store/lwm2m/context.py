@@ -8,6 +8,7 @@ from .model import Object, fault, missing
 
 _FACTORY = const(65535)  # no object's id: what the factory has put there is no account
 _PEER = const(65535)  # no resource's id: module keys has a name there
+_UNDATED = const(65535)  # likewise, of /1/x: module bootstrap has it where no clock told the time
 _LONG = const(255)  # bytes; more of an application's is not kept, as the accounts need room
 
 _W = const(0x20)  # of model's flags
@@ -85,7 +86,7 @@ class Context:
             self.keys.load(core.objects[0].instances, not text)
         if core.bootstrap:
             for values in core.objects[1].instances.values():
-                if 12 in values:  # Last Bootstrapped: the time-out began then
+                if 12 in values or _UNDATED in values:  # bootstrapped: the time-out began then
                     core.bootstrap.start_timeout()
         if text:
             self._tell(text)
