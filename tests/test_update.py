@@ -17,42 +17,9 @@ from harness.ports import free_port
 from lwm2m_factory import package
 from managed import Servers
 from test_firmware import REGISTERED, Board
+from updates import APP, CRASHES, FAILS, HANGS, KEYS, TARGET, made, settings
 
-TARGET = "board"
 ROLLOUT = ROOT / "lib" / "lwm2m-server" / "examples" / "rollout.py"
-KEYS = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
-
-APP = """\
-from lwm2m.model import INT, R, Object
-def setup(client, settings):
-    client.add_object(Object(3200, (5501, R | INT), {{0: {{5501: {number}}}}}))
-{more}"""
-
-CRASHES = "    raise ValueError('no good')\n"
-CRASHES_LATER = """
-def on_event(event):
-    if event.type == 2:  # registering
-        raise SystemExit
-"""
-HANGS = """
-def turn(client):
-    print("HANGS")
-    while True:
-        pass
-"""
-FAILS = """
-def selftest():
-    return "the sensor is silent"
-"""
-
-
-def made(number: int, more: str = "", deflated: bool = True, **terms) -> bytes:
-    files = [("app.py", APP.format(number=number, more=more).encode())]
-    files.append(("data/filling", bytes(range(256)) * 20))
-    found = package.Terms(
-        **{"target": TARGET, "number": number, "version": f"{number}.0", **terms}
-    )
-    return package.signed(package.build(files, found, deflated), KEYS[found.key])
 
 
 @pytest.fixture
@@ -65,9 +32,7 @@ def servers():
 @pytest.fixture
 def board(tmp_path, servers):
     with Board(tmp_path / "board") as board:
-        keys = [package.raw_key(key.public_key()).hex() for key in KEYS]
-        update = {"target": TARGET, "keys": keys, "number": 1}
-        board.provision(servers.uri, update=update)
+        board.provision(servers.uri, update=settings())
         board.app(APP.format(number=1, more=""))
         start(board, servers)
         yield board
@@ -294,12 +259,11 @@ def test_rollout(tmp_path, monkeypatch):
     port = free_port()
     (tmp_path / "package").write_bytes(made(2, "# " + os.urandom(9000).hex() + "\n"))
     boards = [Board(tmp_path / name) for name in ("a", "b", "c", "d")]
-    keys = [package.raw_key(key.public_key()).hex() for key in KEYS]
     security = {0: f"coap://127.0.0.1:{port}", 1: False, 2: 3, 3: b"", 4: b"", 5: b"", 10: 1}
     state = {0: {0: security}, 1: {0: {0: 1, 1: 300, 6: True, 7: "U"}}}
     for board, target in zip(boards, (TARGET, TARGET, "other", TARGET)):
         monkeypatch.setattr(test_firmware, "ENDPOINT", board.folder.name)
-        board.install(state, {"update": {"target": target, "keys": keys, "number": 1}})
+        board.install(state, {"update": settings(target)})
         board.app(APP.format(number=1, more=""))
     with Process(ROLLOUT, tmp_path / "package", port, "127.0.0.1", 1, 30, heap="2M") as said:
 

@@ -11,6 +11,7 @@ import sys
 import time
 from binascii import crc32
 from ucoap import GET, OBSERVE, PUT, URI_PATH, Error, path_options
+from ucoap.block import Transfer
 from ucoap.engine import Engine, Reply
 
 LARGE = 1000000
@@ -138,7 +139,9 @@ else:
         codes.append("%02x" % code)
         if m and m.code < 0x45:  # created or changed
             now = time.ticks_ms() & MASK
-            engine.request(now, address, GET, options, b"", answered, sink=sink)
+            engine.request(
+                now, address, GET, options, b"", answered, got=Transfer(None, sink=sink)
+            )
 
     engine.request(time.ticks_ms() & MASK, address, PUT, options, Source(), answered)
     run(lambda: len(codes) == 2 or (codes and codes[0] not in ("41", "44")))

@@ -6,6 +6,7 @@ import micropython
 from coap_peer import ACK, CON, MASK, NON, RST, End, Rng, msg, show
 from coap_vectors import MALFORMED, MESSAGES, raw
 from ucoap import Error
+from ucoap.block import Transfer
 from ucoap.engine import ACKED, RESET, SEPARATE, TIMEOUT, Engine, Reply, diff
 
 LIFETIME = 247000  # EXCHANGE_LIFETIME, ms
@@ -1674,7 +1675,7 @@ class Fuzz:
                         options,
                         body,
                         self.callback,
-                        sink=sink,
+                        got=sink and Transfer(None, sink=sink),
                     )
                 except (Error, KeyError):  # of the source
                     self.open -= sink is not None

@@ -6,6 +6,7 @@ import sys
 from starving import starve  # first, while there is memory in one piece
 import ucoap
 from coap_peer import ACK, BLOCK1, BLOCK2, CON, PATH, block, msg
+from ucoap.block import Transfer
 from ucoap.engine import Engine, Reply
 
 BODY = bytes(range(200)) * 10
@@ -147,7 +148,9 @@ def test_requests_and_responses_of_ours():
         e.engine.request(0, "a", 3, ((PATH, "f"),), BODY, e.callback)
 
     def get_to_sink():
-        e.engine.request(0, "a", 1, ((PATH, "f"),), b"", e.callback, sink=Sink())
+        e.engine.request(
+            0, "a", 1, ((PATH, "f"),), b"", e.callback, got=Transfer(None, sink=Sink())
+        )
 
     def respond():
         e.engine.respond(0, "a", 0x45, b"", reply, e.callback, None, origin)
@@ -269,7 +272,8 @@ def test_a_response_that_comes():
         def prepare():
             e.engine.drop("a")
             e.sink = Sink() if sinks else None
-            x = e.engine.request(0, "a", 1, ((PATH, "f"),), b"", e.callback, sink=e.sink)
+            got = Transfer(None, sink=e.sink) if sinks else None
+            x = e.engine.request(0, "a", 1, ((PATH, "f"),), b"", e.callback, got=got)
             options = ((BLOCK2, block(0, 1, 64)),)
             e.engine.receive("a", msg(ACK, 0x45, x.mid, x.token, options, BODY[:64]), 0)
             options = ((BLOCK2, block(1, 1, 64)),)

@@ -27,6 +27,7 @@ from coap_peer import (
     uint,
 )
 from ucoap import Error
+from ucoap.block import Transfer
 from ucoap.engine import ACKED, RESET, TIMEOUT, Reply
 
 MB = 1 << 20
@@ -503,7 +504,9 @@ def ask(e, sink, **kwargs):
     def callback(x, code, m, payload):
         e.said.append((code, payload))
 
-    return e.engine.request(0, "a", 1, ((PATH, "x"),), b"", callback, sink=sink, **kwargs)
+    return e.engine.request(
+        0, "a", 1, ((PATH, "x"),), b"", callback, got=Transfer(None, sink=sink), **kwargs
+    )
 
 
 def test_a_response_to_a_sink():
@@ -533,7 +536,7 @@ def test_a_response_to_a_sink_of_nobody():
     for confirm in (False, True):
         sink = Sink()
         e = End()
-        e.engine.request(0, "a", 1, (), b"", None, None, confirm, None, sink)
+        e.engine.request(0, "a", 1, (), b"", None, None, confirm, None, Transfer(None, sink=sink))
         for number in range(2):
             type, _, mid, token, _, _ = e.one()
             assert type == (CON if confirm else NON) and len(token) == 4
@@ -680,7 +683,7 @@ def pulled(source, sink, up=1152, down=1152, fate=None, seed=1):
     def ended(x, code, m, payload):
         here.said.append((code, payload))
 
-    here.engine.request(0, "b", 1, ((PATH, "s"),), b"", ended, sink=sink)
+    here.engine.request(0, "b", 1, ((PATH, "s"),), b"", ended, got=Transfer(None, sink=sink))
     steps(net)
     return here, there, net
 

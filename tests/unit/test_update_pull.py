@@ -6,7 +6,7 @@
 from lwm2m.slots import _remove
 from packages import package
 from test_update import FILES, FOLDER, GOOD, Device
-from ucoap import PUT
+from ucoap import GET, PUT, URI_PATH, Message, Writer
 from ucoap.engine import Reply
 from world import Server
 
@@ -27,6 +27,37 @@ class Depot(Server):
         reply.content_format = 42
         reply.payload = self.files[request.path]
         return 0x45
+
+
+class Keeper(Depot):
+    """Answers any block of a package, by itself, with an ETag (RFC 7959 2.4)."""
+
+    def __init__(self, world, etag=b"1", size=256, **files):
+        super().__init__(world, **files)
+        self.etag = etag
+        self.size = size
+        self.asked = []  # where each block that was asked for begins
+        self.lose = ()  # blocks of which the answer is lost
+
+    def receive(self, connection, data, now):
+        m = Message()
+        m.parse(data)
+        if self.silent or m.code != GET:
+            return
+        self.connection = connection
+        body = self.files["/" + "/".join(m.strings(URI_PATH))]
+        block = m.uint(23) or 0
+        at = (block >> 4) * (16 << (block & 7)) if block else 0
+        self.asked.append(at)
+        if at in self.lose:
+            return
+        w = Writer(1152)
+        w.start(2, 0x45, m.mid, m.token)
+        if self.etag:
+            w.option(4, self.etag)
+        w.option(23, at // self.size << 4 | (at + self.size < len(body)) << 3 | 4)
+        w.payload(body[at : at + self.size])
+        self._send(connection, w.message())
 
 
 def order(d, uri, code=0x44):
@@ -213,6 +244,79 @@ def test_the_connection_is_lost():
     assert value(d, 5) == 4
     d.world.up = True
     assert not d.core.leaving
+
+
+def half(etag=b"1"):
+    """A device that has half a package, and its depot."""
+    d = Device()
+    keeper = Keeper(d.world, etag, a=BIG)
+    order(d, "coap://depot:5700/a")
+    assert d.run(60, lambda: d.slots._at > len(BIG) // 2)
+    return d, keeper
+
+
+def lose(d):
+    (account,) = d.core.leaving
+    d.core.disconnected(account, 0xA3, "gone", d.world.now())
+    d.world.deaf()
+
+
+def test_it_goes_on_behind_what_has_come():
+    # RFC 7959 2.4: by the ETag, over another connection, which is lost or is told nothing.
+    for silent in (False, True):
+        d, keeper = half()
+        if silent:
+            keeper.silent = True
+            d.run(100)
+            keeper.silent = False
+        else:
+            lose(d)
+        assert d.run(600, lambda: value(d, 3) == 2)
+        assert d.state() == (2, 0) and d.slots._at == d.slots._package.size
+        assert keeper.asked.count(0) == 1
+        at = sorted(keeper.asked)
+        assert len(at) - len(set(at)) <= (5 if silent else 1)
+        d.execute()
+        assert d.run(60, lambda: d.restarts)
+
+
+def test_it_begins_anew_with_another_etag_or_none():
+    for before, after in ((b"1", b"2"), (b"", b""), (b"", b"1"), (b"1", b"")):
+        d, keeper = half(before)
+        other = keeper.files["/a"] = package({"app.py": b"VERSION = 3\n" * 3000}, number=3)
+        keeper.etag = after
+        lose(d)
+        assert d.run(600, lambda: value(d, 3) == 2), (before, after)
+        assert d.state() == (2, 0) and keeper.asked.count(0) == 2
+        assert d.slots._package.number == 3
+        with open(FOLDER + "/new", "rb") as f:
+            assert f.read() == other[164:]
+
+
+def test_a_link_that_is_lost_again_and_again():
+    # Each time something more has come: then it is no reason to give up.
+    d, keeper = half()
+    for _ in range(9):
+        at = d.slots._at
+        lose(d)
+        assert d.run(100, lambda: d.slots._at > at + 256)
+    assert d.run(600, lambda: value(d, 3) == 2)
+    assert keeper.asked.count(0) == 1
+    # Where nothing does, it is.
+    d, keeper = half()
+    at = max(keeper.asked) + 256
+    keeper.lose = (at, at + 256)
+    assert d.run(4000, lambda: value(d, 3) == 0)
+    assert d.state() == (0, 4) and not d.core.leaving
+
+
+def test_a_reset_while_it_waits():
+    d, keeper = half()
+    lose(d)
+    order(d, "")
+    count = len(keeper.asked)
+    d.run(600)
+    assert d.state() == (0, 0) and len(keeper.asked) == count
 
 
 def test_a_depot_that_asks_for_something():

@@ -3,6 +3,7 @@
 
 from micropython import const
 from ucoap import GET, Error
+from ucoap.block import Transfer
 from .account import Account, uri_options
 from .objects import split_uri
 from .package import Fault
@@ -52,8 +53,11 @@ class Pull:
         self._account = account = Account(security, 0)
         account.uri = uri
         self._left = _TIMES
+        self._transfer = None  # what has come, or is on its way
+        self._sink = None  # where it goes
         self._due = core.seconds
         self._asked = False
+        self._from = 0  # bytes that had come before it was asked for the last time
         self._text = ""  # why it did not come the last time
 
     def poll(self, now):
@@ -70,10 +74,21 @@ class Pull:
         if account.state == _CONNECTED and not self._asked:
             self._asked = True
             try:
-                sink = self._update.open()
-                options = uri_options(account.uri, "", ())
+                t = self._transfer
+                if not (t and t.at and t.etag):  # without, nothing tells what belongs together
+                    self._sink = self._update.open()
+                    t = self._transfer = Transfer(None)
+                t.sink = self._sink
+                self._from = t.at
                 core.engine.request(
-                    now, account, GET, options, b"", self._answered, account.settings, sink=sink
+                    now,
+                    account,
+                    GET,
+                    uri_options(account.uri, "", ()),
+                    b"",
+                    self._answered,
+                    account.settings,
+                    got=t,
                 )
             except Error:  # the update knows
                 pass
@@ -100,10 +115,14 @@ class Pull:
     def _answered(self, x, code, m, payload):
         if code == _CONTENT:  # its sink has told the update
             return
-        if code >> 5 == 4 and code != _INCOMPLETE:
-            self._update.lost(_URI, "the server has no such package")
-        else:
-            self._failed("no answer")
+        if code >> 5 == 4:
+            self._transfer = None
+            if self._from:  # it is another one now, or cannot go on: from its beginning
+                self._asked = False
+                return
+            if code != _INCOMPLETE:
+                return self._update.lost(_URI, "the server has no such package")
+        self._failed("no answer")
 
     def _failed(self, text):
         self.stop()
@@ -112,6 +131,9 @@ class Pull:
     def _again(self, text):
         # All else is poll()'s, as it takes memory.
         core = self._core
+        t = self._transfer
+        if t and t.etag and t.at > self._from:  # it gets on
+            self._left = _TIMES - 1
         self._asked = False
         self._text = text
         self._due = core.after(core.spread(_PAUSE << _TIMES - 1 - self._left) if self._left else 0)

@@ -35,15 +35,15 @@ _EXCHANGE_LIFETIME_MS = const(247000)  # for how long a peer may need a Transfer
 class Transfer:
     """A body on its way, in one direction, with one peer."""
 
-    def __init__(self, body, key=None):
-        self.body = body  # in: a bytearray; out: bytes, or a source
+    def __init__(self, body, key=None, sink=None):
+        self.body = body  # in: a bytearray, None with a sink; out: bytes, or a source
         self.key = key  # what a peer's requests for it have in common: Message.key()
         self.when = 0  # ms, of the last of them
         self.at = 0  # in: bytes that have come; out: where the current block begins
         self.szx = 6  # of blocks of 16 << szx bytes
         self.more = 0  # out: the bit of a Block option, whether others follow the current block
         self.etag = None
-        self.sink = None  # in: where it goes, in place of the body
+        self.sink = sink  # in: where it goes, in place of the body
         self.last = 0  # in: where the last block began
         self.mid = -1  # out: of the request that it answers
         self.head = None  # out: (code, Content-Format, Observe) of the response

@@ -196,7 +196,7 @@ class Engine:
         settings=None,
         confirm=True,
         token=None,
-        sink=None,
+        got=None,
     ):
         """Send a request, or queue it behind another one to the same peer.
 
@@ -209,15 +209,14 @@ class Engine:
         source raised. An observation calls it for every notification, until exchange.observe is
         None then.
         token: of the observation that a request with (OBSERVE, 1) is to end (RFC 7641 3.6).
-        sink: where the response is to go if it is no error; callback then has it as payload. Not
-        for an observation.
+        got: a Transfer of block.py with a sink, where the response is to go if it is no error;
+        callback then has that as payload. Not for an observation. One of which blocks have come
+        goes on behind them, as long as the ETag is the same (RFC 7959 2.4).
         A non-confirmable request without a callback is sent and forgotten.
         Raises Error 5.00 where its options do not fit in a datagram, and what a source raises.
         """
         x = Exchange(peer, code, options, payload, callback, settings or self.settings)
-        if sink is not None:
-            x.got = self._block().Transfer(bytearray())
-            x.got.sink = sink
+        x.got = got
         if not confirm:
             x.type = _NON
         x.token = token if callback or x.got else b""
