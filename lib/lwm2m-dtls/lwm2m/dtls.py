@@ -14,7 +14,7 @@ from . import optional
 
 _MASK = const(0x3FFFFFFF)
 _PLAIN = const(1280)  # bytes, the largest datagram taken out of a record
-_DATAGRAM = const(1616)  # a flight fills the buffer that mbedTLS has with mbedtls_lwm2m.h
+_DATAGRAM = const(1648)  # a flight fills the buffer that mbedTLS has with mbedtls_lwm2m.h
 
 # tls sends a flight again 1, 3, 7, 15, 31 s after it, when it is driven (RFC 6347 4.2.4.1).
 _TICK_MS = const(250)
