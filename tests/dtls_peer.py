@@ -4,6 +4,7 @@
 # "c:" a name of dtls_certs.
 
 import json
+import select
 import sys
 import time
 
@@ -101,7 +102,39 @@ class Plain:
             print("all have got their echo")
 
 
-def server(port, psk):
+class Roaming(Plain):
+    """Says a number for each line that it is told, from 0 on."""
+
+    def __init__(self, port, security):
+        super().__init__(port, 1, 45000, "hello", security=security)
+        self.said = 0
+        self.account = None
+        self.told = select.poll()
+        self.told.register(sys.stdin, select.POLLIN)
+
+    def connected(self, account, now):
+        self.account = account
+        print("up")
+
+    def next_ms(self, now):
+        return 20
+
+    def poll(self, now):
+        if self.account and self.told.poll(0):
+            sys.stdin.readline()
+            self.net.send(self.account, b"%d" % self.said)
+            self.said += 1
+        return 0
+
+
+class WithoutIds:
+    """The SSLContext of a port that has no connection ids."""
+
+    def __init__(self, context):
+        self.wrap_socket = context.wrap_socket
+
+
+def server(port, psk, ids=True):
     from lwm2m.server import Server
 
     keys = Credentials()
@@ -114,6 +147,8 @@ def server(port, psk):
         on_client=lambda event, client: print(names[event], client.endpoint, client.identity),
         credentials=keys,
     )
+    if not ids:
+        one._socket._context = WithoutIds(one._socket._context)
     print("ready")
     one.step(-1)
 
@@ -148,8 +183,9 @@ def digests():
 
 given = json.loads(sys.argv[2])
 what = sys.argv[1]
-if what in ("echo", "plain"):
-    role = (Echo if what == "echo" else Plain)(**given)
+roles = {"echo": Echo, "plain": Plain, "roaming": Roaming}
+if what in roles:
+    role = roles[what](**given)
     print("ready")
     role.net.step(role, -1)
 else:

@@ -47,7 +47,7 @@ WORLD |= {"u" + name for name in WORLD}
 EDGE = {
     "lwm2m.client": {"machine", "time"},
     "lwm2m.dtls": {"tls"},
-    "lwm2m.dtls_server": {"tls"},
+    "lwm2m.dtls_server": {"os", "tls"},
     "lwm2m.listen": {"socket"},
     "lwm2m.net": {"os", "select", "socket", "time"},
     "lwm2m.slots": {"os"},
