@@ -1391,7 +1391,7 @@ def test_a_session_of_dtls_ends():
     log.server.disconnected(peer.address)
     assert log.events[-1] == (FAILED, "dev", 0xA3, "DTLS: idle for too long")
     assert not log.server.sessions and not log.server.engine._exchanges.of
-    assert peer.address not in log.server.engine._seen
+    assert peer.address not in log.server.engine.seen
     # It begins again.
     again, m = log.ask(b"id-1", "ep=dev")
     assert m.code == 0x44 and log.server.sessions["dev"].peer is again.address
@@ -1403,7 +1403,7 @@ def test_asks_again_over_a_new_session():
     again, _ = log.ask(b"id-1", "ep=dev")
     assert log.listener.dropped == [peer.address]
     assert [event[0] for event in log.events] == [STARTED, FAILED, STARTED]
-    assert peer.address not in log.server.engine._seen
+    assert peer.address not in log.server.engine.seen
     again.seen -= 1  # the first operation is yet to be got
     seen = serve(again, {})
     assert seen[-1][:2] == (POST, "/bs") and log.events[-1][0] == FINISHED

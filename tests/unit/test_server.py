@@ -1150,7 +1150,7 @@ def test_session_ends():
     # It is registered, but cannot be asked.
     assert [answer[1] for answer in log.answers] == [0x45, 0xA3, 0xA3]
     assert client.peer is None and log.server.clients["dev"] is client
-    assert not log.server.engine._exchanges.of and peer.address not in log.server.engine._seen
+    assert not log.server.engine._exchanges.of and peer.address not in log.server.engine.seen
     handle = log.server.read(client, "/3/0/1", log.answered)
     assert len(log.answers) == 3  # not before read() has returned
     log.world.wait(0)

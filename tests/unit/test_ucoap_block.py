@@ -1457,5 +1457,5 @@ def test_a_large_body_in_little_memory():
     assert e.asked == [("a", 3, ["f"], body)]
     e.asked = []
     gc.collect()
-    assert sum(len(own) for own in e.engine._seen.values()) == 16
+    assert sum(len(own) for own in e.engine.seen.values()) == 16
     assert not e.engine.incoming

@@ -642,7 +642,7 @@ def test_repeated_safe_request():
             e.receive(msg(CON, code, 7, b"\1"))
             assert e.one() == (ACK, 0x44, 7, b"\1", (), b"")
         assert len(e.asked) == 3
-        assert not e.engine._seen
+        assert not e.engine.seen
 
 
 def test_repeated_non_confirmable_request():
@@ -671,7 +671,7 @@ def test_memory_of_message_ids_is_bounded():
     e.receive(msg(CON, 2, 0), 103)
     assert len(e.asked) == 18
     count = 0
-    for own in e.engine._seen.values():
+    for own in e.engine.seen.values():
         count += len(own)
     assert count == 16
 
@@ -699,7 +699,7 @@ def test_a_flooding_peer_pushes_out_its_own():
         e.asked = []
         polite(40)
         assert e.asked == [], first
-        assert len(e.engine._seen["flood"]) == 16 - 9
+        assert len(e.engine.seen["flood"]) == 16 - 9
 
 
 def test_two_peers_share():
@@ -725,7 +725,7 @@ def test_many_flooding_peers():
         e.receive(msg(CON, 2, i), i, "p%d" % i)
         assert len(e.asked) == 1
         e.sent, e.asked = [], []
-    assert len(e.engine._seen) == 16
+    assert len(e.engine.seen) == 16
     # The newest are those remembered.
     for i in range(484, 500):
         e.receive(msg(CON, 2, i), 500, "p%d" % i)
@@ -737,9 +737,9 @@ def test_message_ids_are_forgotten():
     for i in range(12):
         e.receive(msg(CON, 2, i), i * 1000, "p%d" % (i % 5))
     e.engine.poll(LIFETIME + 5999)  # the sixth is to go in a millisecond
-    assert sum(len(own) for own in e.engine._seen.values()) == 6
+    assert sum(len(own) for own in e.engine.seen.values()) == 6
     e.engine.poll(LIFETIME + 11000)
-    assert not e.engine._seen
+    assert not e.engine.seen
 
 
 def test_message_ids_and_a_wrap_of_the_clock():
@@ -1425,7 +1425,7 @@ def test_drop():
     e.engine.drop("a")
     assert e.said == []
     assert [y.peer for y in e.engine._exchanges] == ["b"] * 2
-    for held in (e.engine._seen, e.engine.incoming, e.engine.outgoing):
+    for held in (e.engine.seen, e.engine.incoming, e.engine.outgoing):
         assert list(held) == ["b"]
     # What comes from it is new, or nothing that was asked for.
     assert not e.receive(msg(ACK, 0, x.mid))
@@ -1444,7 +1444,7 @@ def test_drop_without_memory():
     finally:
         micropython.heap_unlock()
     assert [y.peer for y in e.engine._exchanges] == ["b"] * 2
-    for held in (e.engine._seen, e.engine.incoming, e.engine.outgoing):
+    for held in (e.engine.seen, e.engine.incoming, e.engine.outgoing):
         assert list(held) == ["b"]
 
 
@@ -1694,7 +1694,7 @@ class Fuzz:
             assert len(engine.outgoing or ()) <= 2
             assert len(engine._exchanges) <= 40
         seen = 0
-        for own in engine._seen.values():
+        for own in engine.seen.values():
             assert own
             seen += len(own)
         assert seen <= 24
@@ -1707,7 +1707,7 @@ class Fuzz:
             self.now = self.now + 60000 & MASK
             self.engine.poll(self.now)
         assert self.engine._exchanges == []
-        assert not self.engine._seen and not self.engine.incoming and not self.engine.outgoing
+        assert not self.engine.seen and not self.engine.incoming and not self.engine.outgoing
         assert not self.open
         self.sent = []
         self.engine.receive("p0", self.valid[0], self.now)  # the last datagram is kept

@@ -108,6 +108,25 @@ class World:
     def close(self, account):
         account.connection.open = False
 
+    def suspend(self, account):
+        account.connection.open = False
+        account.connection = None
+        return b""
+
+    def resume(self, role, account, data, now):
+        # From where it was: open() gives it another address.
+        if isinstance(self.up, Exception):
+            raise self.up
+        port = split_uri(account.uri)[2]
+        for connection in reversed(self.connections):
+            if connection.server is self.servers.get(port) and not connection.open:
+                connection.role = role
+                connection.account = account
+                connection.open = True
+                account.connection = connection
+                return self.up
+        return False
+
     def send(self, account, datagram):
         assert account.connection.open
         if self.quiet:

@@ -31,6 +31,7 @@ BUDGET = {
     "lwm2m-device": 1024,
     "lwm2m-diagnostics": 3 * 1024,
     "lwm2m-ipso": 2 * 1024,
+    "lwm2m-queue": 5 * 1024,
     "lwm2m-update": 10 * 1024,
 }
 

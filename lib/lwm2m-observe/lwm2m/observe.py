@@ -54,7 +54,7 @@ def part(core):
     return Observe(core)
 
 
-class _Observation:
+class Observation:
     # With package lwm2m-attributes only: the attributes that hold, and those of its own; s, when the
     # value was looked at and when it is to be (-1: at changes), and when a notification of it was
     # last acknowledged; what was last reported.
@@ -174,7 +174,7 @@ class Observe:
                 return None
             self.observations.remove(old)
             self._event(EVENT_OBSERVATION_CANCELED, old)
-        o = _Observation(account, b"")
+        o = Observation(account, b"")
         self.observations.append(o)
         return o
 
@@ -367,6 +367,7 @@ class Observe:
                         o.confirmed = self.core.seconds
                     return self._event(EVENT_OBSERVATION_NOTIFICATION_ACKED, o)
                 if code == _RESET:
+                    account.reset = True
                     self._remove(o)
                     return self._event(EVENT_OBSERVATION_CANCELED, o)
                 if x.type:  # not confirmable: it has not been reset, and that is all

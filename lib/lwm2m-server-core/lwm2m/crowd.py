@@ -64,7 +64,7 @@ class Crowd(Engine):
         self._first = None  # the one whose time is over first, or was; False: look for it
         self._due = 0  # and when that is
         # {peer: what is remembered of it, oldest first}. All that is has places, taken in turn.
-        self._seen = table(seen)
+        self.seen = table(seen)
         self._places = [None] * seen
         self._turn = 0
         self._since = -1  # ms, when the oldest was remembered, or before that; -1: there is none
@@ -85,7 +85,7 @@ class Crowd(Engine):
             self.close(self.incoming.pop(peer, None))
         if self.outgoing:
             self.outgoing.pop(peer, None)
-        for e in self._seen.pop(peer, ()):
+        for e in self.seen.pop(peer, ()):
             e[_PEER] = e[_ANSWER] = None
 
     def _of(self, peer):
@@ -148,8 +148,8 @@ class Crowd(Engine):
         old = self._places[self._turn]
         if old and old[_PEER] is None:
             old = None
-        own = self._seen.get(peer, ())
-        if old and len(own) * len(self._seen) >= len(self._places):
+        own = self.seen.get(peer, ())
+        if old and len(own) * len(self.seen) >= len(self._places):
             e = own.pop(0)
             e[_MID] = mid
             e[_WHEN] = now
@@ -160,17 +160,17 @@ class Crowd(Engine):
                 self._forget(old)
             self._places[self._turn] = e
             self._turn = (self._turn + 1) % len(self._places)
-            own = self._seen.setdefault(peer, [])
+            own = self.seen.setdefault(peer, [])
         own.append(e)
         if self._since < 0:
             self._since = now
         return e
 
     def _forget(self, e):
-        own = self._seen[e[_PEER]]
+        own = self.seen[e[_PEER]]
         own.remove(e)
         if not own:
-            self._seen.pop(e[_PEER])
+            self.seen.pop(e[_PEER])
         e[_PEER] = e[_ANSWER] = None
 
     def _forget_old(self, now):

@@ -3,6 +3,7 @@
 
 from micropython import const
 from ucoap import ACCEPT, CONTENT_FORMAT, LOCATION_PATH, Error
+from ucoap.engine import RESET, TIMEOUT
 import lwm2m.model as model
 import lwm2m.pack as pack
 from .management import format_module
@@ -27,14 +28,14 @@ class Operation:
         self.callback = callback
         self.accept = accept
         self.chosen = False  # whether the format is not the application's choice, but ours
-        self.exchange = None
+        self.exchange = None  # None while it waits for the client to wake
         self.active = False  # an observation that the client has accepted, and not yet ended
         self._server = server
 
     def answered(self, x, code, m, payload):
         """Engine's word."""
         client = self.client
-        if m:
+        if m or code == RESET:
             self._server.heard(client)
         self.active = x.observe is not None
         if code == _NOT_ACCEPTABLE and self.chosen and self.accept == TEXT:
@@ -46,6 +47,8 @@ class Operation:
             client.operations.remove(self)
         format = None
         if m is None:
+            if code == TIMEOUT and client.queue:  # it sleeps
+                client.last = self._server.seconds - self._server.awake
             code = _UNAVAILABLE
         else:
             format = m.uint(CONTENT_FORMAT)

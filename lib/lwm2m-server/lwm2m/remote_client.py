@@ -19,6 +19,8 @@ _UNSUPPORTED = const(0x8F)
 class RemoteClient:
     """A registered client. It stays the same object while its endpoint registers again."""
 
+    server = None  # with which it is registered
+
     def __init__(self, endpoint):
         self.endpoint = endpoint
         self.peer = None  # its address, as net has them, or its DTLS session; None: that has ended
@@ -27,14 +29,19 @@ class RemoteClient:
         self.lifetime = LIFETIME  # s, 0 for infinite
         self.version = "1.0"  # of LwM2M
         self.binding = "U"
-        self.queue = False  # it sleeps after a time (LwM2M 1.1 6.5)
+        self.queue = False  # it sleeps after a time (LwM2M 1.1 6.5): see awake
         self.root = ""  # what stands before its objects' paths
         self.formats = ()  # Content-Formats that it says it can do
         self.operations = []  # Operations under way, and observations
         self.heard = False  # whether anything has come that shows that it is at its peer
-        self.last = 0  # s, when that was, or when it has registered
+        self.last = 0  # s, when that was, or when it has registered or sent something
         self.due = -1  # s, Role.seconds at which it expires, -1 for never
         self.list = b""  # its objects in link-format
+
+    @property
+    def awake(self):
+        """Whether it listens: in queue mode, for Server.awake seconds after it was last heard of."""
+        return not self.queue or self.server.seconds - self.last < self.server.awake
 
     @property
     def links(self):

@@ -67,12 +67,15 @@ class Server(Role):
 
     clients is {endpoint: RemoteClient}.
 
+    awake: s, for which a client in queue mode (LwM2M 1.1 6.5) listens after it was heard of; its
+        attribute awake tells whether it does. wait: s, that an operation waits for it to wake.
+
     read() and the others send one confirmable request, in turn where the client has not yet
-    answered the one before, whether it sleeps or not. Their callback(client, code,
+    answered the one before, or when it wakes. Their callback(client, code,
     content_format, payload) gets the answer: code as CoAP has it (2.05 is 0x45), payload bytes;
     a refusal has words in it. 5.03 with content_format None is our own: the client did not
-    answer, did not know what to do with the request, or has gone, or its DTLS session has; or it
-    has 32 requests that it has yet to answer. A
+    answer, did not know what to do with the request, or has gone, or its DTLS session has, or it did not
+    wake in time; or it has 32 requests that it has yet to answer. A
     client whose session has ended stays registered for its lifetime; once it is back with a new
     one, by an Update or by registering again, what was observed is to be observed anew. 4.08,
     4.13 and 5.00 may be our own too (ucoap's Engine.request). Wrong arguments are ValueError.
@@ -88,8 +91,13 @@ class Server(Role):
         max_clients=64,
         max_links=2048,
         on_send=None,
+        awake=93,
+        wait=86400,
         **settings,
     ):
+        self.awake = awake
+        self.wait = wait
+        self._waiting = None  # a Waiting, once there is something for one that sleeps
         self.on_client = on_client
         self.on_send = on_send
         self.allow = allow
@@ -100,6 +108,8 @@ class Server(Role):
 
     def close(self):
         super().close()
+        if self._waiting:
+            self._waiting.close()
         self._locations.clear()
 
     def _lost(self, client):
@@ -171,7 +181,9 @@ class Server(Role):
             instance = "/".join(path.split("/")[:3])
             if instance not in known:
                 raise Error(_NOT_FOUND, instance + " is not registered")
+        client.last = self.seconds
         self._calls.append((self.on_send, client, found))
+        self._release(client)
         return _CHANGED
 
     def _register(self, peer, m, payload, reply):
@@ -199,6 +211,7 @@ class Server(Role):
             client.peer, client.heard = old, heard
         else:
             client = RemoteClient(endpoint)
+            client.server = self
         self._set(client, peer, attributes, REGISTERED)
         self._locations[client.location] = client
         reply.location = ("rd", client.location)
@@ -215,6 +228,7 @@ class Server(Role):
     def _set(self, client, peer, attributes, event):
         for name in attributes:
             setattr(client, name, attributes[name])
+        client.last = self.seconds
         old = client.peer
         if old != peer:
             self._enter(client, peer)
@@ -233,6 +247,17 @@ class Server(Role):
         if lifetime:
             self.expire_after(client, lifetime)
         self._calls.append((self.on_client, event, client))
+        self._release(client)
+
+    def heard(self, client):
+        """As Role's."""
+        super().heard(client)
+        self._release(client)
+
+    def _release(self, client):
+        # It is awake: what waits for that goes out, after the answer to what it has sent.
+        if self._waiting:
+            self._calls.append((self._waiting.release, client))
 
     def _expire(self, client, text):
         self._remove(client, EXPIRED)
@@ -242,6 +267,8 @@ class Server(Role):
         self._locations.pop(client.location)
         self._depart(client)
         self._forget(client)
+        if self._waiting:
+            self._waiting.forget(client)
         self._calls.append((self.on_client, event, client))
 
     def _forget(self, client):
@@ -357,6 +384,8 @@ class Server(Role):
         """
         client = handle.client
         if handle not in client.operations:
+            if self._waiting:
+                self._waiting.remove(handle)
             return
         active = handle.active
         self._end(handle)
@@ -461,15 +490,32 @@ class Server(Role):
         pending = 0
         for other in client.operations:
             pending += not other.active
-        if client.peer is None or pending >= _MAX_OPERATIONS:
+        waits = client.queue and (pending or client.peer is None or not client.awake)
+        if waits and not self._waiting:
+            from .waiting import Waiting
+
+            self._waiting = Waiting(self)
+        if waits:
+            pending += self._waiting.count(client)
+        elif client.peer is None:
+            pending = _MAX_OPERATIONS
+        if pending >= _MAX_OPERATIONS:
             self._calls.append((operation.callback, client, _UNAVAILABLE, None, b""))
-            return operation
-        try:
-            self.send(operation, code, options, payload, token)
-        except Error as e:  # the options are too long: of write_attributes(), or block by block
-            raise ValueError(e.text)
-        client.operations.append(operation)
+        elif waits:
+            self._waiting.add(operation, code, options, payload, token)
+        else:
+            try:
+                self.begin(operation, code, options, payload, token)
+            except (
+                Error
+            ) as e:  # the options are too long: of write_attributes(), or block by block
+                raise ValueError(e.text)
         return operation
+
+    def begin(self, operation, code, options, payload, token):
+        """Send a new operation. Raises Error where it does not fit."""
+        self.send(operation, code, options, payload, token)
+        operation.client.operations.append(operation)
 
     def send(self, operation, code, options, payload=b"", token=None):
         """Send the request of an operation."""

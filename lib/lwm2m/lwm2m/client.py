@@ -11,6 +11,9 @@ from lwm2m.objects import acts
 
 _MAX_ENDPOINT = const(252)  # with "ep=" it is one Uri-Query option of up to 255 bytes
 
+# Modules of other packages, whose functions are methods of Client; most are the last one's.
+_PARTS = const(("send", "queue", "accounts"))
+
 # The year 2026: a clock that is earlier was not set since power came. Until it is, there is no /3/0/13.
 _SET = const(1767225600)
 
@@ -78,7 +81,7 @@ class Client:
         1 s to 10 minutes.
         """
         device = self.core.objects[3]
-        if 13 not in device.instances[0] and _seconds() >= _SET:
+        if 13 not in device.instances[0] and unix_time() >= _SET:
             device.set(0, 13, self._time)
         status = self.net.step(self.core, seconds)
         if self._later:
@@ -135,13 +138,14 @@ class Client:
     # --- Accounts
 
     def __getattr__(self, name):
-        # Packages lwm2m-accounts, which a client whose accounts come from a store does without, and
-        # lwm2m-composite.
-        send = name == "send"
-        module = optional("send") if send else optional("accounts")
+        # Packages lwm2m-accounts, which a client whose accounts come from a store does without,
+        # lwm2m-composite and lwm2m-queue.
+        i = 0 if name == "send" else 1 if name in ("sleep_ms", "suspend", "resume") else 2
+        package = _PARTS[i]
+        module = optional(package)
         f = module and not name.startswith("_") and getattr(module, name, None)
         if not f:
-            package = "composite" if send else "accounts"
+            package = package if i else "composite"
             raise AttributeError(
                 name if module else "%s: needs package lwm2m-%s" % (name, package)
             )
@@ -180,7 +184,7 @@ class Client:
             17: sys.platform,
             21: lambda: (gc.mem_free() + gc.mem_alloc()) // 1024,
         }
-        if _seconds() >= _SET:
+        if unix_time() >= _SET:
             values[13] = self._time
         try:
             from machine import reset
@@ -205,13 +209,13 @@ class Client:
 
     def _write_device(self, iid, values):
         if 13 in values:
-            now = _seconds()
+            now = unix_time()
             self._clock = values[13] - now
             self._unset = now < _SET
             self.core.objects[3].instances[0][13] = self._time
 
     def _time(self):
-        now = _seconds()
+        now = unix_time()
         if self._unset and now >= _SET:  # by now it is, and knows better
             self._unset = False
             self._clock = 0
@@ -219,7 +223,7 @@ class Client:
         return max(min(now + self._clock, 0xFFFFFFFF), 0)
 
 
-def _seconds():
+def unix_time():
     # The board's clock, since 1970.
     return int(time.time()) + _EPOCH
 

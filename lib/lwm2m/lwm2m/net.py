@@ -15,6 +15,8 @@ _MASK = const(0x3FFFFFFF)
 _MAX_DATAGRAM = const(1280)  # more than RFC 7252 4.6 lets a message have
 _SHORT_DATAGRAM = const(160)
 _NO_SEC = const(3)
+_DYNAMIC = const(0xC000)  # the first of the dynamic ports (RFC 6335 6)
+_DYNAMIC_MASK = const(0x3FFF)
 _INTERNAL = const(0xA0)
 _FAULTS = const(10)  # of poll() in a row, after which connections are given up
 _PAUSE_MS = const(100)
@@ -62,6 +64,7 @@ class Net:
 
     modes = _Modes()  # Security Modes (/0/x/2) that it can do
     handshake_ms = 45000  # how long a DTLS handshake may take; dtls says why
+    port = 0  # of a client's end; 0 for a random one
     trust = ()  # DER certificates of CAs, for Certificate Usage 0 and 1 (/0/x/15)
     now = staticmethod(now)
     rng = staticmethod(rng)
@@ -90,10 +93,16 @@ class Net:
     def open(self, role, account, now):
         scheme, host, port, path = split_uri(account.uri)
         family, peer = self.lookup(host, port)
+        port = self.port or _DYNAMIC | self.rng() & _DYNAMIC_MASK
+        account.address = family, peer, port
         sock = socket.socket(family, socket.SOCK_DGRAM)
         account.connection = sock
         try:
             sock.setblocking(False)
+            try:
+                sock.bind(address("::" if family == socket.AF_INET6 else "0.0.0.0", port)[1])
+            except OSError:
+                pass  # somebody has it: connect() takes another
             sock.connect(peer)  # so that datagrams of others do not get here
             if scheme == "coaps":
                 from lwm2m.dtls import connect
@@ -111,6 +120,16 @@ class Net:
     def close(self, account):
         self.unbind(account.connection)
         account.connection = None
+
+    def suspend(self, account):
+        """Close a connection without a word. Returns what opens it again: bytes, None for nothing."""
+        data = None if account.connection in self._roles else b""
+        self.close(account)
+        return data
+
+    def resume(self, role, account, data, now):
+        """Open a connection again. Returns whether it is: if not, nothing has changed."""
+        return self.open(role, account, now)
 
     def send(self, account, datagram):
         try:

@@ -172,12 +172,12 @@ class Engine:
         # the last wait is below six days.
         self.settings = (2000, 150, 4)
         self.on_exception = None  # f(exception): a handler or callback raised what it may not
-        self._mid = rng() & 0xFFFF
+        self.mid = rng() & 0xFFFF  # the last message id of ours
         self._message = Message()  # overwritten by every datagram
         self._tx = Writer(size)  # overwritten by every message that goes out
         self._reply = Reply()
         self._exchanges = []
-        self._seen = {}  # peer: its [mid, when, answer], oldest first; answer None: say nothing
+        self.seen = {}  # peer: its [mid, when, answer], oldest first; answer None: say nothing
         # For block.py, as everything without _: {peer: Transfer} of requests, and of responses, once
         # there are any; and its sweep(), as to import it would take memory at each poll().
         self.incoming = self.outgoing = self.sweep = None
@@ -290,11 +290,11 @@ class Engine:
             self.close(self.incoming.pop(peer, None))
         if self.outgoing:
             self.outgoing.pop(peer, None)
-        self._seen.pop(peer, None)
+        self.seen.pop(peer, None)
 
     def new_mid(self):
-        self._mid = self._mid + 1 & 0xFFFF
-        return self._mid
+        self.mid = self.mid + 1 & 0xFFFF
+        return self.mid
 
     def _compose(self, x):
         # Write a request, or the next one of its block-wise transfer. It keeps its token, by which
@@ -414,7 +414,7 @@ class Engine:
             else:
                 self._finish(x, TIMEOUT, None, b"", now)
                 i = 0  # the callback may have added and removed others
-        seen = self._seen
+        seen = self.seen
         while True:
             for peer in seen:
                 if diff(now, seen[peer][0][1]) >= _EXCHANGE_LIFETIME_MS:
@@ -491,7 +491,7 @@ class Engine:
     def _remember(self, peer, mid, answer, now):
         # RFC 7252 4.5. Bounded: whoever has most makes room, of several the one whose is oldest,
         # so that a peer that floods pushes out its own.
-        seen = self._seen
+        seen = self.seen
         own = seen.get(peer, ())
         total = 0
         most = peer
@@ -511,14 +511,14 @@ class Engine:
         return entry
 
     def _forget(self, peer):
-        own = self._seen[peer]
+        own = self.seen[peer]
         own.pop(0)
         if not own:
-            self._seen.pop(peer)
+            self.seen.pop(peer)
 
     def _repeated(self, peer, m, now):
         # A message that came before is answered as before, and not acted on.
-        for e in self._seen.get(peer, ()):
+        for e in self.seen.get(peer, ()):
             if e[0] == m.mid and diff(now, e[1]) < _EXCHANGE_LIFETIME_MS:
                 if e[2] is not None:
                     self._send(peer, e[2])
