@@ -36,7 +36,7 @@ OPTIONAL = {
     "lwm2m-composite": {"lwm2m.observe"},
     "lwm2m-dtls": {"lwm2m.rpk", "lwm2m.x509"},
     "lwm2m-dtls-server": {"lwm2m.rpk", "lwm2m.x509"},
-    "lwm2m-observe": {"lwm2m.attributes"},
+    "lwm2m-observe": {"lwm2m.attributes", "lwm2m.storing"},
     "lwm2m-queue": {"lwm2m.observe"},
     "lwm2m-server-core": {"lwm2m.credentials", "lwm2m.dtls_server", "lwm2m.rpk"},
     "lwm2m-store": {"lwm2m.keys"},

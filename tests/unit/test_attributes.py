@@ -124,8 +124,6 @@ _REFUSED = (
     ("/3442/0/120", "lt=1&gt=6&st=2.5", 0x80, "lt + 2 * st"),
     ("/3442/0/120", "lt=1&gt=6&st=3", 0x80, "lt + 2 * st"),
     ("/3442/0/130", "lt=0.7&gt=0.9&st=0.1", 0x80, "lt + 2 * st"),  # 0.1 is not exact in binary
-    ("/3442/0/120", "edge=1", 0x80, "edge"),
-    ("/3442/0/140", "edge=2", 0x80, "edge"),
     ("/3442/0/140", "gt=1", 0x80, "gt"),
     ("/3442/0/110", "gt=1", 0x80, "gt"),
     ("/3442/0/110", "lt=1", 0x80, "lt"),
@@ -151,15 +149,42 @@ _REFUSED = (
 )
 
 
+# Of a server of LwM2M 1.2, which has edge and hqmax, and of one of 1.1, which has not.
+_REFUSED_12 = (
+    ("/3442/0/120", "edge=1", 0x80, "edge is for booleans"),
+    ("/3442/0", "edge=1", 0x80, "edge is for booleans"),
+    ("/3442/0/140", "edge=2", 0x80, "edge must be 0 or 1"),
+    ("/3442/0/140", "edge=x", 0x80, "edge must be 0 or 1"),
+    ("/3442/0/120", "hqmax=x", 0x80, "hqmax must be a whole number"),
+    ("/3442/0/120", "hqmax=-1", 0x80, "hqmax must be a whole number"),
+    ("/3442/0/120", "hqmax=1.5", 0x80, "hqmax must be a whole number"),
+    ("/3442/0/120", "hqmax=2147483648", 0x80, "hqmax must be a whole number"),
+    ("/3442/0/120", "hqmax=1&hqmax=2", 0x80, "hqmax twice"),
+)
+_REFUSED_11 = (
+    ("/3442/0/140", "edge=1", 0x80, "unknown attribute edge"),
+    ("/3442/0/140", "edge", 0x80, "unknown attribute edge"),
+    ("/3442/0", "hqmax=1", 0x80, "unknown attribute hqmax"),
+)
+
+
 def test_refused():
-    case = Case()
-    assert case.write("/3442/0/120", "pmin=3&gt=100&lt=1") == (0x44, "")
-    assert case.write("/3442/0", "epmax=9") == (0x44, "")
-    before = case.discover("/3442/0")
-    for path, attributes, code, words in _REFUSED:
-        answer = case.write(path, attributes)
-        assert answer[0] == code and words in answer[1], (path, attributes, answer)
-        assert case.discover("/3442/0") == before, attributes
+    for version, rows in (("1.1", _REFUSED + _REFUSED_11), ("1.2", _REFUSED + _REFUSED_12)):
+        case = Case(version)
+        assert case.write("/3442/0/120", "pmin=3&gt=100&lt=1") == (0x44, "")
+        assert case.write("/3442/0", "epmax=9") == (0x44, "")
+        before = case.discover("/3442/0")
+        for path, attributes, code, words in rows:
+            answer = case.write(path, attributes)
+            assert answer[0] == code and words in answer[1], (path, attributes, answer)
+            assert case.discover("/3442/0") == before, attributes
+    for path, attributes in (
+        ("/3442/0/140", "edge=1"),
+        ("/3442", "hqmax=0"),
+        ("/3442/0", "hqmax=9"),
+    ):
+        assert case.write(path, attributes) == (0x44, "")
+        assert attributes in case.discover(path)[0][1]
     # What is there counts too: gt is 100, lt 1.
     assert case.write("/3442/0/120", "lt=100")[0] == 0x80
     assert case.write("/3442/0/120", "st=49.5")[0] == 0x80
@@ -465,7 +490,7 @@ def _check(what, case, wanted):
 
 def test_notified():
     for what, rid, attributes, first, changes, wanted in _NOTIFIED:
-        case = Case()
+        case = Case("1.2" if "edge" in attributes else "1.1")
         case.set(rid, first)
         path = "/3442/0/%d" % rid
         if attributes:
@@ -798,7 +823,7 @@ def test_not_confirmable_and_silence():
 
 
 def test_of_one_observation():
-    case = Case(_2=2)
+    case = Case("1.2", _2=2)
     assert case.write("/3442/0/120", "pmin=30&pmax=60&gt=7")[0] == 0x44
     case.observe("/3442/0/120", "pmax=10")
     event = case.world.last(lwm2m.EVENT_OBSERVATION_STARTED)
@@ -814,3 +839,8 @@ def test_of_one_observation():
         answer = case.server.ask(GET, "/3442/0/120", more=((_OBSERVE, 0),) + _queries(bad))
         assert (answer.code, answer.observe) == (0x80, None), bad
     assert len(case.core.parts[0].observations) == 1
+    # A server of 1.1 has none there (LwM2M 1.2 6.4.1: who does not know them rejects the Observe).
+    case = Case()
+    answer = case.server.ask(GET, "/3442/0/120", more=((_OBSERVE, 0),) + _queries("pmax=10"))
+    assert (answer.code, answer.observe, answer.text) == (0x80, None, "no attributes here")
+    assert case.core.parts[0].observations == []

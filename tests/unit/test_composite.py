@@ -30,10 +30,10 @@ def _bytes(text):
 class _Case:
     """A client with a sensor and a Portfolio, registered with a server."""
 
-    def __init__(self, **settings):
+    def __init__(self, version="1.1", **settings):
         self.world = World()
         self.server = Registrar(self.world)
-        self.client = self.world.client(device={0: "M", 4: lambda: None})
+        self.client = self.world.client(device={0: "M", 4: lambda: None}, version=version)
         self.sensor = Object(3303, _SENSOR, {0: {5605: None, 5700: 21.5, 5701: "Cel"}})
         self.portfolio = Object(16, _PORTFOLIO, {0: {0: {0: "a", 1: "b"}}}, multiple=True)
         self.client.add_object(self.sensor)
@@ -526,9 +526,9 @@ def test_observe_periods_310():
         assert answer.format == CBOR and "/3303/0/5700" in _named(answer.payload, CBOR)
 
 
-def _observe_with(attributes, *paths):
+def _observe_with(attributes, *paths, **kwargs):
     # A case with attributes written to paths, whose observation begins at a whole second.
-    case = _Case()
+    case = _Case(**kwargs)
     for path, query in attributes:
         more = [(15, part) for part in query.split("&")]
         assert case.server.ask(3, path, more=more).code == 0x44
@@ -598,7 +598,7 @@ def test_attributes_of_several_paths():
 
 def test_attributes_in_the_query():
     # LwM2M 1.2: of this observation, in place of what is written.
-    case = _observe_with((("/3303/0", "pmin=30&pmax=60"),), "/3")
+    case = _observe_with((("/3303/0", "pmin=30&pmax=60"),), "/3", version="1.2")
     observe = (OBSERVE, 0)
     case.observe(_names("/16/0", "/3303/0"), more=(observe, (15, "pmin=3"), (15, "pmax=7")))
     event = case.world.last(lwm2m.EVENT_OBSERVATION_STARTED)
@@ -608,6 +608,8 @@ def test_attributes_in_the_query():
     for more in ((observe, (15, "pmin=a")), (observe, (15, "gt=5")), ((15, "pmin=3"),)):
         assert case.fetch(_names("/16/0"), more=more).code == 0x80, more
     assert len(case.client.core.parts[0].observations) == count
+    old = _observe_with((), "/3")  # LwM2M 1.1
+    assert old.fetch(_names("/16/0"), more=(observe, (15, "pmin=3"))).code == 0x80
     assert case.server.ask(IPATCH, "/", b"[]", JSON, more=((15, "pmin=3"),)).code == 0x80
 
 

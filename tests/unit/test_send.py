@@ -136,6 +136,33 @@ def test_no_answer_and_no_connection():
     assert case.told[2:] == [(1, 0x44, None)]
 
 
+def test_not_confirmable():
+    # One datagram, whether it arrives or not; and its answer.
+    for silent, told in ((False, (1, 0x44, None)), (True, (1, 0xA3, "no answer"))):
+        case = _Case(False)
+        case.servers[0].silent = silent
+        case.world.datagrams = 0
+        case.world.sent.clear()
+        assert case.send("/3303/0/5700", confirmable=False) == [1]
+        case.world.run(100)
+        assert case.told == [told]
+        assert [d[0] >> 4 & 3 for d in case.world.sent] == [1] and case.world.sent[0][1] == 2
+        assert case.world.datagrams == (1 if silent else 2)
+        assert case.servers[0].sent == ([] if silent else [(112, _VALUE)])
+        assert case.client.core.parts[-1]._sends == [] == case.client.core.engine._exchanges
+    # The caller's choice each time: by default it is repeated.
+    case.world.datagrams = 0
+    case.send("/3303/0/5700")
+    case.world.run(100)
+    assert case.world.datagrams == 5
+    # A long one, in blocks; and with nobody who wants to know.
+    case = _Case(False)
+    case.sensor.set(0, 5701, "0123456789" * 200)
+    assert case.client.send(["/3303/0/5701"], confirmable=False) == [1]
+    case.world.run(2)
+    assert b"0123456789" * 200 in case.servers[0].sent[0][1]
+
+
 def test_a_server_has_four_to_answer_at_most():
     case = _Case(False, False)
     case.servers[0].silent = True

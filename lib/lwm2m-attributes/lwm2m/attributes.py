@@ -14,7 +14,7 @@ from .model import path_of, resolve
 _MAX_SETS = const(32)
 
 # A set of attributes is a list, of each its value or None, in this order.
-_NAMES = ("pmin", "pmax", "epmin", "epmax", "con", "gt", "lt", "st", "edge")
+_NAMES = ("pmin", "pmax", "epmin", "epmax", "con", "gt", "lt", "st", "edge", "hqmax")
 _PMIN = const(0)
 _PMAX = const(1)
 _EPMIN = const(2)
@@ -24,7 +24,8 @@ _GT = const(5)
 _LT = const(6)
 _ST = const(7)
 _EDGE = const(8)
-_COUNT = const(9)
+_HQMAX = const(9)  # package lwm2m-storing goes by it
+_COUNT = const(10)
 
 _LINK = const(40)  # a Content-Format
 
@@ -100,7 +101,7 @@ class Attributes:
             raise Error(_BAD_REQUEST, "attributes or a value, not both")
         sets = self.sets.get(account.short_id, {})
         old = sets.get(path)
-        attributes = parse(m, len(path), flags, old)
+        attributes = parse(m, len(path), flags, old, account.version)
         periods = attributes[_EPMIN], attributes[_EPMAX]
         same = periods == ((old[_EPMIN], old[_EPMAX]) if old else (None, None))
         if attributes.count(None) == _COUNT:
@@ -175,10 +176,12 @@ class Attributes:
 
     # --- What observe asks
 
-    def query(self, m, path, flags):
+    def query(self, account, m, path, flags):
         """The set in an Observe's query, of that observation alone, in place of what was written
-        (LwM2M 1.2). Raises Error."""
-        return parse(m, len(path), flags)
+        (LwM2M 1.2 6.4.1). Raises Error, as it does for a server of LwM2M 1.1, which has none there."""
+        if account.version != "1.2":
+            raise Error(_BAD_REQUEST, "no attributes here")
+        return parse(m, len(path), flags, None, account.version)
 
     def start(self, o, own):
         """Let an observation have its attributes. own: what query() gave, or None."""
@@ -191,8 +194,8 @@ class Attributes:
     def refresh(self, o):
         """Let an observation have those that hold for it now. Needs no memory.
 
-        Those of several paths are one set: the greatest pmin and epmin, the least pmax and epmax that
-        count at their paths, con 1 where one has it, and no thresholds.
+        Those of several paths are one set: the greatest pmin, epmin and hqmax, the least pmax and epmax
+        that count at their paths, con 1 where one has it, and no thresholds.
         """
         attributes = o.attributes
         if not o.composite:
@@ -203,7 +206,7 @@ class Attributes:
         found = self._found
         for path in o.paths:
             self._of_path(found, o, path)
-            for i in (_PMIN, _EPMIN, _CON):
+            for i in (_PMIN, _EPMIN, _CON, _HQMAX):
                 if found[i] is not None and (attributes[i] is None or attributes[i] < found[i]):
                     attributes[i] = found[i]
             for i in (_PMAX, _EPMAX):
@@ -229,7 +232,7 @@ class Attributes:
                 attributes[_CON] = server.get(26)  # Default Notification Mode, of LwM2M 1.2
         obj = core.objects.get(path[0]) if len(path) == 3 else None
         if obj and obj.flags(path[2]) & _MULTI:
-            for i in range(_GT, _COUNT):  # they are for its instances
+            for i in range(_GT, _HQMAX):  # they are for its instances
                 attributes[i] = None
 
     def arm(self, o):
@@ -319,18 +322,19 @@ def _slack(a, b, c):
 # --- Out of a query
 
 
-def parse(m, n, flags, old=None):
+def parse(m, n, flags, old=None, version="1.2"):
     """The attributes of a request's query, for a path of n ids, over an old set; raises Error 4.00.
 
-    A name without a value takes that attribute away (LwM2M 1.1 5.1.2).
+    A name without a value takes that attribute away (LwM2M 1.1 5.1.2). version: of LwM2M; edge and
+    hqmax are of 1.2.
     """
     attributes = list(old) if old else [None] * _COUNT
     named = 0
     for query in m.strings(URI_QUERY):
         name, _, text = query.partition("=")
-        if name not in _NAMES:
+        i = _NAMES.index(name) if name in _NAMES else _COUNT
+        if i >= (_COUNT if version == "1.2" else _EDGE):
             raise Error(_BAD_REQUEST, "unknown attribute " + name)
-        i = _NAMES.index(name)
         if named >> i & 1:
             raise Error(_BAD_REQUEST, name + " twice")
         named |= 1 << i
@@ -341,7 +345,7 @@ def parse(m, n, flags, old=None):
 
 def _value(i, text, n, flags):
     name = _NAMES[i]
-    if i >= _GT:
+    if _GT <= i <= _EDGE:
         if i == _EDGE:
             if n < 3 or flags & _TYPE != _BOOL:
                 raise Error(_BAD_REQUEST, "edge is for booleans")
@@ -351,9 +355,10 @@ def _value(i, text, n, flags):
         if text not in ("0", "1"):
             raise Error(_BAD_REQUEST, name + " must be 0 or 1")
         return int(text)
-    if i < _CON:
+    if i < _CON or i == _HQMAX:
         if not text.isdigit() or len(text) > 10 or int(text) > _MAX_PERIOD:
-            raise Error(_BAD_REQUEST, name + " must be whole seconds, 0 to 2147483647")
+            what = "a whole number" if i == _HQMAX else "whole seconds"
+            raise Error(_BAD_REQUEST, "%s must be %s, 0 to 2147483647" % (name, what))
         return int(text)
     value = _number(text)
     if value is None or (i == _ST and value < 0):

@@ -134,7 +134,7 @@ class Composite:
             attributes = self._observe and self._observe.attributes
             if observe is None or not attributes:
                 raise Error(_BAD_REQUEST, "no attributes here")
-            own = attributes.query(m, (), 0)
+            own = attributes.query(account, m, (), 0)
         format = _format_of(m)
         if m.code == _IPATCH:
             self._write(account, payload, format)

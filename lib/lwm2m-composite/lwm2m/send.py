@@ -26,7 +26,7 @@ _CHANGED = const(0x44)
 _UNAVAILABLE = const(0xA3)
 
 
-def send(client, paths, callback=None, server=None):
+def send(client, paths, callback=None, server=None, confirmable=True):
     """Send the values of paths, such as "/3303/0/5700" or "/3", to the servers that want them.
 
     That are those which are registered and not muted: Mute Send (/1/x/23) is False, and not absent.
@@ -34,6 +34,8 @@ def send(client, paths, callback=None, server=None):
     one only.
     callback(short_id, code, text): what each has answered; 2.04 (0x44) is good, text has the words
     of a refusal. 5.03 (0xA3) is our own: there was no answer, or the connection has ended.
+    confirmable: whether it is repeated until the server has it. One that is not may be lost, and saves
+    what would be sent again.
 
     Returns the Short Server IDs of those that it goes to; not to one that has four others to
     answer. Raises ValueError for what cannot be read.
@@ -62,7 +64,7 @@ def send(client, paths, callback=None, server=None):
             sink.end()
         except Error as e:
             raise ValueError("%s %s" % (code_text(e.code), e.text))
-        part.send(account, out, format, callback, client.net.now())
+        part.send(account, out, format, callback, client.net.now(), confirmable)
         sent.append(account.short_id)
     return sent
 
@@ -127,11 +129,11 @@ class Sends:
             n += each.account is account
         return n
 
-    def send(self, account, payload, format, callback, now):
+    def send(self, account, payload, format, callback, now, confirmable):
         options = uri_options(account.uri, "dp", (), format)
         each = _Send(account, callback)
         each.exchange = self.core.engine.request(
-            now, account, POST, options, payload, self._answered, account.settings
+            now, account, POST, options, payload, self._answered, account.settings, confirmable
         )
         self._sends.append(each)
 

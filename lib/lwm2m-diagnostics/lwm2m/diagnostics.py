@@ -104,7 +104,7 @@ class Diagnostics(Object):
             4: _largest,
             5: lambda: self.retransmissions,
             6: lambda: self.handshakes,
-            8: lambda: self.dropped,
+            8: self._dropped,
             _LEVEL: FAILURES,
             _LOG: lambda: "\n".join(self._lines),
         }
@@ -154,7 +154,7 @@ class Diagnostics(Object):
         for i in range(0, len(_EVENTS), 3):
             if _EVENTS[i] == event.type:
                 text = _EVENTS[i + 2]
-                if event.type == _NOTIFICATION_FAILED:
+                if event.type == _NOTIFICATION_FAILED and not event.value:
                     self.dropped += 1
                 if event.short_id:
                     text = "server %d: %s" % (event.short_id, text)
@@ -165,6 +165,15 @@ class Diagnostics(Object):
                 self.log(_EVENTS[i + 1], text)
         if self._on_event:
             self._on_event(event)
+
+    def _dropped(self):
+        # With what package lwm2m-storing could not keep.
+        count = self.dropped
+        for part in self._core.parts:
+            storing = getattr(part, "storing", None)
+            if storing:
+                count += storing.dropped
+        return count
 
     def _heap(self):
         # What is free when nothing is left that could be collected.

@@ -35,6 +35,7 @@ _LINK = const(40)
 _READ = const(1)  # of model's operations
 _R = const(0x10)
 
+_UNMET = const(1)  # in place of a code: the attributes say not to tell it
 _CHANGED = const(0x44)
 _CONTENT = const(0x45)
 _BAD_REQUEST = const(0x80)
@@ -62,6 +63,9 @@ class Observation:
     looked = 0
     look = -1
     confirmed = 0
+    # With package lwm2m-storing only: the Content-Format, where it has times; how many notifications
+    # are kept, and how many of them have gone out; s, when one was last kept.
+    format = kept = sent = sampled = 0
 
     def __init__(self, account, token):
         self.account = account
@@ -94,6 +98,8 @@ class Observe:
         self._reply = Reply()
         module = optional("attributes")
         self.attributes = module and module.Attributes(core)
+        module = optional("storing")
+        self.storing = module and module.Storing(self)
         self._stale = False  # whether periods may be others
 
     def handle(self, account, m, payload, reply, now):
@@ -114,7 +120,7 @@ class Observe:
         if m.find(_URI_QUERY) >= 0 and not observe:
             if not self.attributes:
                 raise Error(_BAD_REQUEST, "no attributes here")
-            own = self.attributes.query(m, path, flags)
+            own = self.attributes.query(account, m, path, flags)
         value = self._answer(account, path, flags, accept, reply)
         return self.answered(account, m, payload, reply, accept, (path,), None, own, value)
 
@@ -132,7 +138,7 @@ class Observe:
                 o = other
         if m.uint(_OBSERVE):
             if o:
-                self.observations.remove(o)
+                self._remove(o)
                 self._event(EVENT_OBSERVATION_CANCELED, o)
             return _CONTENT
         again = o is not None
@@ -151,6 +157,8 @@ class Observe:
                 self.attributes.start(o, own)
                 o.value = self.attributes.checksum(reply) if composite else value
             self._count(o)
+            if self.storing:
+                self.storing.begin(o, reply)
         except MemoryError:
             self._remove(o)
             raise
@@ -172,7 +180,7 @@ class Observe:
         if count >= _MAX_OBSERVATIONS:
             if old is None:
                 return None
-            self.observations.remove(old)
+            self._remove(old)
             self._event(EVENT_OBSERVATION_CANCELED, old)
         o = Observation(account, b"")
         self.observations.append(o)
@@ -185,13 +193,9 @@ class Observe:
         answer(core.objects[path[0]], path, flags, accept, reply, _R, core.may, account)
 
     def changed(self, oid, iid, rid):
-        for o in self.observations:
-            for p in o.paths:
-                if not p or (
-                    p[0] == oid
-                    and (len(p) == 1 or (p[1] == iid and (len(p) == 2 or p[2] == rid or rid < 0)))
-                ):
-                    o.changed = True
+        touch(self.observations, oid, iid, rid)
+        if self.storing:
+            self.storing.changed(oid, iid, rid)
         if rid < 0:
             self._prune()
         elif oid == 1:
@@ -201,9 +205,11 @@ class Observe:
         seconds = self.core.seconds
         if self._stale:
             self._refresh()
+        if self.storing:
+            self.storing.poll()
         for o in self.observations:
             if _is_free(o) and (
-                (o.earliest <= seconds and (o.changed or 0 <= o.look <= seconds))
+                (o.earliest <= seconds and (o.changed or o.kept or 0 <= o.look <= seconds))
                 or 0 <= o.latest <= seconds
             ):
                 self._notify(o, now)
@@ -214,11 +220,11 @@ class Observe:
             return 0
         for o in self.observations:
             if _is_free(o):
-                if o.changed or o.look >= 0:
-                    due = o.earliest if o.changed else max(o.look, o.earliest)
+                if o.changed or o.kept or o.look >= 0:
+                    due = o.earliest if o.changed or o.kept else max(o.look, o.earliest)
                     least = self.core.until(due, least)
                 least = self.core.until(o.latest, least)
-        return least
+        return self.storing.next_ms(least) if self.storing else least
 
     def _refresh(self):
         # Attributes or defaults are others: they hold at once, but for who waits to be heard.
@@ -238,6 +244,8 @@ class Observe:
 
     def moved(self, account):
         self._prune()
+        if self.storing:
+            self.storing.moved(account)
         if account.state == _DISCONNECTED:
             account.unheard = 0
             for i in range(len(self.observations) - 1, -1, -1):  # which needs no memory
@@ -264,8 +272,8 @@ class Observe:
                 if 0 <= o.latest < due:
                     o.latest = due
 
-    def _period(self, o, n):
-        # The minimum (0) or maximum period (1), s: /1/x/2 or 3, or an attribute in its place.
+    def period(self, o, n):
+        """The minimum (0) or maximum period (1), s: /1/x/2 or 3, or an attribute in its place."""
         if o.attributes:
             return o.attributes[n] or 0
         server = self.core.objects[1].instances.get(o.account.server_iid)
@@ -283,47 +291,65 @@ class Observe:
 
     def _arm(self, o):
         # Set when the periods are over. Needs no memory.
-        least = self._period(o, 0)
-        most = self._period(o, 1)
+        least = self.period(o, 0)
+        most = self.period(o, 1)
         o.earliest = o.since + min(least, _MAX_SECONDS) if least else 0
         o.latest = o.since + min(most, _MAX_SECONDS) if most >= max(least, 1) else -1
         if o.attributes:
             self.attributes.arm(o)
 
+    def look(self, o, reply, asked, told):
+        """Put what an observation reports into a reply. Returns the code, _UNMET where it is not to be
+        told, or 0 where that server may not read it.
+
+        asked: whether it is told whatever the value is. told: whether there is another one.
+        """
+        core = self.core
+        attributes = self.attributes
+        reply.clear()
+        value = None
+        if o.composite:
+            if not o.composite.answer(o.account, o.paths, o.accept, reply):
+                return 0
+            if attributes:
+                value = attributes.checksum(reply)
+        else:
+            try:
+                flags = resolve(core.objects, o.path, _READ, core.may, o.account)
+            except Error as e:
+                # The right was taken, and may be given back; or what was observed is gone: this is
+                # the last one (RFC 7641 4.2).
+                return 0 if e.code == _UNAUTHORIZED else e.code
+            value = self._answer(o.account, o.path, flags, o.accept, reply)
+        if attributes:
+            if not asked and not attributes.met(o, value, told):
+                return _UNMET
+            o.value = value
+        return _CONTENT
+
     def _notify(self, o, now):
         core = self.core
         reply = self._reply
-        reply.clear()
         attributes = self.attributes
         counter = o.counter
         since = o.since
         asked = 0 <= o.latest <= core.seconds  # it goes out whatever the value is
         told = o.changed
         self._count(o)
-        code = _CONTENT
         type = 0
         try:
-            try:
-                if not o.composite:
-                    flags = resolve(core.objects, o.path, _READ, core.may, o.account)
-            except Error as e:
-                if e.code == _UNAUTHORIZED:  # the right was taken, and may be given back
-                    return
-                code = e.code  # what was observed is gone: this is the last one (RFC 7641 4.2)
+            code = self.look(o, reply, asked or o.kept, told)
+            if not code:
+                return
+            if code == _UNMET:
+                o.counter = counter  # the periods go on
+                o.since = since
+                return self._arm(o)
             if code == _CONTENT:
-                if not o.composite:
-                    value = self._answer(o.account, o.path, flags, o.accept, reply)
-                elif not o.composite.answer(o.account, o.paths, o.accept, reply):
-                    return
-                else:
-                    value = attributes and attributes.checksum(reply)
                 if attributes:
-                    if not asked and not attributes.met(o, value, told):
-                        o.counter = counter  # the periods go on
-                        o.since = since
-                        return self._arm(o)
-                    o.value = value
                     type = attributes.type(o)
+                if o.format:
+                    type = self.storing.pack(o, reply, type)
                 reply.observe = o.counter
             if o.exchange:  # its reset would come too late
                 core.engine.abandon(o.exchange, now)
@@ -363,6 +389,8 @@ class Observe:
             if o.exchange is x:
                 o.exchange = None
                 if code == _ACKED:
+                    if o.sent:
+                        self.storing.acked(o)
                     if o.attributes:
                         o.confirmed = self.core.seconds
                     return self._event(EVENT_OBSERVATION_NOTIFICATION_ACKED, o)
@@ -372,19 +400,35 @@ class Observe:
                     return self._event(EVENT_OBSERVATION_CANCELED, o)
                 if x.type:  # not confirmable: it has not been reset, and that is all
                     return
-                o.changed = True  # nobody has it yet
-                if o.attributes:
-                    o.value = None
+                if not o.kept:
+                    o.changed = True  # nobody has it yet
+                    if o.attributes:
+                        o.value = None
                 self._silent(account)
-                return self._event(EVENT_OBSERVATION_NOTIFICATION_FAILED, o)
+                return self._event(EVENT_OBSERVATION_NOTIFICATION_FAILED, o, o.kept > 0)
 
     def _remove(self, o):
         if o in self.observations:
             self.observations.remove(o)
+        if o.kept:
+            self.storing.forget(o)
 
-    def _event(self, type, o):
-        periods = self._period(o, 0), self._period(o, 1)
-        self.core.event(type, o.account.short_id, path=o.path, counter=o.counter, periods=periods)
+    def _event(self, type, o, value=None):
+        periods = self.period(o, 0), self.period(o, 1)
+        self.core.event(
+            type, o.account.short_id, path=o.path, value=value, counter=o.counter, periods=periods
+        )
+
+
+def touch(observations, oid, iid, rid):
+    """A value has changed: which of them are to tell it."""
+    for o in observations:
+        for p in o.paths:
+            if not p or (
+                p[0] == oid
+                and (len(p) == 1 or (p[1] == iid and (len(p) == 2 or p[2] == rid or rid < 0)))
+            ):
+                o.changed = True
 
 
 def _is_free(o):

@@ -86,7 +86,8 @@ class Event:
     lifetime: s, 0 for infinite (REG_…). code: a CoAP code and internal: True where this client
     made it up (5.03 no answer, 4.06 a malformed one, 5.00 out of memory), False where the peer
     sent it (REG_FAILED, REG_UPDATE_FAILED, BS_FAILED). path: a tuple of ints. value: of a
-    setting (SERVER_SETTING_CHANGED). text: the reason in words, where there is one; where
+    setting (SERVER_SETTING_CHANGED); whether a notification is kept to be sent later
+    (OBSERVATION_NOTIFICATION_FAILED). text: the reason in words, where there is one; where
     internal is False they are the peer's, to be shown as %r only. counter: of notifications,
     min_period and max_period: s (OBSERVATION_…; EVALUATION_PERIOD, between looks at a value).
     """
