@@ -1,6 +1,7 @@
 """make run, in each of its modes."""
 
 import json
+import re
 import stat
 
 import pytest
@@ -56,6 +57,17 @@ def test_run(args, written):
     assert server["uri"].startswith("coap://" if "none" in args else "coaps://")
     key = server.get("security", {}).get("key")
     assert (key is None) == ("none" in args) and (not key or key not in done.stdout)
+
+
+def test_readme_shows_what_is_printed():
+    text = (ROOT / "README.md").read_text()
+    sample = re.search(r"```\n(bootstrap server \|.*?)```", text, re.S)[1].splitlines()
+    done = run()
+
+    def names(lines):  # ports, bytes and seconds differ
+        return {re.sub(r"\d+", "0", line.strip()) for line in lines}
+
+    assert names(line for line in sample if "…" not in line) <= names(done.stdout.splitlines())
 
 
 def test_wrong_mode_is_named():

@@ -609,7 +609,7 @@ def test_raw_public_key_is_stored():
         assert (1,) + keys in b.keys
 
 
-# --- The secure element of README
+# --- The secure element of examples/
 
 
 class Chip:
