@@ -75,6 +75,7 @@ test-board: ## tests of the RP2040 image on an emulated board, for which they ne
 	@$(build) --venv
 	@$(module) builds.build_firmware RPI_PICO_LWM2M --for "$(job)"
 	@$(module) builds.emulator --for "$(job)"
+	@$(module) builds.stock --for "$(job)"
 	@$(venv) pytest tests/board -n auto $(PYTEST_ARGS)
 
 bench: ## memory, datagrams and time of the client, in a 32-bit build and on an emulated board

@@ -467,6 +467,32 @@ def test_make_flash(tmp_path, drive) -> None:
     assert not (BUILD / "bundle/minimal/src").exists()
 
 
+SMALL = "Certificates need more memory than an ESP32 without PSRAM has with stock MicroPython."
+
+
+@pytest.mark.parametrize(
+    ("number", "place", "version", "said"),
+    [
+        (
+            0,
+            0x1000,
+            (1, 27),
+            f"This is MicroPython 1.27: pre-shared keys need 1.29. {SMALL} Servers without DTLS work.",
+        ),
+        (0, 0x1000, (1, 29), SMALL),
+        (5, 0, (1, 29), None),
+    ],
+)
+def test_what_a_stock_esp32_lacks(tmp_path, number, place, version, said) -> None:
+    image = tmp_path / "stock.bin"
+    image.write_bytes(stock_images.esp32(number, place, version))
+    assert firmware.stock(image, image.read_bytes()).lacks == said
+    # It is said before anything is written: here that fails, as nobody is at the port.
+    board = "ESP32_GENERIC" if number == 0 else "ESP32_GENERIC_C3"
+    done = make_flash(board, "--image", image, "--port", "/dev/none")
+    assert done.returncode == 1 and done.stdout.splitlines() == ([said] if said else [])
+
+
 # --- mip
 
 

@@ -12,6 +12,7 @@ from lwm2m.objects import base_objects
 from lwm2m.store import Store
 import device.settings as settings
 from device.link import find_driver
+from device.port import memory
 
 PROTOCOL = 1  # goes up when the tool has to know
 _ENOSPC = 28
@@ -73,6 +74,7 @@ def status():
         "micropython": ".".join([str(n) for n in implementation[1][:3]]),
         "board": getattr(implementation, "_machine", sys.platform),
         "image": "ours" if reserved else "stock",
+        "memory": memory()[1],
         "chip_id": _chip_id(),
         "mac": _mac(),
         "endpoint": None,

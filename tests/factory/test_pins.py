@@ -76,11 +76,11 @@ def test_pins(tmp_path: Path, values, board: Optional[str], said: Optional[str])
     assert str(caught.value) == f"{tmp_path}/factory.toml, {said}"
 
 
-# What stands for a Pico is the name only.
+# What stands for a board is the name only.
 MAIN = """\
 import device.factory
 def named(thing, name, *other, found=getattr):
-    return "Raspberry Pi Pico with RP2040" if name == "_machine" else found(thing, name, *other)
+    return "BOARD" if name == "_machine" else found(thing, name, *other)
 device.factory.getattr = named
 try:
     import rawrepl
@@ -92,7 +92,7 @@ except ImportError:
 
 def test_refused_before_anything_is_given(tmp_path: Path) -> None:
     (tmp_path / "factory.toml").write_text(text(0, 4, 1, 25, 14))
-    with PtyBoard(tmp_path / "board", main=MAIN) as board:
+    with PtyBoard(tmp_path / "board", main=MAIN.replace("BOARD", PICO)) as board:
         args = ("provision", "factory.toml", "--serial", "1", "--port", board.port)
         done = factory(tmp_path, *args)
         assert (done.returncode, done.stderr) == (

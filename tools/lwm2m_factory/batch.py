@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from . import FactoryError, identity, pins
+from . import FactoryError, identity, memory, pins
 from .board import Board
 from .canonical import SERIAL, hexadecimal, number, row_name
 from .config import PSK, Config
@@ -104,6 +104,7 @@ def _provision(
                 "image of this project, or leave out board.locked."
             )
         pins.check_board(config.section, config.settings, status["board"] or "")
+        memory.check(port, config, status)
         mac = status["mac"] or ""
         with ledger.book() as book:
             values, row = choose(book, chip, mac)

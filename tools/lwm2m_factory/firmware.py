@@ -63,13 +63,16 @@ class Stock:
 
     @property
     def lacks(self) -> Optional[str]:
-        """A sentence of what it cannot do, if it is old."""
-        if self.version >= _PSK:
-            return None
-        return (
-            "This is MicroPython %d.%d: pre-shared keys need 1.29. Certificates, and servers without "
-            "DTLS, work." % self.version
+        """Sentences of what it cannot do, if there is anything."""
+        old = "This is MicroPython %d.%d: pre-shared keys need 1.29." % self.version
+        small = (
+            "Certificates need more memory than an ESP32 without PSRAM has with stock MicroPython."
         )
+        if self.version >= _PSK:
+            return small if self.chip == "esp32" else None
+        if self.chip == "esp32":
+            return f"{old} {small} Servers without DTLS work."
+        return f"{old} Certificates, and servers without DTLS, work."
 
 
 def stock(path: Path, data: bytes) -> Stock:

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Tuple
 
+from builds import bundle
 from builds.steps import BUILD, ROOT, rel
 from harness import keys, processes
 from harness.leshan import (
@@ -302,6 +303,23 @@ def growth() -> Iterator[Row]:
         yield Row(f"heap of {of}, 32 bit", found[name]["bytes"], "B", most)
 
 
+def stock() -> Iterator[Row]:
+    # No goal: a stock ESP32 has 64 KB before MicroPython takes what mbedTLS would need.
+    with own_servers(None, {}) as ports:
+        for role in ("minimal", "client"):
+            board = bundle.make(role) / "board"
+            command = [str(FROZEN), "-X", f"heapsize={LARGE_HEAP}", str(PROGRAMS / "stock.py")]
+            command += [str(board), f"stock-{role}", f"coap://{HOST}:{ports[1]}"]
+            env = dict(os.environ, MICROPYPATH=str(board / "lib"))  # nothing of the frozen client
+            done = subprocess.run(
+                command, env=env, capture_output=True, text=True, timeout=60, check=True
+            )
+            found = json.loads(done.stdout)
+            of = f"the bundle of role {role}, 32 bit"
+            yield Row(f"heap held when registered, {of}", found["plain"], "B")
+            yield Row(f"the same with what certificates load, {of}", found["certificates"], "B")
+
+
 def heap(uri: str) -> Iterator[Row]:
     found = device(uri, LARGE_HEAP)
     if found is None:
@@ -360,6 +378,7 @@ def main() -> None:
             with_own,
             with_own_secure,
             growth,
+            stock,
             flash,
             parse_rate,
             with_board,
