@@ -1,3 +1,5 @@
+# heapsize: 600K
+#
 # The client as an application holds it: refusals, events, step().
 
 import random

@@ -1,7 +1,6 @@
 # What a registered server may do with objects (LwM2M 1.1 6.3), and the codes of what it may not.
 
 from ucoap import DELETE, POST, PUT, Error
-from lwm2m.management import arguments
 from lwm2m.model import (
     BOOL,
     FLOAT,
@@ -18,6 +17,7 @@ from lwm2m.model import (
     R,
     W,
 )
+from lwm2m.text import arguments
 import lwm2m
 from world import Registrar, World, dump, encode, instances
 

@@ -12,11 +12,12 @@ _FAILED = 17  # EVENT_OBSERVATION_NOTIFICATION_FAILED
 class _Case:
     """A client with a sensor, registered with a server that it tells of queue mode."""
 
-    def __init__(self, binding="UQ", lifetime=3600, start=0):
+    def __init__(self, binding="UQ", lifetime=3600, start=0, version="1.1"):
         self.world = World(start=start)
         self.server = Registrar(self.world)
         self.settings = server(1, lifetime, binding)
         self.endpoint = "dev"
+        self.version = version
         self.secret = b""
         self.notified = []
         self.other = False  # whether there is an object more
@@ -30,7 +31,7 @@ class _Case:
         self.sensor = Object(
             3303, (5700, R | FLOAT, 5701, R | STR), {0: {5700: value, 5701: "Cel"}}, multiple=True
         )
-        self.client = self.world.client(self.endpoint)
+        self.client = self.world.client(self.endpoint, version=self.version)
         self.client.add_object(self.sensor)
         if self.other:
             self.client.add_object(Object(3304, (5700, R | FLOAT), {0: {5700: 0.5}}))
@@ -273,7 +274,7 @@ def test_composite_observations_go_on():
 
 
 def test_attributes_of_an_observation_alone_go_on():
-    case = _Case()
+    case = _Case(version="1.2")
     case.observe(query=("gt=10",))
     assert case.wake(30, 9.0) and case.told() == []
     assert case.wake(30, 11.0) and case.told() == ["11.0"]

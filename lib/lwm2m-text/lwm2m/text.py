@@ -1,4 +1,5 @@
-# text/plain and octet-stream (LwM2M 1.1 7.4.1, 7.4.2): one value of a resource or resource instance.
+# text/plain and octet-stream (LwM2M 1.1 7.4.1, 7.4.2): one value of a resource or resource instance; and
+# what comes with an Execute.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from binascii import a2b_base64, b2a_base64
@@ -63,6 +64,32 @@ def decode(flags, data):
         return value
     except ValueError:
         raise Error(0x80, "no value of that type")
+
+
+def arguments(data):
+    """What an Execute carries (LwM2M 1.1 6.3.5): {digit: its value, as bytes, b"" where it has none}.
+
+    Raises Error 4.00.
+    """
+    found = {}
+    while data:
+        n = data[0] - 48
+        value = b""
+        rest = bytes(data[1:])
+        if rest[:2] == b"='":
+            end = rest.find(b"'", 2)
+            if end < 0:
+                n = end
+            value = rest[2:end]
+            rest = rest[end + 1 :]
+        wrong = not 0 <= n <= 9 or n in found or (rest and (rest[:1] != b"," or len(rest) == 1))
+        for c in value:
+            wrong = wrong or not 32 < c < 127 or c in b'"\\'
+        if wrong:
+            raise Error(0x80, "no arguments of an Execute")
+        found[n] = value
+        data = rest[1:]
+    return found
 
 
 class Sink:

@@ -345,7 +345,6 @@ class Update:
     # --- Update
 
     def _execute(self, iid, rid, argument):
-        check_arguments(argument)
         if self._state() != _DOWNLOADED:
             raise Error(_NOT_ALLOWED, "there is no package")
         if self._failed:
@@ -433,27 +432,3 @@ class Update:
             self._heard = self._core.seconds  # it was refused by a server
         if self._pull:
             self._pull.moved(account)
-
-
-def check_arguments(data):
-    """Raise Error 4.00 where that is no list of arguments of Execute (LwM2M 1.1 6.3.5)."""
-    i = 0
-    n = len(data)
-    good = not n
-    while i < n:
-        good = 48 <= data[i] <= 57
-        i += 1
-        if data[i : i + 1] == b"=":
-            end = data.find(b"'", i + 2)
-            good = good and data[i + 1 : i + 2] == b"'" and end > 0
-            for c in data[i + 2 : end]:
-                good = good and 32 < c < 127 and c != 34 and c != 92
-            i = end + 1
-        if not good or i == n:
-            break
-        good = False  # not with a comma at the end
-        if data[i] != 44:
-            break
-        i += 1
-    if not good:
-        raise Error(_BAD_REQUEST, "no arguments")

@@ -149,7 +149,7 @@ class Client:
             raise AttributeError(
                 name if module else "%s: needs package lwm2m-%s" % (name, package)
             )
-        if not send:
+        if i == 2:
             forget("accounts")  # it is called a few times, at the start
         return lambda *args, **kwargs: f(self, *args, **kwargs)
 

@@ -96,7 +96,8 @@ def handle(core, account, m, payload, reply):
         if flags & _E:  # LwM2M 1.1 6.3.5
             if m.uint(_CONTENT_FORMAT):
                 raise Error(_UNSUPPORTED, "arguments are text")
-            arguments(payload)
+            if payload:
+                format_module(None).arguments(payload)
             f = obj.instances[path[1]].get(path[2])
             if f:
                 f(bytes(payload))
@@ -299,29 +300,3 @@ def _create(core, obj, path, m, payload, reply):
         if obj.on_write:
             obj.on_write(iid, found[iid])
     return path
-
-
-def arguments(data):
-    """What an Execute carries (LwM2M 1.1 6.3.5): {digit: its value, as bytes, b"" where it has none}.
-
-    Raises Error 4.00.
-    """
-    found = {}
-    while data:
-        n = data[0] - 48
-        value = b""
-        rest = bytes(data[1:])
-        if rest[:2] == b"='":
-            end = rest.find(b"'", 2)
-            if end < 0:
-                n = end
-            value = rest[2:end]
-            rest = rest[end + 1 :]
-        wrong = not 0 <= n <= 9 or n in found or (rest and (rest[:1] != b"," or len(rest) == 1))
-        for c in value:
-            wrong = wrong or not 32 < c < 127 or c in b'"\\'
-        if wrong:
-            raise Error(_BAD_REQUEST, "no arguments of an Execute")
-        found[n] = value
-        data = rest[1:]
-    return found
