@@ -87,7 +87,7 @@ class Net:
 
     # --- A client's connections; core.Core says what these are for
 
-    def open(self, role, account, now):
+    def open(self, role, account, now, begin=None):
         scheme, host, port, path = split_uri(account.uri)
         family, peer = self.lookup(host, port)
         sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -96,9 +96,10 @@ class Net:
             sock.setblocking(False)
             sock.connect(peer)  # so that datagrams of others do not get here
             if scheme == "coaps":
-                from .dtls import connect
+                if not begin:
+                    from .dtls import connect as begin
 
-                account.connection = role = connect(
+                account.connection = role = begin(
                     role, account, sock, host, now, self.handshake_ms, self.trust
                 )
                 self.add(role)
@@ -111,6 +112,26 @@ class Net:
     def close(self, account):
         self.unbind(account.connection)
         account.connection = None
+
+    def suspend(self, account):
+        """Close a connection without a word. Returns bytes for resume(), b"" where the address is
+        all; None where it has to begin anew, of which a server with DTLS is told."""
+        data = b""
+        if account.connection in self._roles:
+            resume = optional("resume")
+            data = resume and resume.save(account.connection)
+        self.close(account)
+        return data
+
+    def resume(self, role, account, data, now):
+        """Open a connection again. Returns False, and nothing has changed, where that cannot be."""
+        try:
+            if split_uri(account.uri)[0] == "coap":
+                return not data and self.open(role, account, now)
+            resume = optional("resume")
+            return bool(resume) and resume.resume(self, role, account, data, now)
+        except Exception:  # as in open()
+            return False
 
     def send(self, account, datagram):
         try:
