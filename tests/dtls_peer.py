@@ -1,7 +1,7 @@
 # The processes of tests/test_dtls.py, under MicroPython: dtls_peer.py WHAT JSON
 #
 # They print a line for what happens. In the JSON, a str that starts with "x:" is hex, one with
-# "c:" a name of dtls_certs.
+# "c:" a name of dtls_certs. "@" and a path is a file with it: MicroPython takes 255 bytes here.
 
 import json
 import os
@@ -257,7 +257,11 @@ def digests():
         print(n, digest(data, 384).hex(), digest(data, 512).hex())
 
 
-given = json.loads(sys.argv[2])
+given = sys.argv[2]
+if given[0] == "@":
+    with open(given[1:]) as f:
+        given = f.read()
+given = json.loads(given)
 what = sys.argv[1]
 roles = {"echo": Echo, "plain": Plain, "roaming": Roaming}
 if what in roles:

@@ -1,12 +1,13 @@
 """Sessions that outlast sleep, between processes on loopback: each time awake is a process and a port of its own."""
 
+import json
 import random
-import tempfile
 
 import pytest
+from harness.micropython import micropython
 from harness.ports import free_port
 from harness.udp_relay import UdpRelay
-from test_dtls import KEY, PSK, RPK, X509, echo, openssl, psk_options, s_server, start
+from test_dtls import KEY, PEER, PSK, RPK, X509, echo, openssl, psk_options, s_server, start
 
 __all__ = ["start"]  # a fixture
 
@@ -37,20 +38,18 @@ def numbers(relay):
 
 
 @pytest.fixture
-def awake(start):
+def awake(tmp_path):
     """awake(port, security, cut) → what a time awake has printed, to its end."""
-    folder = tempfile.TemporaryDirectory()  # MicroPython takes arguments of up to 255 bytes
 
     def awake(port, security, cut=None, text="hello", patience_ms=PATIENCE_MS):
-        path = f"{folder.name}/session"
-        options = {"port": port, "security": security, "path": path, "text": text, "cut": cut}
-        process = start("sleeper", patience_ms=patience_ms, **options)
-        process.process.wait()
-        process.stop()
-        return process.output.decode().split("\n")
+        options = {"port": port, "security": security, "text": text, "cut": cut}
+        options.update(path=str(tmp_path / "session"), patience_ms=patience_ms)
+        (tmp_path / "options").write_text(json.dumps(options))
+        given = f"@{tmp_path / 'options'}"
+        done = micropython(PEER, "sleeper", given, flavour="mpy", heap="2M")
+        return (done.stdout + done.stderr).split("\n")
 
-    yield awake
-    folder.cleanup()
+    return awake
 
 
 ANSWER = "answer " + b"echo hello".hex()
