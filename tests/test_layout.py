@@ -32,6 +32,7 @@ OPTIONAL = {
         "lwm2m.text",
         "lwm2m.update",
     },
+    "lwm2m-bootstrap": {"lwm2m.bootstrap_pack"},
     "lwm2m-composite": {"lwm2m.observe"},
     "lwm2m-dtls": {"lwm2m.rpk", "lwm2m.x509"},
     "lwm2m-dtls-server": {"lwm2m.rpk", "lwm2m.x509"},

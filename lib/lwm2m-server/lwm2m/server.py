@@ -52,7 +52,7 @@ _UNAVAILABLE = const(0xA3)
 
 
 class Server(Role):
-    """A LwM2M Server, driven by step(); for LwM2M 1.0 and 1.1.
+    """A LwM2M Server, driven by step(); for LwM2M 1.0, 1.1 and 1.2.
 
     Beside the settings that server_core.Role has:
 
@@ -178,8 +178,8 @@ class Server(Role):
         found = queries(m)
         endpoint = self.endpoint(found, peer, _FORBIDDEN)
         version = found.get("lwm2m", "1.0")
-        if version not in ("1.0", "1.1"):
-            raise Error(_PRECONDITION, "LwM2M 1.0 and 1.1 only")
+        if version not in ("1.0", "1.1", "1.2"):
+            raise Error(_PRECONDITION, "LwM2M 1.0, 1.1 and 1.2 only")
         if not payload:
             raise Error(_BAD_REQUEST, "the object list is missing")
         attributes = terms(m, found, payload, self._max_links)
