@@ -189,7 +189,8 @@ def test_version_1_0():
 
 def test_version_1_2():
     session = _Session(version="1.2")
-    assert session.provisioner.requests[0].query == ["ep=dev", "pct=112"]
+    assert session.provisioner.requests[0].path == "/bspack"  # which it has not
+    assert session.provisioner.requests[1].query == ["ep=dev", "pct=112"]
     session.accounts()
     answer = session.provisioner.read("/1", LINK)
     assert answer.text == "</>;lwm2m=1.2,</1>;ver=1.1,</1/0>;ssid=1"

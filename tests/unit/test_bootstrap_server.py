@@ -14,7 +14,7 @@ from lwm2m.bootstrap_server import FAILED, FINISHED, STARTED
 from lwm2m.credentials import Credentials
 from lwm2m.table import plan
 from servers import Peer, Session, World, idle, payload
-from ucoap import ACK, CON, DELETE, GET, POST, PUT, RST
+from ucoap import ACK, CON, DELETE, GET, POST, PUT, RST, Writer
 
 PORT = 5783
 URI = "coap://10.0.0.2:5683"
@@ -147,7 +147,7 @@ def test_request_refused():
         (0x80, POST, "bs", "ep=dev&pct=tlv"),
         (0x85, GET, "bs", "ep=dev"),
         (0x85, PUT, "bs", "ep=dev"),
-        (0x84, GET, "bspack", "ep=dev"),
+        (0xA1, GET, "bspack", "ep=dev"),  # LwM2M 1.2 6.1.7.7: not implemented
         (0x84, POST, "rd", "ep=dev"),
         (0x84, GET, "", ""),
     ):
@@ -1422,11 +1422,12 @@ def test_asks_again_over_a_new_session():
 class Story:
     """A client that knows the Bootstrap Server, which sends it to the LwM2M Server."""
 
-    def __init__(self, on_request=None, drop=(), account=ACCOUNT, version="1.1"):
+    def __init__(self, on_request=None, drop=(), account=ACCOUNT, version="1.1", accounts=None):
         self.world = World(drop)
         self.client_events = []
         self.sessions = []
-        accounts = None if on_request else {"*": account}
+        if accounts is None:
+            accounts = {} if on_request else {"*": account}
         self.bs = bs.BootstrapServer(
             PORT,
             on_request=on_request,
@@ -1469,6 +1470,142 @@ def test_story():
         ]
         # 5 exchanges to be bootstrapped, and one to register.
         assert len(story.world.sent) == 12, len(story.world.sent)
+
+
+# --- Bootstrap-Pack (LwM2M 1.2 6.1.7.7)
+
+# The records of a pack with a server account beside /0/0, by hand from RFC 8428 5, as SenML JSON.
+PACK = (
+    b'[{"bn":"/0/1/","n":"0","vs":"coap://10.0.0.2:5683"},{"n":"1","vb":false},{"n":"2","v":3},'
+    b'{"n":"3","vd":""},{"n":"4","vd":""},{"n":"5","vd":""},{"n":"10","v":1},'
+    b'{"bn":"/1/0/","n":"0","v":1},{"n":"1","v":300},{"n":"6","vb":true},{"n":"7","vs":"U"},'
+    b'{"n":"23","vb":false}]'
+)
+
+
+def _ask_pack(log, query, accept=None, address=("10.0.0.9", 9)):
+    # A peer's Bootstrap-Pack-Request, and what it gets: code, Content-Format, payload.
+    peer = Peer(log.world, PORT, address)
+    w = Writer(512)
+    w.start(CON, GET, 7, b"tk")
+    w.option(11, "bspack")
+    for part in query.split("&"):
+        w.option(15, part)
+    if accept is not None:
+        w.option(17, accept)
+    peer.raw(w.message())
+    m = peer.got()[0]
+    return m.code, m.uint(12), bytes(payload(m))
+
+
+def test_pack():
+    # (query, Accept; code, Content-Format, and what the payload is or has in it)
+    two = {"servers": TWO["servers"], "bootstrap": {"uri": BS_URI}}
+    accounts = {"dev": ACCOUNT, "two": two}
+    for query, asked, code, format, found in (
+        ("ep=dev", 110, 0x45, 110, PACK),
+        ("ep=dev&acc=</0/0>", 110, 0x45, 110, PACK),
+        ("ep=dev&acc=</0/5>,</21/0>", 110, 0x45, 110, PACK.replace(b"/0/1/", b"/0/0/")),
+        ("ep=dev&acc=</21/0>", 110, 0x45, 110, PACK),
+        ("ep=dev&acc=</0/99999>", 110, 0x45, 110, PACK.replace(b"/0/1/", b"/0/0/")),
+        ("ep=dev", None, 0x45, 112, b"\x8c\xa3"),  # 12 records, the first a map of three
+        ("ep=dev", 112, 0x45, 112, b"\x8c\xa3"),
+        ("ep=dev", 11544, 0x45, 11544, b"\xbf\x82\x00\x01\xbf\x00"),
+        ("ep=two&acc=</0/1>", 110, 0x45, 110, b'"/0/1/","n":"0","vs":"coap://10.0.0.2:5783"'),
+        ("ep=two&acc=</0/1>", 110, 0x45, 110, b'"/0/2/"'),
+        ("ep=dev", 11542, 0x86, None, b"110, 112 or 11544"),
+        ("ep=dev", 0, 0x86, None, b"110, 112 or 11544"),
+        ("ep=dev&acc=<", 110, 0x80, None, b"acc must be links"),
+        ("ep=dev&acc=</0/0>x", 110, 0x80, None, b"acc must be links"),
+        ("ep=other", 110, 0x80, None, b"unknown endpoint"),
+        ("ep=", 110, 0x80, None, b"ep, the endpoint name"),
+        ("pct=112", 110, 0x80, None, b"ep, the endpoint name"),
+        ("ep=\x9b", 110, 0x80, None, b"control characters"),
+    ):
+        log = Log(accounts=accounts)
+        got = _ask_pack(log, query, asked)
+        assert got[:2] == (code, format) and found in got[2], (query, asked, got)
+        told = [event[:2] for event in log.events]
+        name = query[3:6]
+        assert told == ([(STARTED, name), (FINISHED, name)] if code == 0x45 else []), told
+        assert not log.server.sessions and not log.raised
+        if found is PACK:
+            assert got[2] == PACK, got[2]
+    # Another method, and where an application asks for operations.
+    log = Log(accounts=accounts)
+    assert Peer(log.world, PORT).ask(POST, "bspack", "ep=dev").code == 0x85
+    log = Log(accept, accounts=accounts)
+    assert _ask_pack(log, "ep=dev")[0] == 0x85 and not log.events
+    # With DTLS only who is the endpoint gets it.
+    security = {"mode": "psk", "identity": "i", "key": b"k"}
+    log = Log(accounts={"dev": {"servers": [ONE], "security": security}, "x": ACCOUNT})
+    for identity, query, code in (
+        (b"i", "ep=dev", 0x45),
+        (b"i", "acc=</0/0>", 0x45),
+        (b"i", "ep=x", 0x80),
+        (b"y", "ep=dev", 0x80),
+    ):
+        assert _ask_pack(log, query, 110, Session(identity))[0] == code, (identity, query)
+    # A session that the client had begun is over.
+    log = Log(accounts={"dev": ACCOUNT})
+    session(log)
+    assert _ask_pack(log, "ep=dev")[0] == 0x45
+    assert not log.server.sessions and FAILED in [event[0] for event in log.events]
+
+
+def test_story_pack():
+    # Bootstrap and registration in four datagrams.
+    story = Story(version="1.2")
+    assert story.world.run(story.registered, 1)
+    assert len(story.world.sent) == 4, len(story.world.sent)
+    assert story.sessions == [(STARTED, 0x45, ""), (FINISHED, 0x45, "")]
+    assert story.server.clients["dev"].version == "1.2"
+    assert story.client_events == [
+        lwm2m.EVENT_BS_PENDING,
+        lwm2m.EVENT_BS_FINISHED,
+        lwm2m.EVENT_REG_REGISTERING,
+        lwm2m.EVENT_REG_REGISTERED,
+    ]
+    core = story.client.core
+    assert sorted(core.objects[0].instances) == [0, 1] and core.objects[0].get(0, 1)
+    values = dict(core.objects[1].instances[0])
+    assert abs(values.pop(12) - core.objects[3].get(0, 13)) < 60  # Last Bootstrapped
+    assert values == {0: 1, 1: 300, 6: True, 7: "U", 23: False}
+    # A second one, with another server; and the account's new bootstrap server.
+    n = len(story.world.sent)
+    new = {"servers": [{"short_id": 7, "uri": URI, "lifetime": 60}]}
+    new["bootstrap"] = {"uri": BS_URI, "hold_off": 1}
+    story.bs.accounts = {"*": new}
+    client = story.server.clients["dev"]
+    story.server.execute(client, "/1/0/9")
+    assert story.world.run(lambda: client.lifetime == 60 and story.registered(), 5)
+    assert len(story.world.sent) - n == 6
+    assert sorted(core.objects[0].instances) == [0, 1] and core.objects[0].get(0, 11) == 1
+    assert core.objects[1].get(0, 0) == 7
+
+
+def test_story_pack_refused():
+    # Where there is none, the client asks to be bootstrapped: two datagrams more.
+    def on_request(session):
+        session.apply(ACCOUNT)
+
+    for accounts in ({}, {"dev": ACCOUNT}):  # 5.01, 4.05
+        story = Story(on_request, version="1.2", accounts=accounts)
+        assert story.world.run(story.registered, 1)
+        assert len(story.world.sent) == 14, len(story.world.sent)
+        assert story.client_events.count(lwm2m.EVENT_BS_FAILED) == 0
+    for version in ("1.0", "1.1"):  # who is not of 1.2 does not ask for it
+        story = Story(version=version)
+        assert story.world.run(story.registered, 1)
+        assert len(story.world.sent) == 12
+
+
+def test_story_pack_with_each_datagram_lost():
+    for lost in range(4):
+        story = Story(drop=(lost,), version="1.2")
+        assert story.world.run(story.registered, 4), lost
+        assert story.registrations == [server.REGISTERED], lost
+        assert story.client_events.count(lwm2m.EVENT_BS_FINISHED) == 1
 
 
 def test_story_with_each_datagram_lost():

@@ -111,7 +111,7 @@ def test_register_refused():
         (0x80, "ep=dev&lwm2m=1.1", 40, b""),
         (0x80, "ep=dev&lwm2m=1.1", 40, b"</1/0>,"[:-2]),  # </1/0
         (0x80, "ep=dev&lwm2m=1.1", 40, b"1/0"),
-        (0x8C, "ep=dev&lwm2m=1.2", 40, LIST),
+        (0x8C, "ep=dev&lwm2m=1.3", 40, LIST),
         (0x8C, "ep=dev&lwm2m=2.0", 40, LIST),
         (0x8C, "ep=dev&lwm2m=", 40, LIST),
         (0x8F, "ep=dev&lwm2m=1.1", 0, LIST),

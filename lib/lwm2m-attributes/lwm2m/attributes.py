@@ -7,6 +7,7 @@ from micropython import const
 from ucoap import ACCEPT, GET, PUT, URI_QUERY, Error
 import lwm2m.management as management
 import lwm2m.model as model
+from . import optional
 from .management import format_module, format_of
 from .model import path_of, resolve
 
@@ -90,8 +91,10 @@ class Attributes:
         """Serve Write-Attributes, and Discover; 0 for what is neither. Raises Error."""
         core = self.core
         if m.code == GET and m.uint(ACCEPT) == _LINK:
+            if account.version == "1.2" and m.find(URI_QUERY) >= 0 and optional("v12"):
+                return 0  # its part asks show() itself
             code = management.handle(core, account, m, payload, reply)
-            self._show(account, path_of(m), reply)
+            self.show(account, path_of(m), reply)
             return code
         if m.code != PUT or m.find(URI_QUERY) < 0:
             return 0
@@ -115,9 +118,9 @@ class Attributes:
             core.event(_EVALUATION_PERIOD, account.short_id, path=path, periods=periods)
         return _CHANGED
 
-    def _show(self, account, path, reply):
-        # LwM2M 1.1 6.3.2: of what was asked for the attributes that hold, of what is below it those
-        # of its own.
+    def show(self, account, path, reply):
+        """Put attributes into the answer to a Discover (LwM2M 1.1 6.3.2): of what was asked for those
+        that hold, of what is below it its own."""
         sets = self.sets.get(account.short_id)
         if not sets:
             return

@@ -6,6 +6,7 @@ from micropython import const
 from ucoap import ACCEPT, CONTENT_FORMAT, GET, POST, URI_PATH, Error, path_options
 from .bootstrap_session import FAILED, FINISHED, STARTED, Session
 from .clients import credentials_of
+from .packs import pack
 from .server_core import Role
 from .table import check_accounts, load_accounts  # noqa: F401 - load_accounts
 from .texts import queries
@@ -15,15 +16,17 @@ _EXCHANGE_LIFETIME = const(247)  # s, RFC 7252 4.8.2: how long a client waits fo
 _BYTES = const(1000)  # of heap that a session takes while its client has yet to answer
 
 _CHANGED = const(0x44)
+_CONTENT = const(0x45)
 _BAD_REQUEST = const(0x80)
 _NOT_FOUND = const(0x84)
 _NOT_ALLOWED = const(0x85)
 _TOO_LARGE = const(0x8D)
+_NOT_IMPLEMENTED = const(0xA1)
 _UNAVAILABLE = const(0xA3)
 
 
 class BootstrapServer(Role):
-    """A Bootstrap Server, driven by step(); for clients of LwM2M 1.0 and 1.1.
+    """A Bootstrap Server, driven by step(); for clients of LwM2M 1.0, 1.1 and 1.2.
 
     Beside the settings that server_core.Role has:
 
@@ -31,6 +34,9 @@ class BootstrapServer(Role):
         before 247 s have passed; False refuses the client, with 4.00; None leaves it to accounts
         unless operations were called.
     accounts: the table, see module table and load_accounts(); who does not stand in it is refused.
+        A client of LwM2M 1.2 may get its account in one answer, a Bootstrap-Pack, where there is no
+        on_request: the session that on_event() is told of has no operations then, and whether the
+        client likes what it has got is not known.
     on_event(event, session): STARTED, FINISHED or FAILED, which session.code and session.text
         explain. All three functions may be None.
     credentials, identities: without credentials those in the table are taken,
@@ -113,7 +119,32 @@ class BootstrapServer(Role):
     def _begin(self, peer, m, now):
         raise Error(_NOT_FOUND if m.strings(URI_PATH) != ["bs"] else _TOO_LARGE)
 
+    def _pack(self, peer, m, reply):
+        # Bootstrap-Pack-Request (LwM2M 1.2 6.1.7.7). Nothing is kept of it.
+        if not self.accounts:
+            raise Error(_NOT_IMPLEMENTED, "no Bootstrap-Pack here")
+        if m.code != GET or self.on_request:
+            raise Error(_NOT_ALLOWED)
+        found = queries(m)
+        endpoint = self.endpoint(found, peer, _BAD_REQUEST)
+        account = self.accounts.get(endpoint) or self.accounts.get("*")
+        if not account:
+            raise Error(_BAD_REQUEST, "unknown endpoint")
+        pack(account, m.uint(ACCEPT), found.get("acc", ""), reply)
+        old = self.sessions.get(endpoint)
+        if old and old.peer == peer:
+            self.end(old, FAILED, _UNAVAILABLE, "the client has started again")
+        session = Session(self, endpoint, peer, m.mid)
+        session.live = False
+        session.version = "1.2"
+        session.code = _CONTENT
+        self._calls.append((self.on_event, STARTED, session))
+        self._calls.append((self.on_event, FINISHED, session))
+        return _CONTENT
+
     def _handle(self, peer, m, payload, reply, now):
+        if m.strings(URI_PATH) == ["bspack"]:
+            return self._pack(peer, m, reply)
         if m.strings(URI_PATH) != ["bs"]:
             raise Error(_NOT_FOUND)
         if m.code != POST:

@@ -8,6 +8,7 @@
 from micropython import const
 from ucoap import Error
 import lwm2m.management as management
+from lwm2m import optional
 from lwm2m.account import Account, failure, uri_options
 from lwm2m.consistency import inconsistency
 from lwm2m.model import missing, path_of
@@ -78,6 +79,7 @@ class Bootstrap:
         self._format = True  # whether to tell the preferred Content-Format
         self._backup = {}  # {object: its instances before the session}
         self._covered = 0  # 0, _REPLACEABLE or _HIDDEN
+        self.pack = None  # the module, while a Bootstrap-Pack is to be asked for (LwM2M 1.2)
 
     def account_iid(self):
         """The instance id of the bootstrap server account, or -1."""
@@ -103,6 +105,7 @@ class Bootstrap:
         core.state = _BOOTSTRAP
         self._usable = usable
         self._format = core.version != "1.0"
+        self.pack = optional("bootstrap_pack") if core.version == "1.2" else None
         self._attempts = 0
         wait = core.objects[0].get(iid, 11, 0)
         if self.vain > 1:  # or bootstraps would follow each other without a pause
@@ -130,7 +133,7 @@ class Bootstrap:
         elif state == _WAITING and self._due <= core.seconds:
             self._connect(now)
         elif state == _RUNNING and self._due <= core.seconds:
-            self._fail(_UNAVAILABLE, True, "no operation in time")
+            self.fail(_UNAVAILABLE, True, "no operation in time")
         elif state == _IDLE:
             if 0 <= self._close_due <= core.seconds:
                 self._close()
@@ -143,7 +146,7 @@ class Bootstrap:
                     core.changed(0, iid, -1)
                 self.purge_due = -1
         if self._connected():
-            self._request(now)
+            self.request(now)
         return self.state == _EXHAUSTED
 
     def next_ms(self, least):
@@ -171,20 +174,22 @@ class Bootstrap:
         self.account = Account(security, _BOOTSTRAP_ID, None, core.coap.get(_BOOTSTRAP_ID))
         self.state = _CONNECTING
         if not core.connect(self.account, now):
-            self._fail(_UNAVAILABLE, True, "no connection")
+            self.fail(_UNAVAILABLE, True, "no connection")
 
     def disconnected(self, account, code, text):
         if account is self.account:
             if _CONNECTING <= self.state <= _RUNNING:
-                self._fail(code, True, text)
+                self.fail(code, True, text)
             else:
                 self._close()
 
-    def _request(self, now):
-        # Bootstrap-Request (LwM2M 1.1 6.1.7.1).
+    def request(self, now):
+        """Send the Bootstrap-Request (LwM2M 1.1 6.1.7.1), or what may save it."""
         core = self.core
         self.state = _REQUESTED
         try:
+            if self.pack:
+                return self.pack.request(self, now)
             queries = ["ep=" + core.endpoint]
             if self._format:
                 queries.append("pct=%d" % core.format)
@@ -193,7 +198,7 @@ class Bootstrap:
                 now, self.account, _POST, options, b"", self._answered, core.coap_of(self.account)
             )
         except Exception:  # Error, MemoryError; a tuple of them would need memory itself
-            self._fail(_INTERNAL, True, "the request does not fit")
+            self.fail(_INTERNAL, True, "the request does not fit")
 
     def _answered(self, x, code, m, payload):
         if self.state != _REQUESTED:
@@ -202,14 +207,15 @@ class Bootstrap:
             self._enter(_RUNNING, _EXCHANGE_LIFETIME)
         elif self._format and code >> 5 == 4:
             self._format = False  # a server of LwM2M 1.0 may not know pct
-            self._request(self.core.now)
+            self.request(self.core.now)
         else:
             try:
-                self._fail(*failure(code, payload))
+                self.fail(*failure(code, payload))
             except MemoryError:
-                self._fail(_INTERNAL, True, None)
+                self.fail(_INTERNAL, True, None)
 
-    def _fail(self, code, internal, text):
+    def fail(self, code, internal, text):
+        """An attempt has failed, for that reason; all is as before it."""
         core = self.core
         self._close()
         self._attempts += 1
@@ -225,10 +231,7 @@ class Bootstrap:
 
     def _close(self):
         # The end of a session: what it has changed, and no Finish made last, is undone.
-        for obj in self._backup:
-            obj.instances = self._backup[obj]
-        self._backup.clear()
-        self._covered = 0
+        self.undo()
         self._close_due = -1
         if self.account:
             self.core.disconnect(self.account)
@@ -241,6 +244,13 @@ class Bootstrap:
         self.purge_due = core.after(seconds) if seconds > 0 else -1
 
     # --- The transaction
+
+    def undo(self):
+        """Put back what was there before the session."""
+        for obj in self._backup:
+            obj.instances = self._backup[obj]
+        self._backup.clear()
+        self._covered = 0
 
     def _put(self, changes):
         # Put new dicts of instances in place: (object, instances) each; the last step of an
@@ -259,7 +269,7 @@ class Bootstrap:
         self._enter(_RUNNING, _EXCHANGE_LIFETIME)
         code = m.code
         if code == _POST and m.strings(_URI_PATH) == ["bs"]:
-            return self._finish()
+            return self.finish()
         path = path_of(m)
         obj = None
         if path:
@@ -272,9 +282,9 @@ class Bootstrap:
         if code == _GET and self.core.version != "1.0":
             return self._read(path, obj, accept, reply)
         if code == _DELETE:
-            return self._delete(path, obj)
+            return self.delete(path, obj)
         if code == _PUT:
-            return self._write(path, obj, m, payload)
+            return self.write(path, obj, m, payload)
         raise Error(_NOT_ALLOWED)
 
     def check(self, account):
@@ -315,8 +325,8 @@ class Bootstrap:
         management.answer(obj, path, 0, accept, reply, 0x0F)
         return _CONTENT
 
-    def _delete(self, path, obj):
-        # LwM2M 1.1 6.1.7.6.
+    def delete(self, path, obj):
+        """LwM2M 1.1 6.1.7.6. Raises Error."""
         if len(path) > 2:
             raise Error(_BAD_REQUEST)
         objects = self.core.objects
@@ -340,12 +350,14 @@ class Bootstrap:
             self._covered = _HIDDEN
         return _DELETED
 
-    def _write(self, path, obj, m, payload):
-        # LwM2M 1.1 6.1.7.5.
+    def write(self, path, obj, m, payload, found=None):
+        """LwM2M 1.1 6.1.7.5. found: what is written, as model's decode() has it. Raises Error."""
         n = len(path)
         if not 1 <= n <= 3 or not obj.bootstrap or (n == 3 and not obj.flags(path[2]) & 0x0F):
             raise Error(_BAD_REQUEST, "not to be written")
-        found = management.decode(self.core.objects, m, payload, path, True).get(obj.id) or {}
+        if found is None:
+            found = management.decode(self.core.objects, m, payload, path, True)
+        found = found.get(obj.id) or {}
         instances = dict(obj.instances)
         covered = self._covered
         if not found:
@@ -371,8 +383,8 @@ class Bootstrap:
         self._covered = covered
         return _CHANGED
 
-    def _finish(self):
-        # LwM2M 1.1 6.1.7.7.
+    def finish(self):
+        """Check the accounts, and store them (LwM2M 1.1 6.1.7.7). Raises Error."""
         core = self.core
         text = inconsistency(core.objects, core.net.modes, core.context)
         if text:

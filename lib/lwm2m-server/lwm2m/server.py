@@ -18,6 +18,7 @@ from ucoap import (
 import lwm2m.pack as pack
 from .crowd import table
 from .operation import Operation, payload_of, values  # noqa: F401 - values
+from .pack import records  # noqa: F401
 from .remote_client import LIFETIME, RemoteClient, terms
 from .server_core import LINK, TEXT, TLV, Role, check_path, encode  # noqa: F401 - encode
 from .texts import queries
@@ -52,7 +53,7 @@ _UNAVAILABLE = const(0xA3)
 
 
 class Server(Role):
-    """A LwM2M Server, driven by step(); for LwM2M 1.0 and 1.1.
+    """A LwM2M Server, driven by step(); for LwM2M 1.0, 1.1 and 1.2.
 
     Beside the settings that server_core.Role has:
 
@@ -190,8 +191,8 @@ class Server(Role):
         found = queries(m)
         endpoint = self.endpoint(found, peer, _FORBIDDEN)
         version = found.get("lwm2m", "1.0")
-        if version not in ("1.0", "1.1"):
-            raise Error(_PRECONDITION, "LwM2M 1.0 and 1.1 only")
+        if version not in ("1.0", "1.1", "1.2"):
+            raise Error(_PRECONDITION, "LwM2M 1.0, 1.1 and 1.2 only")
         if not payload:
             raise Error(_BAD_REQUEST, "the object list is missing")
         attributes = terms(m, found, payload, self._max_links)
@@ -307,9 +308,18 @@ class Server(Role):
         format = TEXT if arguments else None
         return self._request(client, POST, path, 3, 3, callback, arguments.encode(), format)
 
-    def discover(self, client, path, callback):
-        """List what is there of /o, /o/i or /o/i/r, as link-format: links() reads it."""
-        return self._request(client, GET, path, 1, 3, callback, accept=LINK)
+    def discover(self, client, path, callback, depth=None):
+        """List what is there of /o, /o/i or /o/i/r, as link-format: links() reads it.
+
+        depth: levels below the path, 0 to 3 (LwM2M 1.2; a client of before ignores it). By default two
+        below an object, one below the others.
+        """
+        query = ()
+        if depth is not None:
+            if depth not in (0, 1, 2, 3):
+                raise ValueError("depth must be 0, 1, 2 or 3")
+            query = ((URI_QUERY, "depth=%d" % depth),)
+        return self._request(client, GET, path, 1, 3, callback, query=query, accept=LINK)
 
     def create(self, client, path, value, callback=None, format=TLV):
         """Create an instance of /o. value: bytes in that Content-Format.
@@ -319,32 +329,33 @@ class Server(Role):
         return self._request(client, POST, path, 1, 1, callback, value, format)
 
     def delete(self, client, path, callback=None):
-        """Delete the instance /o/i."""
-        return self._request(client, DELETE, path, 2, 2, callback)
+        """Delete the instance /o/i, or the resource instance /o/i/r/ri (LwM2M 1.2)."""
+        least = 4 if path.count("/") > 2 else 2
+        return self._request(client, DELETE, path, least, least, callback)
 
     def write_attributes(self, client, path, attributes, callback=None):
         """Set attributes of /o, /o/i, /o/i/r or /o/i/r/ri (LwM2M 1.1 5.1.2).
 
         attributes: {"pmin": 10, "con": True, "pmax": None}; None unsets one.
         """
-        query = []
-        for name in attributes:
-            value = attributes[name]
-            if isinstance(value, bool):
-                value = int(value)
-            query.append((URI_QUERY, name if value is None else "%s=%s" % (name, value)))
-        return self._request(client, PUT, path, 1, 4, callback, query=query)
+        return self._request(client, PUT, path, 1, 4, callback, query=_query(attributes))
 
-    def observe(self, client, path, callback, accept=None):
-        """Observe /o, /o/i or /o/i/r; the callback gets its value, and all that follow.
+    def observe(self, client, path, callback, accept=None, attributes=None):
+        """Observe /o, /o/i, /o/i/r or /o/i/r/ri; the callback gets its value, and all that follow.
 
-        accept: as of read().
+        accept: as of read(). With 110 or 112 a client may keep what is to be told while it cannot reach
+        this server, and tells it with its times then: records(payload, format) reads it.
+        attributes: as of write_attributes(), for this observation alone and in place of those
+        (LwM2M 1.2; a client of before refuses it).
         Returns a handle for cancel(). Its attribute active tells the callback whether more is
         to come; a client may refuse to be observed, and end it at any time. To observe a path
         again ends what was there before.
         """
         self._end_old(client, path)
-        return self._request(client, GET, path, 1, 4, callback, accept=accept, observe=0)
+        query = _query(attributes or {})
+        return self._request(
+            client, GET, path, 1, 4, callback, query=query, accept=accept, observe=0
+        )
 
     def read_composite(self, client, paths, callback, accept=None):
         """Read many paths at once, such as ["/3/0/9", "/3303/0"]; "/" is everything.
@@ -368,14 +379,15 @@ class Server(Role):
         payload, format = pack.writing(changes, format)
         return self._composite(client, _IPATCH, tuple(changes), callback, payload, format)
 
-    def observe_composite(self, client, paths, callback, accept=None):
+    def observe_composite(self, client, paths, callback, accept=None, attributes=None):
         """Observe many paths: whenever one changes the callback gets all, as read_composite() has it.
 
+        attributes: as observe() has them: pmin, pmax, epmin, epmax, con and hqmax.
         Returns a handle for cancel(), as observe() does.
         """
         paths = tuple(paths)
         self._end_old(client, paths)
-        return self._fetch(client, paths, callback, accept, 0)
+        return self._fetch(client, paths, callback, accept, 0, query=_query(attributes or {}))
 
     def cancel(self, handle, callback=None):
         """End an observation: the client is told to (RFC 7641 3.6), and answers with the value.
@@ -454,13 +466,13 @@ class Server(Role):
             return pack.SENML_JSON
         return pack.SENML_CBOR
 
-    def _fetch(self, client, paths, callback, accept, observe=None, token=None):
+    def _fetch(self, client, paths, callback, accept, observe=None, token=None, query=()):
         if accept is None:
             accept = self._senml(client)
         format = pack.SENML_CBOR if accept == pack.LWM2M_CBOR else accept
         payload = pack.names(paths, format)
         return self._composite(
-            client, _FETCH, paths, callback, payload, format, accept, observe, token
+            client, _FETCH, paths, callback, payload, format, accept, observe, token, query
         )
 
     def _composite(
@@ -474,10 +486,12 @@ class Server(Role):
         accept=None,
         observe=None,
         token=None,
+        query=(),
     ):
         options = [] if observe is None else [(OBSERVE, observe)]
         options += path_options(client.root)
         options.append((CONTENT_FORMAT, format))
+        options += query
         if accept is not None:
             options.append((ACCEPT, accept))
         operation = Operation(self, client, paths, callback, accept)
@@ -528,3 +542,14 @@ class Server(Role):
             operation.answered,
             token=token,
         )
+
+
+def _query(attributes):
+    # Attributes as the options of a request; None unsets one.
+    query = []
+    for name in attributes:
+        value = attributes[name]
+        if isinstance(value, bool):
+            value = int(value)
+        query.append((URI_QUERY, name if value is None else "%s=%s" % (name, value)))
+    return query

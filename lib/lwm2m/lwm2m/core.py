@@ -66,7 +66,7 @@ _FAILED = const(7)
 
 # The optional parts that an image may have, by their modules. Bootstrap and context are commanded,
 # and are attributes.
-_PARTS = const(("observe", "composite", "access"))
+_PARTS = const(("observe", "composite", "access", "v12"))
 
 # Events; the same numbers in the package's __init__.
 _REG_UNREGISTERED = const(1)
