@@ -36,7 +36,8 @@ WATCHDOG = const(1)
 CRASH = const(3)
 ASKED = const(4)
 RETRY = const(5)
-_REASONS = ("power", "watchdog", "reset", "crash", "asked", "safe mode")
+SLEPT = const(6)
+_REASONS = ("power", "watchdog", "reset", "crash", "asked", "safe mode", "sleep")
 
 _FILE = "/crash"
 _FRAMES = const(8)
@@ -58,7 +59,7 @@ class Guard:
         self._next = word >> _NEXT_AT & 7
         self._watched = bool(word & _WATCHED)
         self._port = port
-        self._minute_ms = minute_ms
+        self.minute_ms = minute_ms
         self._watchdog = None
         self.led = None  # a Led, which has the same timer
         self._interrupted = False  # whether Ctrl-C has come in a tick
@@ -72,7 +73,7 @@ class Guard:
         self._watched = False
         wait = 0
         if self.failed >= _FAILED and self.reason != RETRY:
-            wait = min(_SAFE << self.failed - _FAILED, _DAY) * self._minute_ms
+            wait = min(_SAFE << self.failed - _FAILED, _DAY) * self.minute_ms
         else:
             self.failed = min(self.failed + 1, 15)
         self._save()
@@ -124,7 +125,7 @@ class Guard:
         self._feed()
         if self._since is None:
             self._since = now
-        elif self._since >= 0 and diff(now, self._since) >= _GOOD * self._minute_ms:
+        elif self._since >= 0 and diff(now, self._since) >= _GOOD * self.minute_ms:
             self._since = -1
             self.failed = 0
             self._save()
@@ -139,7 +140,7 @@ class Guard:
         self.refused = False
         self.failed = 0
         self._save()
-        self.hold(_BROKEN_IN * self._minute_ms)
+        self.hold(_BROKEN_IN * self.minute_ms)
 
     def crashed(self, e):
         """Keep what is left of an exception for report(), and say it (returns list of str)."""
@@ -155,13 +156,13 @@ class Guard:
             pass
         return lines
 
-    def reset(self, reason):
-        """Restart, as ASKED, as a CRASH, or to RETRY."""
+    def reset(self, reason, reset=None):
+        """Restart, as ASKED, as a CRASH, to RETRY, or as it has SLEPT; by reset(), where it is given."""
         self._next = reason
-        if reason == ASKED:
+        if reason in (ASKED, SLEPT):
             self.failed = 0
         self._save()
-        self._port.reset()
+        (reset or self._port.reset)()
 
     def error_code(self):
         """For /3/0/11 (LwM2M 1.1 E.4): what ended the start before this one, 0 for nothing bad.
