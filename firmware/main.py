@@ -179,6 +179,7 @@ class _Board:
             self._on_network_fault,
         )
         gate = Gate(client)
+        sleep = self._find_sleep(values)
         turn = getattr(self._app, "turn", None)
         was_up = None
         guard.hold(0)
@@ -190,8 +191,13 @@ class _Board:
                 led.show(leds.CONNECTING)
                 was_up = up
                 if up:
+                    if sleep:
+                        sleep.up(client)
                     self._monitor(link, values["network"]["type"])
-            gate.poll(up, now)  # what the application runs on this net beside the client goes on
+            # A network that was off while the board slept was not away.
+            gate.poll(
+                up or bool(sleep and sleep.joins), now
+            )  # what the application runs on this net beside the client goes on
             if up and self._has_time(now, values):
                 typed = self._console and self._console.poll()
                 if client.step(0 if typed else 1):
@@ -200,6 +206,8 @@ class _Board:
                 self._pause()
             if turn:
                 turn(client)
+            if sleep:
+                sleep.turn(client, link, up)
 
     def _monitor(self, link, kind):
         # The network is up: object 4 is of its interface, unless the application has one.
@@ -231,6 +239,20 @@ class _Board:
             except ImportError:  # an image without: what the factory has given is for another one
                 pass
         return self._updates
+
+    def _find_sleep(self, values):
+        given = values.get("sleep")
+        if not given or given["mode"] == "off":
+            return None
+        try:
+            from device.sleep import Sleep
+        except ImportError:  # an image without
+            return None
+        if not lwm2m.optional("queue"):
+            return None
+        sleep = Sleep(given, self._port, self._guard, self._app)
+        sleep.begin()
+        return sleep
 
     def _factory_reset(self):
         self._client.core.context.factory_reset()

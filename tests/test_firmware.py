@@ -701,3 +701,88 @@ def test_minimal_registers(minimal, servers, locked):
     servers.said.wait_for("registered " + ENDPOINT)
     assert servers.tell("read", "/3/0/2") == "2.05 b'e66038b713952135'"
     assert minimal.process.poll() is None
+
+
+SLEEPING = """
+import json
+import os
+
+from lwm2m.model import FLOAT, Object, R
+
+_PATH = {path!r}
+_sensor = Object(3303, (5700, R | FLOAT), {{0: {{5700: 0.0}}}})
+_client = None
+
+
+def setup(client, settings):
+    global _client
+    _client = client
+    try:
+        with open(_PATH) as f:
+            n = json.load(f) + 1
+    except OSError:
+        n = 1
+    with open(_PATH, "w") as f:
+        json.dump(n, f)
+    _sensor.set(0, 5700, float(n))
+    client.add_object(_sensor)
+
+
+def wake_ms():
+    return 60000
+
+
+def on_wake(why):
+    print("WOKEN", why)
+"""
+
+
+def _sleeper(board, servers, mode="deep", awake=1):
+    uri = f"coap://127.0.0.1:{servers.port}"
+    security = {0: uri, 1: False, 2: 3, 3: b"", 4: b"", 5: b"", 10: 1}
+    server = {0: 1, 1: 86400, 6: True, 7: "UQ"}
+    board.install(
+        {0: {1: security}, 1: {1: server}}, {"sleep": {"mode": mode, "awake": awake, "pin": 9}}
+    )
+    board.app(SLEEPING.format(path=str(board.folder / "count")))
+
+
+def test_deep_sleep(board, servers):
+    _sleeper(board, servers)
+    board.start()
+    servers.said.wait_for("registered")
+    board.said.wait_for("SLEEP 60000 9")
+    assert board.ended() == -signal.SIGKILL
+    assert len((board.folder / "rtc").read_bytes()) < 1024
+    # It goes on, and says nothing, as nobody observes anything; what it is asked waits until then.
+    for why in ("application", "pin"):
+        if why == "pin":
+            (board.folder / "pressed").touch()
+        board.start()
+        board.said.wait_for(f"WOKEN {why}")
+        (board.folder / "pressed").unlink(missing_ok=True)
+        board.said.wait_for("SLEEP 60000 9")
+        assert board.ended() == -signal.SIGKILL
+    assert board.failed_starts() == 0
+    assert servers.said.text().count("registered") == 1
+
+
+def test_a_sleep_that_power_has_ended(board, servers):
+    # Wherever it is cut, the next start registers, once, and is reached as ever.
+    _sleeper(board, servers)
+    board.start()
+    board.said.wait_for("SLEEP")
+    board.ended()
+    kept = (board.folder / "rtc").read_bytes()
+    for n, context in enumerate((None, kept[: len(kept) // 2], kept[:1], b"", kept)):
+        if context is None:
+            (board.folder / "rtc").unlink()
+            board.lose_power()
+        else:
+            (board.folder / "rtc").write_bytes(context)
+        board.start()
+        board.said.wait_for("SLEEP")
+        board.ended()
+        # The last is the first one's again, which another start has replaced: it finds out later.
+        assert servers.said.text().count("registered") == min(n, 3) + 2, n
+    assert board.failed_starts() == 0

@@ -5,7 +5,7 @@
 # that ends it. The count is in the port's word, so that it wears no flash, and a power cut clears
 # it. After three there is safe mode: no network, no application, and another try after 15 minutes,
 # then 30, …, a day. The word: 0x2A55 (14 bits), whether somebody was at the REPL in this start (at bit
-# 12), this start's reason (3), the next one's (3), whether there is a watchdog, whether the modem's PIN
+# 14), this start's reason (4), the next one's (4), whether there is a watchdog, whether the modem's PIN
 # was refused, the count (4); the other bits are 0.
 
 import io
@@ -18,9 +18,9 @@ from ucoap.engine import diff
 
 _MAGIC = const(0x2A55)
 _MAGIC_AT = const(16)
-_THIS_AT = const(9)
+_THIS_AT = const(10)
 _NEXT_AT = const(6)
-_TOUCHED = const(0x1000)
+_TOUCHED = const(0x4000)
 _WATCHED = const(0x20)
 _REFUSED = const(0x10)
 
@@ -38,8 +38,9 @@ WATCHDOG = const(1)
 CRASH = const(3)
 ASKED = const(4)
 RETRY = const(5)
+SLEPT = const(8)
 _REASONS = (
-    "power", "watchdog", "reset", "crash", "asked", "safe mode", "panic", "brownout",
+    "power", "watchdog", "reset", "crash", "asked", "safe mode", "panic", "brownout", "sleep",
 )  # fmt: skip
 
 _CRASH_FILE = "/crash"
@@ -63,14 +64,14 @@ class Guard:
             word = 0
         self.failed = word & 15  # starts
         self.refused = bool(word & _REFUSED)  # the modem's PIN was wrong: not to be tried again
-        self.reason = word >> _THIS_AT & 7  # of the reset before this start
-        self._next = word >> _NEXT_AT & 7
+        self.reason = word >> _THIS_AT & 15  # of the reset before this start
+        self._next = word >> _NEXT_AT & 15
         self._watched = bool(word & _WATCHED)
         self._touched = bool(word & _TOUCHED)
         self._kept = word != 0
         self._writes = _WRITES
         self._port = port
-        self._minute_ms = minute_ms
+        self.minute_ms = minute_ms
         self._watchdog = None
         self.led = None  # a Led, which has the same timer
         self._interrupted = False  # whether Ctrl-C has come in a tick
@@ -84,7 +85,7 @@ class Guard:
         self._watched = self._touched = False
         wait = 0
         if self.failed >= _FAILED and self.reason != RETRY:
-            wait = min(_SAFE << self.failed - _FAILED, _DAY) * self._minute_ms
+            wait = min(_SAFE << self.failed - _FAILED, _DAY) * self.minute_ms
         else:
             self.failed = min(self.failed + 1, 15)
         self._save()
@@ -136,7 +137,7 @@ class Guard:
         self._feed()
         if self._since is None:
             self._since = now
-        elif self._since >= 0 and diff(now, self._since) >= _GOOD * self._minute_ms:
+        elif self._since >= 0 and diff(now, self._since) >= _GOOD * self.minute_ms:
             self._since = -1
             self.failed = 0
             self._save()
@@ -152,7 +153,7 @@ class Guard:
         self.failed = 0
         self._touched = True
         self._save()
-        self.hold(_BROKEN_IN * self._minute_ms)
+        self.hold(_BROKEN_IN * self.minute_ms)
 
     def crashed(self, e):
         """Keep what is left of an exception for report(), and say it (returns list of str)."""
@@ -169,13 +170,13 @@ class Guard:
             self._writes -= _keep(_NETWORK_FILE, text)
         return text
 
-    def reset(self, reason):
-        """Restart, as ASKED, as a CRASH, or to RETRY."""
+    def reset(self, reason, reset=None):
+        """Restart, as ASKED, as a CRASH, to RETRY, or as it has SLEPT; by reset(), where it is given."""
         self._next = reason
-        if reason == ASKED:
+        if reason in (ASKED, SLEPT):
             self.failed = 0
         self._save()
-        self._port.reset()
+        (reset or self._port.reset)()
 
     def error_code(self):
         """For /3/0/11 (LwM2M 1.1 E.4): what ended the start before this one, 0 for nothing bad.
@@ -186,7 +187,7 @@ class Guard:
         if self.reason == CRASH:
             lines = _read(_CRASH_FILE)
             return 5 if lines and lines[0].startswith("MemoryError") else 16
-        return (0, 17, 0, 0, 0, 18, 19, 20)[self.reason]
+        return (0, 17, 0, 0, 0, 18, 19, 20, 0)[self.reason]
 
     def _feed(self):
         if self._watchdog:

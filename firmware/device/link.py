@@ -125,6 +125,13 @@ class Link:
         """What module network has for it, or None."""
         return self._driver and self._driver.nic
 
+    def stop(self):
+        """Switch the network off; poll() brings it up again."""
+        if self._driver:
+            self._driver.stop()
+            self._enter(_WAITING, self._since)
+            self._backoff.reset()
+
     def poll(self, now):
         """Do what is due. Returns whether the network is up. now: ms, masked to 30 bits."""
         try:

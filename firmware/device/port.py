@@ -3,7 +3,7 @@
 #
 # The word is 30 bits that outlast a reset but not a power cut, and wear nothing: scratch register 0
 # of an RP2040's watchdog (the boot ROM and the SDK use 4 to 7), the first four bytes of an ESP32's
-# RTC memory, behind which the application's own may stand.
+# RTC memory, behind which the application's own may stand, or what device.power keeps.
 
 import gc
 import machine
@@ -85,11 +85,11 @@ def watchdog():
 
 
 def every(ms, callback):
-    """Let a timer call callback(timer), in place of the one before."""
+    """Let a timer call callback(timer), in place of the one before; with 0 ms there is none."""
     global _timer
     if _timer:
         _timer.deinit()
-    if _RP2 or _ESP32:
+    if ms and (_RP2 or _ESP32):
         _timer = machine.Timer(-1 if _RP2 else 0)
         _timer.init(period=ms, callback=callback)
 

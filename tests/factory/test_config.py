@@ -1,5 +1,6 @@
 """The configuration: what is read from it, and the sentence for everything that is wrong."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,26 @@ def test_network(tmp_path: Path, text: str, network: dict) -> None:
     found = load(tmp_path, f'endpoint = "x"\n[network]\n{text}\n{SERVER}')
     assert found.settings == {"network": network}
     assert image.unpack(identity.make(found, {}).data).settings == {"network": network}
+
+
+def test_sleep(tmp_path: Path) -> None:
+    text = f'endpoint = "x"\n[network]\ntype = "none"\n{SERVER}queue = true\n[sleep]\n'
+    found = load(tmp_path, text + 'mode = "light"\n').settings["sleep"]
+    assert found == {"mode": "light", "awake": 93}
+    found = load(tmp_path, text + 'mode = "deep"\nawake = 10\npin = 4\n').settings["sleep"]
+    assert found == {"mode": "deep", "awake": 10, "pin": 4}
+    for wrong, words in (
+        ('mode = "lite"\n', 'mode must be one of off, light, deep; did you mean "light"?'),
+        ("awake = 10\n", "mode is missing"),
+        ('mode = "deep"\nawake = 0\n', "awake must be from 1 to 3600"),
+        ('mode = "deep"\npins = 4\n', "pins is unknown: did you mean pin?"),
+    ):
+        with pytest.raises(FactoryError, match=re.escape(words)):
+            load(tmp_path, text + wrong)
+    awake = text.replace("queue = true\n", "")
+    assert load(tmp_path, awake + 'mode = "off"\n').settings["sleep"]["mode"] == "off"
+    with pytest.raises(FactoryError, match=r"server\[1\]\.queue must be true"):
+        load(tmp_path, awake + 'mode = "deep"\n')
 
 
 def test_update(tmp_path: Path) -> None:

@@ -76,6 +76,43 @@ def test_pins(tmp_path: Path, values, board: Optional[str], said: Optional[str])
     assert str(caught.value) == f"{tmp_path}/factory.toml, {said}"
 
 
+SLEEPS = [
+    ("light", 9, PICO, None),
+    ("light", 33, PICO, "sleep.pin is 33: an RP2040 has no such pin to use."),
+    ("light", 5, PICO, "sleep.pin is 5, as board.led: each has its own pin."),
+    ("deep", 9, PICO, 'sleep.mode is "deep", which an RP2040 does not have: choose "light".'),
+    ("deep", 33, ESP32, None),
+    (
+        "deep",
+        21,
+        ESP32,
+        (
+            "sleep.pin is 21: only 0, 2, 4, 12, 13, 14, 15, 25, 26, 27, 32, 33, 34, 35, 36, 37, 38, 39 "
+            "wake an ESP32 that sleeps."
+        ),
+    ),
+    ("light", 21, ESP32, None),
+    ("deep", 9, C3, "sleep.pin is 9: only 0, 1, 2, 3, 4, 5 wake an ESP32-C3 that sleeps."),
+    ("deep", 9, "another board", None),
+]
+
+
+@pytest.mark.parametrize(("mode", "pin", "board", "said"), SLEEPS)
+def test_what_wakes(tmp_path: Path, mode: str, pin: int, board: str, said: Optional[str]) -> None:
+    def look() -> None:
+        more = f'[sleep]\nmode = "{mode}"\npin = {pin}\n\n[board]\nled = 5\n\n[app]'
+        server = '[[server]]\nshort_id = 1\nuri = "coap://s"\nqueue = true\n'
+        given = 'endpoint = "x"\n[network]\ntype = "none"\n' + server + more
+        found = load(tmp_path, given)
+        pins.check_board(found.section, found.settings, board)
+
+    if said is None:
+        return look()
+    with pytest.raises(config.ConfigError) as caught:
+        look()
+    assert str(caught.value).partition(": ")[2] == said
+
+
 # What stands for a board is the name only.
 MAIN = """\
 import device.factory

@@ -12,6 +12,10 @@ class Port:
         self.watchdogs = []
         self.callback = None
         self.lit = []  # what the LED was set to
+        self.rtc = b""  # what deep sleep keeps
+        self.slept = []  # ms, of each lightsleep(), and (ms, pin) of each deepsleep()
+        self.by_pin = False
+        self.put_on = []  # s, by which the clock was put on
         self.pins = {}
 
     def load(self):
@@ -34,6 +38,31 @@ class Port:
 
     def every(self, ms, callback):
         self.callback = callback
+
+    def keep(self, data):
+        self.rtc = data if len(data) <= 2044 else b""
+
+    def kept(self):
+        data = self.rtc
+        self.rtc = b""
+        return data
+
+    def lightsleep(self, ms):
+        self.slept.append(ms)
+        self.pass_time(ms)
+
+    def pass_time(self, ms):
+        pass
+
+    def deepsleep(self, ms, pin):
+        self.slept.append((ms, pin))
+        raise Restart
+
+    def woken_by_pin(self):
+        return self.by_pin
+
+    def set_time(self, seconds):
+        self.put_on.append(seconds)
 
     def reset(self):
         self.resets += 1

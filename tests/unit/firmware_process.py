@@ -66,6 +66,28 @@ port.watchdog = Watchdog
 port.reset = reset
 port.led = lambda pin: lambda value: None
 port.button = lambda pin: lambda: int(get("pressed") is None)
+
+
+def deepsleep(ms, pin):
+    print("SLEEP", ms, pin)
+    os.system("kill -9 $PPID")
+
+
+def kept():
+    data = get("rtc") or b""
+    remove("rtc")
+    return data
+
+
+try:
+    import device.power as power
+
+    power.keep = lambda data: put("rtc", data)
+    power.kept = kept
+    power.deepsleep = deepsleep
+    power.woken_by_pin = lambda: get("pressed") is not None
+except ImportError:  # not of each role
+    pass
 port.serial_number = lambda: "e66038b713952135"
 
 

@@ -19,6 +19,11 @@ locked = false
 [app]                          # whatever the application wants to be told
 interval = 60
 
+[sleep]                        # left out: it is awake always
+mode = "off"                   # light: RAM is kept; deep, of an ESP32: it starts anew, and goes on
+awake = 93                     # s, for which it listens after each message; not less than the server has
+pin = 9                        # that wakes it when it is connected to ground; none by default
+
 [update]                       # left out: this board takes no updates over the air
 target = "thermometer-a"       # what packages for it say
 keys = ["one.pem", "two.pem"]  # the vendor's, one or two; public, or private without a password
@@ -74,7 +79,7 @@ MODES = {"psk": PSK, "certificate": CERTIFICATE, "none": NONE}
 MATCHING = ("exact", "sha256", "sha384", "sha512")  # Matching Types (/0/x/13)
 NAMES = {value: name for name, value in MODES.items()}
 
-_TOP = ("endpoint", "network", "board", "app", "update", "bootstrap", "server")
+_TOP = ("endpoint", "network", "board", "app", "sleep", "update", "bootstrap", "server")
 _BOOTSTRAP = ("uri", "hold_off", "account_timeout", "security", "server")
 _SECONDS = range(1 << 31)
 
@@ -193,6 +198,9 @@ def load(path: Path, columns: Sequence[str] = ("serial",), ask: Optional[Ask] = 
             if board.has(name):
                 settings[name] = board.take(name, kind, within=within)
         board.done(("led", "button", "ntp", "locked"))
+    sleep = top.section("sleep")
+    if sleep:
+        settings["sleep"] = _sleep(sleep, accounts)
     pins.check(top, settings)
     app = top.section("app")
     if app:
@@ -201,6 +209,21 @@ def load(path: Path, columns: Sequence[str] = ("serial",), ask: Optional[Ask] = 
     if update:
         settings["update"] = _update(update)
     return Config(path, endpoint, accounts, given, settings, top)
+
+
+def _sleep(section: Section, accounts: List[Account]) -> dict:
+    found = {"mode": section.choice("mode", ("off", "light", "deep"))}
+    found["awake"] = section.take("awake", int, 93, range(1, 3601))
+    if section.has("pin"):
+        found["pin"] = section.take("pin", int, within=range(256))
+    section.done(("mode", "awake", "pin"))
+    for account in accounts:
+        if found["mode"] != "off" and "Q" not in account.server.get(7, "Q"):
+            raise account.section.error(
+                "queue",
+                "must be true: a board that sleeps does not hear a server that may ask always.",
+            )
+    return found
 
 
 def _update(section: Section) -> dict:

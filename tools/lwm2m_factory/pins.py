@@ -9,7 +9,7 @@ from .sections import ConfigError, Section
 
 _UART = ("tx", "rx", "cts", "rts")  # by an RP2040's order
 _OUT = ("tx", "rts", "led")
-_PLACES = {**dict.fromkeys(_UART, "network"), "led": "board", "button": "board"}
+_PLACES = {**dict.fromkeys(_UART, "network"), "led": "board", "button": "board", "pin": "sleep"}
 
 
 class Chip(NamedTuple):
@@ -19,6 +19,7 @@ class Chip(NamedTuple):
     pins: Set[int]
     uarts: int
     inputs: Set[int] = frozenset()  # that cannot be written
+    wakes: Set[int] = frozenset()  # out of deep sleep; none: it has no such sleep
 
 
 # By what MicroPython calls them, at the end of a board's name (sys.implementation._machine). Left out is
@@ -26,17 +27,22 @@ class Chip(NamedTuple):
 _CHIPS: Dict[str, Chip] = {
     "RP2040": Chip("RP2040", set(range(30)), 2),  # its datasheet, 1.4.3
     "ESP32": Chip(
-        "ESP32", {*range(6), *range(12, 40)} - {20, 24, *range(28, 32)}, 3, {*range(34, 40)}
+        "ESP32",
+        {*range(6), *range(12, 40)} - {20, 24, *range(28, 32)},
+        3,
+        {*range(34, 40)},
+        {0, 2, 4, *range(12, 16), *range(25, 28), *range(32, 40)},
     ),
-    "ESP32C3": Chip("ESP32-C3", {*range(12), *range(18, 22)}, 2),
-    "ESP32S3": Chip("ESP32-S3", {*range(22), *range(33, 49)}, 3),
+    "ESP32C3": Chip("ESP32-C3", {*range(12), *range(18, 22)}, 2, wakes={*range(6)}),
+    "ESP32S3": Chip("ESP32-S3", {*range(22), *range(33, 49)}, 3, wakes={*range(22)}),
 }
 
 
 def _used(settings: dict) -> "Iterator[Tuple[str, int]]":
     network = settings["network"] if settings["network"]["type"] == "ppp" else {}
+    places = {"board": settings, "network": network, "sleep": settings.get("sleep", {})}
     for name in _PLACES:
-        found = settings if _PLACES[name] == "board" else network
+        found = places[_PLACES[name]]
         if type(found.get(name)) is int:
             yield name, found[name]
 
@@ -72,7 +78,15 @@ def check_board(top: Section, settings: dict, board: str) -> None:
         raise _error(
             top, "uart", f"is {uart}: an {chip.name} has UARTs from 0 to {chip.uarts - 1}."
         )
+    deep = settings.get("sleep", {}).get("mode") == "deep"
+    if deep and not chip.wakes:
+        raise top.section("sleep").error(
+            "mode", f'is "deep", which an {chip.name} does not have: choose "light".'
+        )
     for name, pin in _used(settings):
+        if deep and name == "pin" and pin not in chip.wakes:
+            listed = ", ".join(map(str, sorted(chip.wakes)))
+            raise _error(top, name, f"is {pin}: only {listed} wake an {chip.name} that sleeps.")
         if pin not in chip.pins:
             raise _error(top, name, f"is {pin}: an {chip.name} has no such pin to use.")
         if name in _OUT and pin in chip.inputs:

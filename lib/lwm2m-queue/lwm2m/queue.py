@@ -44,7 +44,7 @@ def sleep_ms(client, most=-1, awake=_AWAKE):
     part.deafen()
     if core.engine.next_ms(core.now) >= 0:  # it waits for an answer
         return 0, "awake"
-    ms = client.next_ms()
+    ms = part.next_due()
     why = "report"
     for account in core.accounts:
         if ms and core.until(account.due, -1) == ms:
@@ -137,6 +137,20 @@ class Queue:
         core._enter(account, _DISCONNECTED)
         account.location = None
         core._enter(account, _CONNECTED, 0)
+
+    def next_due(self):
+        """As Core.next_ms(), but for what is to be stored: that is no reason to wake."""
+        core = self.core
+        context = core.context
+        if not context:
+            return core.next_ms(core.now)
+        context.flush(False)
+        i = core.parts.index(context)
+        core.parts[i] = self  # which has nothing to do in its place
+        try:
+            return core.next_ms(core.now)
+        finally:
+            core.parts[i] = context
 
     def deafen(self):
         """Do not wait for the resets of notifications that are not confirmable."""
