@@ -26,13 +26,17 @@ from harness.leshan import (
     accounts,
 )
 from harness.lines import Process
-from harness.micropython import environment, lib_dir, micropython
+from harness.micropython import UNIT, environment, lib_dir, micropython
 from harness.ports import HOST, free_ports
 from harness.udp_relay import Datagram, UdpRelay
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from lwm2m_factory import package
 
 from . import bench_board
 
 SERVER = ROOT / "lib" / "lwm2m-server" / "examples" / "server.py"
+ROLLOUT = ROOT / "lib" / "lwm2m-server" / "examples" / "rollout.py"
 PROGRAMS = Path(__file__).with_name("programs")
 ENDPOINT = "bench-device"
 SECURE_ENDPOINT = "device-1"  # the common name of the tests' certificate
@@ -56,6 +60,7 @@ GROWN = 300  # at once, of programs/growth.py
 HANDSHAKES = 50  # at once, with pre-shared keys
 SHARED_KEY = "sixteen-byte-key"
 SESSION_HEAP = 9 * 1024  # bytes, with pre-shared keys
+PUSHED_KB = 100  # an update
 
 
 @dataclasses.dataclass
@@ -331,6 +336,36 @@ def heap(uri: str) -> Iterator[Row]:
     yield Row("least heap above the prompt's, 32 bit", least, "B", 28 * 1024)
 
 
+def pushed() -> Iterator[Row]:
+    """Rows of an update by push, by the example of our server."""
+    vendor = ec.generate_private_key(ec.SECP256R1())
+    files = [("app.mpy", os.urandom(PUSHED_KB * 1024))]  # which nothing deflates
+    made = package.signed(package.build(files, package.Terms("bench", 1, "1")), vendor)
+    path = BUILD / "bench.lwp"
+    path.write_bytes(made)
+    key = package.raw_key(vendor.public_key()).hex()
+    of = f"a push of {PUSHED_KB} KB"
+    for kind in ("", "flash"):
+        port = free_ports(1)[0]
+        with Process(ROLLOUT, path, port, HOST, heap="8M") as server, UdpRelay(port) as relay:
+            server.says("Listening")
+            command = [str(FROZEN), "-X", "heapsize=8M", str(PROGRAMS / "push.py")]
+            command += [ENDPOINT, f"coap://{HOST}:{relay.port}", key, *([kind] if kind else [])]
+            env = environment(lib_dir("mpy"), UNIT)
+            done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+            found = json.loads(done.stdout)
+            if not kind:
+                what = f"heap at the peak of {of}, above the registered client's, 32 bit"
+                yield Row(what, found["heap"], "B", 6 * 1024)
+                record = relay.record
+                size = sum(len(datagram.data) for datagram in record)
+                yield Row(f"datagrams for each KB of {of}", round(len(record) / PUSHED_KB, 2), "")
+                yield Row(f"UDP payload for each KB of {of}", round(size / PUSHED_KB), "B")
+            else:
+                yield Row(f"sectors that {of} erases, installed, littlefs", found["erases"], "")
+                yield Row("pieces that it programs, littlefs", found["programs"], "")
+
+
 def with_board() -> Iterator[Row]:
     found = bench_board.figures()
     of = "emulated RP2040"
@@ -355,6 +390,9 @@ def with_board() -> Iterator[Row]:
         ("stack_notify", "in an observation and a notification"),
     ):
         yield Row(f"C stack that stays free {what}, {of}", found[name], "B", least=1536)
+    ms = found["verifying"] / 125e3
+    what = "time without service in an update, to verify it, at 125 MHz, "
+    yield Row(what + of, round(ms), "ms")
     ms = found["longest"] / 125e3
     yield Row("longest step(0) without handshakes at 125 MHz, " + of, round(ms, 1), "ms", 50)
 
@@ -380,6 +418,7 @@ def main() -> None:
             growth,
             stock,
             flash,
+            pushed,
             parse_rate,
             with_board,
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Dict, List
 
 from builds import build_firmware
+from builds.steps import ROOT
 from harness import keys
 from harness.board import BOARD, Board, Gone
 from harness.from_factory import ENDPOINT, exported, provision
@@ -45,6 +46,16 @@ client.step(-1)
 """
 _READS = 5
 _TIMEOUT_S = 20  # to be registered; it takes two or three
+# The longest step of an update: to verify a signature, here a wrong one, which takes as long.
+_VERIFY = """
+from machine import mem32
+key = _G[0].to_bytes(32, "big") + _G[1].to_bytes(32, "big")
+digest, signature = bytes(range(9, 41)), bytes(range(100, 164))
+verify(digest, signature, key)
+before = mem32[0x40070004]
+verify(digest, signature, key)
+print(mem32[0x40070004] - before & 0x3FFFFFFF)
+"""
 
 
 def said(board: Board, *names: str) -> dict:
@@ -78,6 +89,13 @@ def least_heap(flash: Path, heap: int) -> int:
         else:
             wrong = middle
     return heap - fine * 1024
+
+
+def verifying(flash: Path) -> int:
+    """Cycles that a board takes to verify a signature."""
+    source = (ROOT / "lib" / "lwm2m-update" / "lwm2m" / "p256.py").read_text()
+    with Board(flash) as board:
+        return int(board.run(source + _VERIFY))
 
 
 def figures() -> Dict[str, object]:
@@ -127,6 +145,10 @@ def figures() -> Dict[str, object]:
                         servers.wait_event("NOTIFICATION", path=path)
                     found["stack_" + name] = board.stats()["stack"]
             found["peak"] = least_heap(left, heap)
+        (folder / "empty.bin").touch()
+        with Board(folder / "empty.bin", build_firmware.image(BOARD, _ROLE)) as board:
+            board.wait_for("usb")
+        found["verifying"] = verifying(folder / "empty.bin")
     found["stack_x509"] = stack_with_certificates()
     return found
 
