@@ -1,7 +1,8 @@
 """The other end of a device's PPP link, without a kernel's: LCP, IPCP, ICMP echo, and UDP to loopback.
 
 The device gets 10.64.0.2. Its datagrams to 10.64.0.1 go to the same port of 127.0.0.1, from a socket
-for each pair of ports, and what comes back there goes to the device. (RFC 1661, 1332, 1662.)
+for each pair of ports, and what comes back there goes to the device. A port of the device can be published
+on 127.0.0.1, for clients of a server that it is. (RFC 1661, 1332, 1662.)
 
 The device alone would not get over a frame that is lost: the RP2 port's timer for lwIP rests until a link
 is up, and so do PPP's retransmissions. The peer's have to do.
@@ -63,6 +64,7 @@ class Peer:
         self._ports: Dict[
             Tuple[int, int], socket.socket
         ] = {}  # of the device's and the host's port
+        self._published: Dict[int, socket.socket] = {}  # of the device's port
         self.up = False  # the device has its address
         self.on_up: Callable[[], None] = lambda: None
         self.connected = True  # False: datagrams are lost in both directions
@@ -202,7 +204,28 @@ class Peer:
             device_port, host_port, length, _ = struct.unpack(">4H", data[:8])
             self._to_host(device_port, host_port, data[8:length])
 
+    def publish(self, device_port: int) -> int:
+        """A port of 127.0.0.1 that leads to a port of the device, from whatever port of 127.0.0.1."""
+        port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        port.bind(("127.0.0.1", 0))
+        port.setblocking(False)
+        self._published[device_port] = port
+        self._loop.call_soon_threadsafe(
+            self._loop.add_reader, port, self._from_client, port, device_port
+        )
+        return port.getsockname()[1]
+
+    def _from_client(self, port: socket.socket, device_port: int) -> None:
+        try:
+            data, (_, host_port) = port.recvfrom(65536)
+        except OSError:  # of an answer before: nobody listened there
+            return
+        self.to_device(host_port, device_port, data)
+
     def _to_host(self, device_port: int, host_port: int, data: bytes) -> None:
+        if device_port in self._published:
+            self._published[device_port].sendto(data, ("127.0.0.1", host_port))
+            return
         key = device_port, host_port
         if key not in self._ports:
             port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -238,7 +261,8 @@ class Peer:
         self._send(_IP, head + data)
 
     def close(self) -> None:
-        for port in self._ports.values():
-            self._loop.remove_reader(port)
-            port.close()
-        self._ports.clear()
+        for ports in (self._ports, self._published):
+            for port in ports.values():
+                self._loop.remove_reader(port)
+                port.close()
+            ports.clear()
