@@ -29,6 +29,21 @@ def test_factory_configuration(tmp_path):
     assert state[0][0][0] == "coaps://bs.example.org" and len(state[0][0][5]) == 16
 
 
+def test_recipes_for_networks(tmp_path):
+    text = (ROOT / "firmware" / "README.md").read_text()
+    recipes = re.findall(r"```toml\n(.*?)```", text, re.S)
+    kinds = []
+    for recipe in recipes:
+        network = (
+            recipe if recipe.startswith("[") else '[network]\ntype = "ppp"\nuart = 0\n' + recipe
+        )
+        path = tmp_path / "factory.toml"
+        rest = '[[server]]\nshort_id = 1\nuri = "coap://192.0.2.1"\n'
+        path.write_text(f'endpoint = "x"\n{network}\n{rest}')
+        kinds.append(config.load(path).settings["network"]["type"])
+    assert kinds == ["ppp", "ppp", "ethernet", "ethernet", "ethernet", "wifi"]
+
+
 READMES = sorted(ROOT.glob("lib/*/README.md"))
 
 

@@ -125,6 +125,10 @@ class Link:
         """What module network has for it, or None."""
         return self._driver and self._driver.nic
 
+    def said(self):
+        """What a modem has answered (bytes) to AT+CSQ and AT+COPS?, by these, where its chat asks."""
+        return getattr(self._driver, "said", {})
+
     def poll(self, now):
         """Do what is due. Returns whether the network is up. now: ms, masked to 30 bits."""
         try:
