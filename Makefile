@@ -71,9 +71,10 @@ flash: ## write BOARD='s image over PORT=, or with IMAGE= stock MicroPython and 
 	@$(module) builds.testenv --for "$(job)"
 	@$(venv) builds.flash_board $(BOARD) --for "$(job)" $(if $(PORT),--port "$(PORT)") $(if $(DRIVE),--drive "$(DRIVE)") $(if $(IMAGE),--image "$(IMAGE)") $(if $(ROLE),--role $(ROLE))
 
-test-board: ## tests of the RP2040 image on an emulated board, for which they need Node and npm
-	@$(build) --venv
+test-board: ## tests of RP2040 images on an emulated board, for which they need Node and npm, and Leshan's client
+	@$(build) --venv --also java --also mvn
 	@$(module) builds.build_firmware RPI_PICO_LWM2M --for "$(job)"
+	@$(module) builds.build_firmware RPI_PICO_LWM2M --role station --for "$(job)"
 	@$(module) builds.emulator --for "$(job)"
 	@$(module) builds.stock --for "$(job)"
 	@$(venv) pytest tests/board -n auto $(PYTEST_ARGS)

@@ -210,18 +210,11 @@ class _Board:
                 sleep.turn(client, link, up)
 
     def _monitor(self, link, kind):
-        # The network is up: object 4 is of its interface, unless the application has one.
-        connectivity = lwm2m.optional("connectivity")
-        nic = link.nic()
-        if not connectivity or nic is None:
+        try:
+            from device.monitor import watch
+        except ImportError:  # an image without object 4
             return
-        if self._connectivity:
-            self._connectivity.nic = nic
-            self._connectivity.update()
-        elif 4 not in self._client.core.objects:
-            bearer = {"wifi": connectivity.WLAN, "ethernet": connectivity.ETHERNET}.get(kind)
-            self._connectivity = connectivity.Connectivity(bearer or connectivity.CELLULAR, nic)
-            self._client.add_object(self._connectivity)
+        self._connectivity = watch(self._client, self._connectivity, link, kind)
 
     def _on_network_fault(self, e):
         text = "Network: %s" % self._guard.network_failed(e)

@@ -132,6 +132,10 @@ class Link:
             self._enter(_WAITING, self._since)
             self._backoff.reset()
 
+    def said(self):
+        """What a modem has answered (bytes) to AT+CSQ and AT+COPS?, by these, where its chat asks."""
+        return getattr(self._driver, "said", {})
+
     def poll(self, now):
         """Do what is due. Returns whether the network is up. now: ms, masked to 30 bits."""
         try:

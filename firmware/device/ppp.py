@@ -17,6 +17,7 @@ class Driver:
         self._steps = None  # of the chat, that are left
         self._heard = b""  # in this step
         self._since = None  # ms, when it was said; None before
+        self.said = {}  # answers (bytes) that tell of the network, by their questions
 
     def start(self):
         """Begin an attempt."""
@@ -30,8 +31,13 @@ class Driver:
         """Do what is due. Returns whether nic is there and connects. now: ms, masked to 30 bits."""
         if not self._chat(now):
             return False
-        self.nic = self._link.network.PPP(self._uart)
-        self.nic.connect()
+        values = self._link.values
+        self.nic = nic = self._link.network.PPP(self._uart)
+        login = {}
+        if values.get("user") is not None:
+            security = nic.SEC_CHAP if values.get("auth") == "chap" else nic.SEC_PAP
+            login = {"security": security, "user": values["user"], "key": values["password"]}
+        nic.connect(**login)
         return True
 
     def stop(self):
@@ -105,7 +111,9 @@ class Driver:
 
     def _next(self, send):
         self._steps.pop(0)
-        if send == "AT+CPIN?":
+        if send in ("AT+CSQ", "AT+COPS?"):
+            self.said[send] = self._heard
+        elif send == "AT+CPIN?":
             if b"SIM PIN" in self._heard:
                 self._steps.insert(
                     0, ('AT+CPIN="%s"' % self._link.values.get("pin", ""), "OK", 10)

@@ -153,6 +153,29 @@ def test_ppp_and_a_datagram_of_1200_bytes(board) -> None:
     assert out == "True 10.64.0.1\r\n" * 3
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["known", "wrong"])
+def test_ppp_with_user_and_password(board, known) -> None:
+    board.ppp.login = b"iot", b"correct horse"
+    password = "correct horse" if known else "battery"
+    board.begin(
+        "import device.link, machine, network, time\n"
+        "from lwm2m.net import now\n"
+        "link = device.link.Link({'type': 'ppp', 'uart': 0, 'tx': 0, 'rx': 1, 'chat': [], 'auth': 'pap',\n"
+        f"    'user': 'iot', 'password': {password!r}}}, network, machine, on_fault=print)\n"
+        "print('begun')\n"
+        "while not link.poll(now()): time.sleep_ms(10)\n"
+        "print('up', link.nic().ipconfig('addr4')[0])\n"
+    )
+    if known:
+        board.expect(r"up 10\.64\.0\.2\r\n")
+    else:
+        board.expect("begun")
+        board.hurry()
+        board.expect("110", 120)  # ETIMEDOUT, after a minute of its own
+        assert not board.ppp.up
+    assert set(board.ppp.logins) == {(b"iot", password.encode())}
+
+
 def test_ppp_comes_up_again_after_a_reset(board) -> None:
     board.run(PPP)
     board.reset()

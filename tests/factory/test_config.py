@@ -29,6 +29,28 @@ NETWORKS = [
         },
     ),
     (
+        'type = "ppp"\nuart = 1\nuser = "iot"\npassword = "x y"\nauth = "chap"',
+        {
+            "type": "ppp",
+            "uart": 1,
+            "baud": 115200,
+            "user": "iot",
+            "password": "x y",
+            "auth": "chap",
+        },
+    ),
+    (
+        'type = "ppp"\nuart = 1\nuser = "iot"',
+        {
+            "type": "ppp",
+            "uart": 1,
+            "baud": 115200,
+            "user": "iot",
+            "password": "",
+            "auth": "pap",
+        },
+    ),
+    (
         (
             'type = "ethernet"\nmdc = 23\nphy = "LAN8720"\n[network.address]\nip = "192.0.2.7"\n'
             'mask = "255.255.255.0"\ngateway = "192.0.2.1"\ndns = "192.0.2.2"'
@@ -286,3 +308,21 @@ WRONG = [
 )
 def test_wrong(authority: Path, text: str, old: str, new: str, sentence: str) -> None:
     check_refused(authority, text, old, new, sentence)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            'user = "iot"\nauth = "eap"',
+            "line 6: network.auth must be one of pap, chap; did you mean",
+        ),
+        ('password = "x"', "line 5: network.password needs a user beside it."),
+        ('auth = "pap"', "line 5: network.auth needs a user beside it."),
+        (f'user = "{"x" * 256}"', "line 5: network.user must have at most 255 bytes."),
+    ],
+)
+def test_wrong_login(tmp_path: Path, text: str, sentence: str) -> None:
+    with pytest.raises(FactoryError) as caught:
+        load(tmp_path, f'endpoint = "x"\n[network]\ntype = "ppp"\nuart = 1\n{text}\n{SERVER}')
+    assert str(caught.value).startswith(f"{tmp_path}/factory.toml, {sentence}")

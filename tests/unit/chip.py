@@ -100,6 +100,9 @@ class Watchdog:
 class Nic:
     """An interface that comes up when the test lets it."""
 
+    SEC_PAP = 1  # of PPP's, as lwIP numbers them
+    SEC_CHAP = 2
+
     def __init__(self, network):
         self.network = network
         self.calls = []
@@ -113,8 +116,8 @@ class Nic:
     def ifconfig(self, config):
         self.calls.append(("ifconfig", config))
 
-    def connect(self, *args):
-        self.calls.append(("connect",) + args)
+    def connect(self, *args, **named):
+        self.calls.append(("connect",) + args + ((named,) if named else ()))
         if self.fault:
             raise self.fault
 

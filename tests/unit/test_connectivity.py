@@ -1,5 +1,6 @@
 # Objects 4, 6 and 7: what the board's network knows, where it is, and what is sent and received.
 
+import device.monitor as monitor
 from boards import refused
 from lwm2m.connectivity import CELLULAR, WLAN, Connectivity
 from lwm2m.location import Location
@@ -229,3 +230,79 @@ def test_observers_do_not_count_themselves():
     assert case.count() == 1
     world.run(60)
     assert case.count() == 0
+
+
+# --- What module device.monitor makes of a network
+
+
+class _Link:
+    """What the monitor asks of a Link."""
+
+    def __init__(self, nic, said=None):
+        self._nic = nic
+        self._said = said or {}
+
+    def nic(self):
+        return self._nic
+
+    def said(self):
+        return self._said
+
+
+def test_answers_of_modems():
+    for said, dbm in (
+        (b"AT+CSQ\r\r\n+CSQ: 17,99\r\n\r\nOK", -79),  # 2 * 17 - 113 (3GPP TS 27.007 8.5)
+        (b"+CSQ: 0,0\r\nOK", -113),
+        (b"\r\n+CSQ:31,99\r\n\r\nOK", -51),
+        (b"+CSQ: 99,99\r\nOK", 0),
+        (b"+CSQ: 32,99\r\nOK", 0),
+        (b"+CSQ: -1,99\r\nOK", 0),
+        (b"+CSQ: \xff,99\r\nOK", 0),
+        (b"17,99\r\nOK", 0),
+        (b"OK", 0),
+        (b"", 0),
+    ):
+        assert monitor.signal(said) == dbm, said
+    for said, code in (
+        (b'AT+COPS?\r\r\n+COPS: 0,2,"26201",7\r\n\r\nOK', (262, 1)),
+        (b'+COPS: 0,2,"310410"\r\nOK', (310, 410)),
+        (b'+COPS: 1,2,"00101",9\r\nOK', (1, 1)),
+        (b'+COPS: 0,0,"Telekom.de",7\r\nOK', None),  # AT+COPS=3,2 was not sent
+        (b'+COPS: 0,2,"2620",7\r\nOK', None),
+        (b"+COPS: 0\r\nOK", None),  # in no network
+        (b'+COPS: 0,2,"26201', None),
+        (b"", None),
+    ):
+        assert monitor.operator(said) == code, said
+
+
+def test_monitor_of_a_modem():
+    case = _Case()
+    nic = _Nic()
+    assert monitor.watch(case.client, None, _Link(None), "ppp") is None
+    said = {"AT+CSQ": b"+CSQ: 17,99\r\nOK", "AT+COPS?": b'+COPS: 0,2,"26201",7\r\nOK'}
+    found = monitor.watch(case.client, None, _Link(nic, said), "ppp")
+    case.world.run(2)
+    for rid, text in ((0, "0"), (2, "-79"), (9, "1"), (10, "262")):
+        assert case.text("/4/0/%d" % rid) == text
+    case.observe("/4/0/2")
+    # It dials anew; what is not known is 0.
+    assert monitor.watch(case.client, found, _Link(_Nic(), {}), "ppp") is found
+    assert case.count() == 1
+    assert case.text("/4/0/2") == "0" and case.text("/4/0/10") == "262"
+
+
+def test_monitor_of_wifi():
+    case = _Case()
+    nic = _Nic()
+    nic.rssi = -61
+    found = monitor.watch(case.client, None, _Link(nic), "wifi")
+    case.world.run(2)
+    assert (case.text("/4/0/0"), case.text("/4/0/2")) == (str(WLAN), "-61")
+    other = _Nic()
+    other.rssi = -70
+    assert monitor.watch(case.client, found, _Link(other), "wifi") is found
+    assert case.text("/4/0/2") == "-70"
+    # The application has one of its own.
+    case = _Case(Object(4, (), {0: {}}))
+    assert monitor.watch(case.client, None, _Link(nic), "wifi") is None

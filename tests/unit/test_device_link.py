@@ -283,6 +283,38 @@ def test_modem_with_flow_control_and_no_chat():
     assert Uart.opened[0].args["flow"] == Machine.UART.RTS
 
 
+def test_modem_with_user_and_password():
+    for auth, security in (("pap", 1), ("chap", 2), (None, 1)):
+        values = dict(PPP, chat=[], user="iot", password="")
+        if auth:
+            values["auth"] = auth
+        run = Run(values)
+        run.until(lambda: dialled(run), 1000)
+        told = {"security": security, "user": "iot", "key": ""}
+        assert run.network.nics[0].calls == [("connect", told)]
+
+
+def test_what_a_chat_asks_of_the_network():
+    script = [
+        ["AT", "OK", 1],
+        ["AT+CSQ", "OK", 1],
+        ["AT+COPS?", "OK", 1],
+        ["ATD*99#", "CONNECT", 5],
+    ]
+    signal = b"AT+CSQ\r\r\n+CSQ: 17,99\r\n\r\nOK"
+    name = b'\r\n+COPS: 0,2,"26201",7\r\n\r\nOK'
+    machine = Machine(
+        {"AT\r": b"OK", "AT+CSQ\r": signal, "AT+COPS?\r": name, "ATD*99#\r": b"CONNECT\r\n"}
+    )
+    run = Run(dict(PPP, chat=script), None, machine)
+    assert run.link.said() == {}
+    run.until(lambda: dialled(run), 5000)
+    assert run.link.said() == {"AT+CSQ": signal, "AT+COPS?": name}
+    run = Run(WIFI)
+    run.poll()
+    assert run.link.said() == {}
+
+
 def test_chat_script():
     script = [["AT", "OK", 1], ["", "RING", 3], ["ATA", "CONNECT", 5]]
     machine = Machine({"AT\r": b"OK\r\n\r\nRI", "ATA\r": b"CONNECT\r\n"})

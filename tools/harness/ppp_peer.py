@@ -1,7 +1,8 @@
 """The other end of a device's PPP link, without a kernel's: LCP, IPCP, ICMP echo, and UDP to loopback.
 
 The device gets 10.64.0.2. Its datagrams to 10.64.0.1 go to the same port of 127.0.0.1, from a socket
-for each pair of ports, and what comes back there goes to the device. (RFC 1661, 1332, 1662.)
+for each pair of ports, and what comes back there goes to the device. A port of the device can be published
+on 127.0.0.1, for clients of a server that it is. (RFC 1661, 1332, 1334, 1662.)
 
 The device alone would not get over a frame that is lost: the RP2 port's timer for lwIP rests until a link
 is up, and so do PPP's retransmissions. The peer's have to do.
@@ -10,12 +11,12 @@ is up, and so do PPP's retransmissions. The peer's have to do.
 import asyncio
 import socket
 import struct
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 HOST = bytes((10, 64, 0, 1))
 DEVICE = bytes((10, 64, 0, 2))
 
-LCP, IPCP, _IP = 0xC021, 0x8021, 0x0021
+LCP, IPCP, _PAP, _IP = 0xC021, 0x8021, 0xC023, 0x0021
 REQUEST, _ACK, _NAK, _REJECT = 1, 2, 3, 4
 _TERMINATE, _TERMINATED, _PROTOCOL_REJECT, _ECHO, _ECHOED = 5, 6, 8, 9, 10
 _ICMP, _UDP = 1, 17
@@ -63,8 +64,11 @@ class Peer:
         self._ports: Dict[
             Tuple[int, int], socket.socket
         ] = {}  # of the device's and the host's port
+        self._published: Dict[int, socket.socket] = {}  # of the device's port
         self.up = False  # the device has its address
         self.on_up: Callable[[], None] = lambda: None
+        self.login: Optional[Tuple[bytes, bytes]] = None  # user and password that it wants, by PAP
+        self.logins: List[Tuple[bytes, bytes]] = []  # that the device has given
         self.connected = True  # False: datagrams are lost in both directions
         self._now = 0.0  # the device's time, in seconds
         self._restart()
@@ -127,6 +131,8 @@ class Peer:
         elif protocol in (LCP, IPCP):
             code, number, length = struct.unpack(">BBH", data[:4])
             self._control(protocol, code, number, data[4:length])
+        elif protocol == _PAP and self.login and data[0] == REQUEST:
+            self._log_in(data[1], data[4:])
         else:
             self._packet(
                 LCP, _PROTOCOL_REJECT, self._next_id(), struct.pack(">H", protocol) + data
@@ -148,7 +154,8 @@ class Peer:
             self._asking = None
             if protocol == LCP:
                 self._acked_ours = True
-                self._ask(IPCP, b"\3\6" + HOST)
+                if not self.login:
+                    self._ask(IPCP, b"\3\6" + HOST)
         elif code == _TERMINATE:
             self._packet(protocol, _TERMINATED, number)
             self._restart()
@@ -186,7 +193,16 @@ class Peer:
                 self.up = True
                 self.on_up()
         if protocol == LCP and not (self._acked_ours or self._asking):
-            self._ask(LCP)
+            self._ask(LCP, b"\3\4" + struct.pack(">H", _PAP) if self.login else b"")
+
+    def _log_in(self, number: int, data: bytes) -> None:
+        # RFC 1334 2.2: user and password, each behind its length.
+        at = 1 + data[0]
+        given = data[1:at], data[at + 1 : at + 1 + data[at]]
+        self.logins.append(given)
+        self._packet(_PAP, _ACK if given == self.login else _NAK, number, b"\0")
+        if given == self.login:
+            self._ask(IPCP, b"\3\6" + HOST)
 
     # IP.
 
@@ -202,7 +218,28 @@ class Peer:
             device_port, host_port, length, _ = struct.unpack(">4H", data[:8])
             self._to_host(device_port, host_port, data[8:length])
 
+    def publish(self, device_port: int) -> int:
+        """A port of 127.0.0.1 that leads to a port of the device, from whatever port of 127.0.0.1."""
+        port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        port.bind(("127.0.0.1", 0))
+        port.setblocking(False)
+        self._published[device_port] = port
+        self._loop.call_soon_threadsafe(
+            self._loop.add_reader, port, self._from_client, port, device_port
+        )
+        return port.getsockname()[1]
+
+    def _from_client(self, port: socket.socket, device_port: int) -> None:
+        try:
+            data, (_, host_port) = port.recvfrom(65536)
+        except OSError:  # of an answer before: nobody listened there
+            return
+        self.to_device(host_port, device_port, data)
+
     def _to_host(self, device_port: int, host_port: int, data: bytes) -> None:
+        if device_port in self._published:
+            self._published[device_port].sendto(data, ("127.0.0.1", host_port))
+            return
         key = device_port, host_port
         if key not in self._ports:
             port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -238,7 +275,8 @@ class Peer:
         self._send(_IP, head + data)
 
     def close(self) -> None:
-        for port in self._ports.values():
-            self._loop.remove_reader(port)
-            port.close()
-        self._ports.clear()
+        for ports in (self._ports, self._published):
+            for port in ports.values():
+                self._loop.remove_reader(port)
+                port.close()
+            ports.clear()

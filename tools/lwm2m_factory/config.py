@@ -8,7 +8,8 @@ ssid = "line 3"
 password = "…"                 # left out: an open network
 country = "DE"
 address = "dhcp"               # or { ip = "…", mask = "…", gateway = "…", dns = "…" }
-# ppp: uart, tx, rx, rts, cts, baud, apn, pin, chat = [["AT", "OK", 2], …]
+# ppp: uart, tx, rx, rts, cts, baud, apn, pin, chat = [["AT", "OK", 2], …],
+#      user, password, auth = "pap" or "chap"
 
 [board]                        # all may be left out
 led = 25                       # GPIO numbers

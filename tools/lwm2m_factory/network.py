@@ -20,6 +20,7 @@ def read(section: Optional[Section], top: Section) -> dict:
     elif kind == "ppp":
         found.update(_ppp(section))
         known = ("type", "uart", "tx", "rx", "rts", "cts", "baud", "apn", "pin", "chat")
+        known += ("user", "password", "auth")
     elif kind == "ethernet":
         found["address"] = _address(section)
         found.update(section.rest())  # they differ from chip to chip
@@ -83,6 +84,17 @@ def _ppp(section: Section) -> dict:
         found["pin"] = section.take("pin", str)
         if not re.fullmatch(r"\d{4,8}", found["pin"]):
             raise section.error("pin", "must be 4 to 8 digits, in quotes.")
+    if section.has("user"):
+        found["user"] = section.take("user", str)
+        found["password"] = section.take("password", str) if section.has("password") else ""
+        found["auth"] = section.choice("auth", ("pap", "chap"), "pap")
+        for name in ("user", "password"):
+            if len(found[name].encode()) > 255:  # RFC 1334 2.2.1
+                raise section.error(name, "must have at most 255 bytes.")
+    else:
+        for name in ("password", "auth"):
+            if section.has(name):
+                raise section.error(name, "needs a user beside it.")
     if section.has("chat"):
         found["chat"] = section.take("chat", list)
         for step in found["chat"]:
