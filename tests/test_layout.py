@@ -31,6 +31,7 @@ OPTIONAL = {
         "lwm2m.store",
         "lwm2m.text",
         "lwm2m.update",
+        "lwm2m.words",
     },
     "lwm2m-composite": {"lwm2m.observe"},
     "lwm2m-dtls": {"lwm2m.rpk", "lwm2m.x509"},

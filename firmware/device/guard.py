@@ -5,7 +5,9 @@
 # that ends it. The count is in the port's word, so that it wears no flash, and a power cut clears
 # it. After three there is safe mode: no network, no application, and another try after 15 minutes,
 # then 30, …, a day. The word: 0x2A55 (14 bits), this start's reason (3), the next one's (3), whether
-# there is a watchdog, whether the modem's PIN was refused, the count (4); the other bits are 0.
+# there is a watchdog, whether the modem's PIN was refused, the count (4), and bit 12, whether somebody
+# has broken in: until power goes, or a start was good, starts are not counted, as somebody tries out an
+# application. The other bits are 0.
 
 import io
 import json
@@ -21,6 +23,7 @@ _THIS_AT = const(9)
 _NEXT_AT = const(6)
 _WATCHED = const(0x20)
 _REFUSED = const(0x10)
+_TRIED_OUT = const(0x1000)
 
 _FAILED = const(3)  # starts, from which on there is safe mode
 _GOOD = const(5)  # minutes
@@ -40,6 +43,8 @@ _REASONS = ("power", "watchdog", "reset", "crash", "asked", "safe mode")
 
 _FILE = "/crash"
 _FRAMES = const(8)
+_MESSAGE = const(160)  # characters
+_PLAIN = (AttributeError, ImportError, MemoryError, NameError)  # of names in the source
 
 
 class Guard:
@@ -54,6 +59,7 @@ class Guard:
             word = 0
         self.failed = word & 15  # starts
         self.refused = bool(word & _REFUSED)  # the modem's PIN was wrong: not to be tried again
+        self._tried_out = bool(word & _TRIED_OUT)
         self.reason = word >> _THIS_AT & 7  # of the reset before this start
         self._next = word >> _NEXT_AT & 7
         self._watched = bool(word & _WATCHED)
@@ -73,7 +79,7 @@ class Guard:
         wait = 0
         if self.failed >= _FAILED and self.reason != RETRY:
             wait = min(_SAFE << self.failed - _FAILED, _DAY) * self._minute_ms
-        else:
+        elif not self._tried_out:
             self.failed = min(self.failed + 1, 15)
         self._save()
         return wait
@@ -127,6 +133,7 @@ class Guard:
         elif self._since >= 0 and diff(now, self._since) >= _GOOD * self._minute_ms:
             self._since = -1
             self.failed = 0
+            self._tried_out = False
             self._save()
 
     def refuse(self):
@@ -138,6 +145,7 @@ class Guard:
         """Somebody is at the REPL: all starts anew, and there are ten minutes until a reset."""
         self.refused = False
         self.failed = 0
+        self._tried_out = True
         self._save()
         self.hold(_BROKEN_IN * self._minute_ms)
 
@@ -146,13 +154,17 @@ class Guard:
         self._next = CRASH
         self._save()
         lines = describe(e)
-        text = json.dumps(lines)
+        said = message(e)
+        kept = [lines, said] if said else lines
+        text = json.dumps(kept)
         try:
-            if _read() != lines:  # flash is not to wear from the same again and again
+            if _load() != kept:  # flash is not to wear from the same again and again
                 with open(settings.FOLDER + _FILE, "w") as f:
                     f.write(text)
         except Exception:  # there is no file system, or no memory
             pass
+        if said:
+            lines[0] += ": " + said
         return lines
 
     def reset(self, reason):
@@ -180,6 +192,7 @@ class Guard:
     def _save(self):
         word = _MAGIC << _MAGIC_AT | self.reason << _THIS_AT | self._next << _NEXT_AT
         word |= self._watched * _WATCHED | self.refused * _REFUSED | self.failed
+        word |= self._tried_out * _TRIED_OUT
         self._port.save(word)
 
 
@@ -196,11 +209,15 @@ def boot():
 def report(port=device.port):
     """What the factory tool shows: a dict."""
     guard = Guard(port)
-    return {
+    found = {
         "reset": _REASONS[guard.reason],
         "failed_starts": guard.failed,
         "crash": _read(),
     }
+    kept = _load()
+    if kept and isinstance(kept[0], list) and not _locked():
+        found["message"] = kept[1]
+    return found
 
 
 def describe(e):
@@ -213,7 +230,7 @@ def describe(e):
     if isinstance(e, OSError):
         if isinstance(e.errno, int):
             text += " %d" % e.errno
-    elif type(e) in (AttributeError, ImportError, MemoryError, NameError):
+    elif type(e) in _PLAIN:
         text += ": %s" % e
     lines = [text]
     buffer = io.StringIO()
@@ -224,8 +241,27 @@ def describe(e):
     return lines
 
 
+def message(e):
+    """What an exception says that describe() leaves out, a str, escaped and bounded; None on a locked
+    board. Who is at the REPL of another one could read all that may be in it."""
+    if _locked() or isinstance(e, _PLAIN):
+        return None
+    return repr(str(e))[1:-1][:_MESSAGE] or None
+
+
+def _locked():
+    area = settings.area()
+    return bool(area and area.locked())
+
+
 def _read():
-    # What crashed() has kept, or None.
+    # The lines that crashed() has kept, or None.
+    kept = _load()
+    return kept[0] if kept and isinstance(kept[0], list) else kept
+
+
+def _load():
+    # [lines, message], or the lines where there is none; or None.
     try:
         with open(settings.FOLDER + _FILE) as f:
             return json.load(f)
