@@ -19,7 +19,7 @@ module = $(tools) $(PYTHON) -m
 venv = $(tools) build/venv/bin/python -m
 build = $(module) builds.build_unix --for "$(job)"
 
-.PHONY: help build run shell test soak preview check interop firmware bundle flash test-board bench size clean distclean
+.PHONY: help build run shell device test soak preview check interop firmware bundle flash test-board bench size clean distclean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -36,6 +36,10 @@ shell: ## MicroPython's REPL here, with all packages in its path: import lwm2m
 	@$(build)
 	@$(module) builds.stage full >build/log/stage
 	@MICROPYPATH=build/lib:.frozen build/unix/micropython
+
+device: ## firmware/main.py here, with APP=path/app.py and CONFIG=factory.toml, as on a board; SERIAL=
+	@$(build) --venv
+	@$(venv) demo.device "$(or $(APP),firmware/app.py)" "$(or $(CONFIG),factory.toml)" $(if $(SERIAL),--serial "$(SERIAL)")
 
 test: ## all tests but those with other projects' servers; PYTEST_ARGS= for pytest
 	@$(build) --venv

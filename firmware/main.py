@@ -8,7 +8,7 @@ import time
 import lwm2m
 import device.led as leds
 import device.settings as settings
-from device.guard import ASKED, LOOKUP_MS, RETRY, TICK_MS, Guard, report
+from device.guard import ASKED, LOOKUP_MS, RETRY, TICK_MS, Guard, message, report
 from device.link import Gate, Link
 from lwm2m.net import address
 from micropython import const
@@ -17,6 +17,10 @@ from ucoap.engine import diff
 _HELD = const(100)  # ticks of the button
 _LAST_WORDS_MS = const(500)  # for the answer to a server to leave the chip
 _CERTIFICATE = const(2)  # Security Mode (/0/x/2)
+
+# How much the console tells: 0 nothing of the following, 1 failures, 2 events, 3 each request, too.
+_FAILURES = const(1)
+_EVENTS = const(2)
 
 # What the LED says after an event.
 _SHOWN = {
@@ -51,6 +55,8 @@ class _Board:
         self._guard = guard
         self._led = leds.Led()
         self._console = None  # a Console, where the device is locked
+        self._level = _EVENTS  # of what is told
+        self._words = lwm2m.optional("words")
         self._client = None
         self._app = None
         self._updates = None  # Updates, where the application can be updated over the air
@@ -73,6 +79,7 @@ class _Board:
         except ValueError as e:
             fault = str(e)
         values = copy.values if copy else {}
+        self._level = values.get("console", _EVENTS)
         if values.get("led") is not None:
             led.set = port.led(values["led"])
         reserved = settings.area()
@@ -193,6 +200,7 @@ class _Board:
                 if up:
                     if sleep:
                         sleep.up(client)
+                    self._tell(_EVENTS, "Network: up" + _address(link.nic()))
                     self._monitor(link, values["network"]["type"])
             # A network that was off while the board slept was not away.
             gate.poll(
@@ -218,9 +226,14 @@ class _Board:
 
     def _on_network_fault(self, e):
         text = "Network: %s" % self._guard.network_failed(e)
-        print(text)
+        said = message(e)
+        self._tell(_FAILURES, "%s: %s" % (text, said) if said else text)
         if self._diagnostics:
             self._diagnostics.log(1, text)
+
+    def _tell(self, level, text):
+        if level <= self._level:
+            print(text)
 
     def _find_updates(self, values):
         given = values.get("update")
@@ -278,13 +291,21 @@ class _Board:
     def _on_event(self, event):
         if event.type in _SHOWN:
             self._led.show(_SHOWN[event.type])
-        if self._updates and event.type == lwm2m.EVENT_UPDATE:
-            print("Update: %s" % event.text)
+        if self._words:
+            self._tell(self._words.level(event), event)
         if event.type == lwm2m.EVENT_BS_FINISHED:
             self._client.stop()  # as the new accounts may need the clock
         on_event = getattr(self._app, "on_event", None)
         if on_event:
             on_event(event)
+
+
+def _address(nic):
+    # ", " and the address of an interface, where it tells one.
+    try:
+        return ", " + nic.ifconfig()[0]
+    except Exception:  # there is none, or it has another way
+        return ""
 
 
 def _factory_command(name):

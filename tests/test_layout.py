@@ -34,6 +34,7 @@ OPTIONAL = {
         "lwm2m.text",
         "lwm2m.update",
         "lwm2m.v12",
+        "lwm2m.words",
     },
     "lwm2m-attributes": {"lwm2m.v12"},
     "lwm2m-bootstrap": {"lwm2m.bootstrap_pack"},

@@ -4,9 +4,10 @@
 # A start counts as failed until it has lasted for five minutes, or somebody has asked for the reset
 # that ends it. The count is in the port's word, so that it wears no flash, and a power cut clears
 # it. After three there is safe mode: no network, no application, and another try after 15 minutes,
-# then 30, …, a day. The word: 0x2A55 (14 bits), whether somebody was at the REPL in this start (at bit
-# 14), this start's reason (4), the next one's (4), whether there is a watchdog, whether the modem's PIN
-# was refused, the count (4); the other bits are 0.
+# then 30, …, a day. The word: 0x2A55 (14 bits), whether somebody has broken in (at bit 15: until power
+# goes, or a start was good, starts are not counted, as somebody tries out an application), whether
+# somebody was at the REPL in this start, this start's reason (4), the next one's (4), whether there is a
+# watchdog, whether the modem's PIN was refused, the count (4).
 
 import io
 import json
@@ -23,6 +24,7 @@ _NEXT_AT = const(6)
 _TOUCHED = const(0x4000)
 _WATCHED = const(0x20)
 _REFUSED = const(0x10)
+_TRIED_OUT = const(0x8000)
 
 _FAILED = const(3)  # starts, from which on there is safe mode
 _GOOD = const(5)  # minutes
@@ -47,6 +49,7 @@ _CRASH_FILE = "/crash"
 _NETWORK_FILE = "/network"
 _WRITES = const(8)  # of the network's faults in a start, as flash wears
 _FRAMES = const(8)
+_MESSAGE = const(160)  # characters
 # Exceptions whose messages have names of the source in them, and no values.
 _TOLD = (AttributeError, ImportError, MemoryError, NameError)
 _WIFI = ("Wifi", "WiFi", "Wi-F")  # how messages about it begin
@@ -64,6 +67,7 @@ class Guard:
             word = 0
         self.failed = word & 15  # starts
         self.refused = bool(word & _REFUSED)  # the modem's PIN was wrong: not to be tried again
+        self._tried_out = bool(word & _TRIED_OUT)
         self.reason = word >> _THIS_AT & 15  # of the reset before this start
         self._next = word >> _NEXT_AT & 15
         self._watched = bool(word & _WATCHED)
@@ -86,7 +90,7 @@ class Guard:
         wait = 0
         if self.failed >= _FAILED and self.reason != RETRY:
             wait = min(_SAFE << self.failed - _FAILED, _DAY) * self.minute_ms
-        else:
+        elif not self._tried_out:
             self.failed = min(self.failed + 1, 15)
         self._save()
         return wait
@@ -140,6 +144,7 @@ class Guard:
         elif self._since >= 0 and diff(now, self._since) >= _GOOD * self.minute_ms:
             self._since = -1
             self.failed = 0
+            self._tried_out = False
             self._save()
 
     def refuse(self):
@@ -151,7 +156,7 @@ class Guard:
         """Somebody is at the REPL: all starts anew, and there are ten minutes until a reset."""
         self.refused = False
         self.failed = 0
-        self._touched = True
+        self._touched = self._tried_out = True
         self._save()
         self.hold(_BROKEN_IN * self.minute_ms)
 
@@ -160,7 +165,10 @@ class Guard:
         self._next = CRASH
         self._save()
         lines = describe(e)
-        _keep(_CRASH_FILE, lines)
+        said = message(e)
+        _keep(_CRASH_FILE, [lines, said] if said else lines)
+        if said:
+            lines[0] += ": " + said
         return lines
 
     def network_failed(self, e):
@@ -185,7 +193,7 @@ class Guard:
         of the application's own, 20 a brownout, of those that are the device's.
         """
         if self.reason == CRASH:
-            lines = _read(_CRASH_FILE)
+            lines = _crash()[0]
             return 5 if lines and lines[0].startswith("MemoryError") else 16
         return (0, 17, 0, 0, 0, 18, 19, 20, 0)[self.reason]
 
@@ -196,7 +204,7 @@ class Guard:
     def _save(self):
         word = _MAGIC << _MAGIC_AT | self.reason << _THIS_AT | self._next << _NEXT_AT
         word |= self._watched * _WATCHED | self.refused * _REFUSED | self.failed
-        word |= self._touched * _TOUCHED
+        word |= self._touched * _TOUCHED | self._tried_out * _TRIED_OUT
         self._port.save(word)
 
 
@@ -213,12 +221,16 @@ def boot():
 def report(port=device.port):
     """What the factory tool shows: a dict."""
     guard = Guard(port)
-    return {
+    lines, said = _crash()
+    found = {
         "reset": _REASONS[guard.reason],
         "failed_starts": guard.failed,
-        "crash": _read(_CRASH_FILE),
+        "crash": lines,
         "network_fault": _read(_NETWORK_FILE),
     }
+    if said and not _locked():
+        found["message"] = said
+    return found
 
 
 def describe(e):
@@ -231,7 +243,7 @@ def describe(e):
     text = type(e).__name__
     if isinstance(e, OSError) and isinstance(e.errno, int):
         text += " %d" % e.errno
-    elif type(e) in _TOLD or (type(e) in (OSError, RuntimeError) and str(e)[:4] in _WIFI):
+    elif _is_told(e):
         text += ": %s" % e
     lines = [text]
     buffer = io.StringIO()
@@ -240,6 +252,30 @@ def describe(e):
         if line.startswith('  File "') and len(lines) <= _FRAMES:
             lines.append(line[7:].replace('"', "")[-80:])
     return lines
+
+
+def _is_told(e):
+    # Whether the message is one that may be kept anywhere.
+    return type(e) in _TOLD or (type(e) in (OSError, RuntimeError) and str(e)[:4] in _WIFI)
+
+
+def message(e):
+    """What an exception says that describe() leaves out, a str, escaped and bounded; None on a locked
+    board. Who is at the REPL of another one could read all that may be in it."""
+    if _locked() or _is_told(e):
+        return None
+    return repr(str(e))[1:-1][:_MESSAGE] or None
+
+
+def _locked():
+    area = settings.area()
+    return bool(area and area.locked())
+
+
+def _crash():
+    # What crashed() has kept: its lines, and the message; None for what is not there.
+    kept = _read(_CRASH_FILE)
+    return kept if kept and isinstance(kept[0], list) else (kept, None)
 
 
 def _keep(name, found):

@@ -2,3 +2,4 @@
 add_library("lwm2m-lib", "../../lib")
 require("lwm2m")
 require("lwm2m-text")
+require("lwm2m-words")

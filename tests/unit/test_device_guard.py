@@ -202,8 +202,21 @@ def crash(g, e):
         return g.crashed(caught)
 
 
-def test_record():
+class Locked:
+    def locked(self):
+        return True
+
+
+def test_record_of_a_locked_board():
     secret = "hunter2"
+    kept, settings.area = settings.area, Locked
+    try:
+        check_records(secret)
+    finally:
+        settings.area = kept
+
+
+def check_records(secret):
     for e, text in (
         (OSError(113, secret), "OSError 113"),
         (OSError(secret), "OSError"),
@@ -295,13 +308,55 @@ def test_panic_and_brownout():
             # Who is at the REPL may type machine.reset().
             g.break_in()
             g, _ = start(port)
-            assert guard.report(port)["reset"] == first and g.failed == 1
+            assert guard.report(port)["reset"] == first and g.failed == 0
             # And what the guard itself has asked for is told as that.
             restart(g, ASKED)
             start(port)
             assert guard.report(port)["reset"] == "asked"
     finally:
         real.machine, real._ESP32 = kept
+
+
+def test_message():
+    # Of a board that is not locked: bounded, on one line, and hidden once it is.
+    for e, text, said in (
+        (ValueError("no pin 99"), "ValueError", "no pin 99"),
+        (ValueError("a\nb\x1b[2J" + "c" * 300), "ValueError", "a\\nb\\x1b[2J" + "c" * 150),
+        (OSError(113), "OSError 113", "[Errno 113] EHOSTUNREACH"),
+        (NameError("name 'x' isn't defined"), "NameError: name 'x' isn't defined", None),
+        (RuntimeError(), "RuntimeError", None),
+    ):
+        with mounted(LFS2, LFS2.format()):
+            os.mkdir(settings.FOLDER)
+            port = chip.Port()
+            lines = crash(start(port)[0], e)
+            assert lines[0] == (text + ": " + said if said else text)[: len(lines[0])]
+            report = guard.report(port)
+            assert report["crash"] == [text] + lines[1:]
+            assert report.get("message") == (said and said[:160])
+            assert guard.describe(e)[0] == text
+            kept, settings.area = settings.area, Locked
+            try:
+                assert "message" not in guard.report(port)
+            finally:
+                settings.area = kept
+
+
+def test_starts_are_not_counted_while_something_is_tried_out():
+    port = chip.Port()
+    g, _ = start(port)
+    g.break_in()
+    for _ in range(20):
+        g, wait = start(port)
+        crash(g, ValueError())
+        assert not wait and not g.failed
+    # A start that was good ends it.
+    g, _ = start(port)
+    g.turn(0)
+    g.turn(301000)
+    for _ in range(3):
+        assert start(port)[1] == 0
+    assert start(port)[1]
 
 
 def test_record_does_not_wear_flash():
@@ -322,7 +377,7 @@ def test_record_does_not_wear_flash():
 def test_record_without_a_file_system():
     port = chip.Port()
     g, _ = start(port)
-    assert crash(g, OSError(5))[0] == "OSError 5"
+    assert crash(g, OSError(5))[0].startswith("OSError 5")
     g, _ = start(port)
     assert (g.reason, g.error_code()) == (CRASH, 16)
     assert guard.report(port) == dict(REPORT, reset="crash", failed_starts=2)

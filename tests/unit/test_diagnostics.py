@@ -104,7 +104,7 @@ def test_dropped_notifications():
         kept, connection.server = connection.server, None
     sensor.set(0, 5700, 2.0)
     assert case.world.run(200, lambda: case.diagnostics.dropped)
-    assert case.log() == ["server 1: notification failed"]
+    assert case.log() == ["server 1: notification failed /3303/0/5700"]
     for connection in case.world.connections:
         connection.server = kept
     assert case.world.run(400, lambda: len(answers) == 2)

@@ -16,6 +16,7 @@ led = 25                       # GPIO numbers
 button = 14
 ntp = "pool.ntp.org"
 locked = false
+console = 2                    # what a board prints: 0 nothing, 1 failures, 2 events, 3 each request
 
 [app]                          # whatever the application wants to be told
 interval = 60
@@ -195,10 +196,11 @@ def load(path: Path, columns: Sequence[str] = ("serial",), ask: Optional[Ask] = 
             ("button", int, range(256)),
             ("ntp", str, None),
             ("locked", bool, None),
+            ("console", int, range(4)),
         ):
             if board.has(name):
                 settings[name] = board.take(name, kind, within=within)
-        board.done(("led", "button", "ntp", "locked"))
+        board.done(("led", "button", "ntp", "locked", "console"))
     sleep = top.section("sleep")
     if sleep:
         settings["sleep"] = _sleep(sleep, accounts)

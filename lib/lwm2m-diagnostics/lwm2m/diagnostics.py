@@ -8,6 +8,7 @@
 import gc
 from micropython import const
 from ucoap import Error
+import lwm2m.words as words
 from .model import Object
 from .objects import split_uri
 
@@ -50,23 +51,7 @@ _MINUTE = const(60)
 _MESSAGES = const(8)  # confirmable ones that are remembered, to know one that goes out again
 _GRAIN = const(256)  # bytes that the largest block may be larger
 
-# What the log has of an event: its type, level and words.
-_NOTIFICATION_FAILED = const(17)
-# fmt: off
-_EVENTS = (
-    1, EVENTS, "unregistered",
-    2, EVENTS, "registering",
-    3, EVENTS, "registered",
-    4, EVENTS, "updating",
-    5, FAILURES, "registration failed",
-    6, FAILURES, "update failed",
-    7, EVENTS, "bootstrap",
-    8, EVENTS, "bootstrapped",
-    9, FAILURES, "bootstrap failed",
-    _NOTIFICATION_FAILED, FAILURES, "notification failed",
-    19, FAILURES, "store",
-)
-# fmt: on
+_NOTIFICATION_FAILED = const(17)  # Event.type
 
 
 class Diagnostics(Object):
@@ -151,18 +136,11 @@ class Diagnostics(Object):
         self._send(account, datagram)
 
     def _event(self, event):
-        for i in range(0, len(_EVENTS), 3):
-            if _EVENTS[i] == event.type:
-                text = _EVENTS[i + 2]
-                if event.type == _NOTIFICATION_FAILED and not event.value:
-                    self.dropped += 1
-                if event.short_id:
-                    text = "server %d: %s" % (event.short_id, text)
-                if event.code:
-                    text += " %d.%02d" % (event.code >> 5, event.code & 31)
-                if event.internal and event.text:
-                    text += ", " + event.text
-                self.log(_EVENTS[i + 1], text)
+        if event.type == _NOTIFICATION_FAILED and not event.value:
+            self.dropped += 1
+        level = words.level(event)
+        if level < DEBUG:  # or a Read of the log would be in it
+            self.log(level, words.words(event, False))
         if self._on_event:
             self._on_event(event)
 

@@ -80,7 +80,8 @@ _SERVER_SETTING_CHANGED = const(13)
 
 
 class Event:
-    """What has happened; an attribute that does not belong to the type is None.
+    """What has happened; an attribute that does not belong to the type is None. str() has it in words
+    where there is package lwm2m-words, else the type.
 
     type: EVENT_…. short_id: the Short Server ID; 65535 is the bootstrap server, 0 none.
     lifetime: s, 0 for infinite (REG_…). code: a CoAP code and internal: True where this client
@@ -93,6 +94,10 @@ class Event:
     """
 
     # Core.event() makes them.
+
+    def __str__(self):
+        words = optional("words")
+        return words.words(self) if words else str(self.type)
 
 
 class Core:
