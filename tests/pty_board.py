@@ -86,6 +86,7 @@ class PtyBoard:
         self._ours = ours
         self._main = main
         self._left: Optional[int] = None  # bytes until it is pulled
+        self._last: Optional[bytes] = None  # what comes before it is pulled
         self._power = False  # whether that ends the board too
         self._process: Optional[subprocess.Popen] = None
         self._inner = self._terminal = self._outer = self._slave = -1
@@ -164,14 +165,21 @@ class PtyBoard:
 
     # --- The cable
 
-    def plug(self, pull_after: Optional[int] = None, power: bool = False) -> None:
-        """Plug it in. pull_after: bytes, both ways, after which the cable is pulled.
+    def plug(
+        self,
+        pull_after: Optional[int] = None,
+        power: bool = False,
+        pull_behind: Optional[bytes] = None,
+    ) -> None:
+        """Plug it in. pull_after: bytes, both ways, after which the cable is pulled. pull_behind: what
+        passes, either way, before it is.
 
         power: the board has its power from that cable.
         """
         self.power_on()
         self.passed = 0
         self._left = pull_after
+        self._last = pull_behind
         self._power = power
         # The slave is kept open: a pty with nobody on it reads as an error.
         self._outer, self._slave = pty.openpty()
@@ -199,6 +207,7 @@ class PtyBoard:
     def _pass(self) -> None:
         # The one thread that uses the pty: closed while another reads it, it would stay open.
         other = {self._inner: self._outer, self._outer: self._inner}
+        heard = {self._inner: b"", self._outer: b""}
         while self._left is None or self.passed < self._left:
             ready = select.select([*other, self._wake], [], [])[0]
             if self._wake in ready:
@@ -209,6 +218,10 @@ class PtyBoard:
                     data = os.read(source, left) if left else b""
                     os.write(other[source], data)
                     self.passed += len(data)
+                    if self._last:
+                        heard[source] = (heard[source] + data)[-4096:]
+                        if self._last in heard[source]:
+                            self._left = self.passed
             except OSError:  # the board has ended
                 break
         if self._power:

@@ -191,7 +191,7 @@ def test_cable_pulled_and_plugged_in_again(line: Path, boards) -> None:
     first, second = boards[:2]
     (line / "boards.csv").write_text("serial\n0001\n0002\n")
     with Batch(line, boards[:2]) as run:
-        first.plug(pull_after=1500)
+        first.plug(pull_behind=b"/lwm2m-store/new")  # it is being sent
         first.wait()
         wait_for(line, "failed")
         second.plug()

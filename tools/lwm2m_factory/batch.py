@@ -390,6 +390,7 @@ def run(
     show.left = rows.left()
     workers: Dict[str, threading.Thread] = {}
     handled = set()  # ports whose board has been seen to
+    gone = set()  # of these, those whose board has been unplugged
     stopping = threading.Event()
 
     def work(port: str) -> None:
@@ -419,6 +420,9 @@ def run(
         there = [port for port in named if is_there(port)] if named else ports()
         for port in list(handled):
             if port not in there:
+                gone.add(port)
+            if port in gone and port not in workers:  # which has yet to say what has failed
+                gone.discard(port)
                 handled.discard(port)
                 show.set(port, "waiting", note=None, chip="", endpoint="", seconds=None)
         for port in there:

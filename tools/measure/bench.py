@@ -299,7 +299,7 @@ def growth() -> Iterator[Row]:
     )
     found = json.loads(done.stdout)
     for name, of, most in (
-        ("bootstrap", "a session that waits for its client", 1000),
+        ("bootstrap", "a session that waits for its client", 1024),
         ("registration", "a registered client", 700),
     ):
         ratio = found[name]["many"] / found[name]["alone"]
