@@ -199,6 +199,21 @@ device.factory.install("/lwm2m-store/new", %r)
 """
 
 
+def test_access_control_needs_the_package(tmp_path) -> None:
+    account = {0: "coap://server", 1: False, 2: 3, 3: b"", 4: b"", 5: b"", 10: 1}
+    state = {0: {0: account}, 1: {0: {0: 1, 1: 300, 6: True, 7: "U"}}}
+    state[2] = {0: {0: 3, 1: 0, 2: {1: 15}, 3: 1}}
+    data = provisioning.pack("device", state, {"network": {"type": "none"}})
+    size = 512 * 1024
+    image = tmp_path / "files.bin"
+    image.write_bytes(bundle.file_system(bundle.make("client") / "board", size, 32))
+    code = INSTALL % (data, hashlib.sha256(data).hexdigest())
+    assert json.loads(on_unix(image, 0, size, "", code)[0]) == {
+        "ok": False,
+        "error": "there is Access Control, and no package lwm2m-access here",
+    }
+
+
 @pytest.mark.parametrize("role", ["minimal", "client"])
 def test_bootstrap_account_needs_the_role(role, tmp_path) -> None:
     account = {0: "coap://bs", 1: True, 2: 3, 3: b"", 4: b"", 5: b""}

@@ -187,9 +187,14 @@ def _fault(copy):
         return "no account"
     if not copy.state.get(1):
         try:
-            import lwm2m.bootstrap  # noqa: F401
+            import lwm2m.bootstrap
         except ImportError:
             return "there is a bootstrap server account only, and no package lwm2m-bootstrap here"
+    if 2 in copy.state:
+        try:
+            import lwm2m.access  # noqa: F401
+        except ImportError:
+            return "there is Access Control, and no package lwm2m-access here"
     from lwm2m.net import Net  # which a port without sockets does not have
 
     return _amiss(copy.state, Net.modes)

@@ -1,13 +1,15 @@
 """The configuration: what is read from it, and the sentence for everything that is wrong."""
 
+import ast
 import re
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from harness.micropython import micropython
 from lwm2m_factory import FactoryError, identity, image, package
-from samples import CERTIFICATE, PSK, check_refused, load
+from samples import CERTIFICATE, PSK, VALUES, check_refused, load
 
 NETWORKS = [
     ('type = "none"', {"type": "none"}),
@@ -287,6 +289,46 @@ WRONG = [
         "mute_send = 1",
         "line 31: server[1].mute_send must be true or false.",
     ),
+    *[
+        (PSK, "[[bootstrap.server]]", f"[[access]]\n{text}\n[[bootstrap.server]]", sentence)
+        for text, sentence in (
+            ("instance = 0", "line 22: access[1].object is missing."),
+            ("object = 0", "line 23: access[1].object must be from 1 to 65534."),
+            (
+                "object = 3\ninstance = 65535",
+                "line 24: access[1].instance must be from 0 to 65534.",
+            ),
+            ("object = 3\nowner = 0", "line 24: access[1].owner must be from 1 to 65534."),
+            (
+                "object = 3\nowners = 1",
+                "line 24: access[1].owners is unknown: did you mean owner?",
+            ),
+            ("object = 3\nrights = 1", "line 24: access[1].rights must be a table: [rights]."),
+            (
+                "object = 3\ninstance = 0\nrights = { 2 = 'RC' }",
+                "line 25: access[1].rights.2 must be of the letters RWED, in quotes.",
+            ),
+            (
+                "object = 3\nrights = { 2 = 'R' }",
+                "line 24: access[1].rights.2 must be of the letters C, in quotes.",
+            ),
+            (
+                "object = 3\ninstance = 0\nrights = { 2 = 1 }",
+                "line 25: access[1].rights.2 must be of the letters RWED, in quotes.",
+            ),
+            *[
+                (
+                    f"object = 3\ninstance = 0\nrights = {{ {name} = 'R' }}",
+                    f"line 25: access[1].rights.{name} is no short_id from 1 to 65534, nor default.",
+                )
+                for name in ("0", "65535", "all", "-1")
+            ],
+            (
+                "object = 3\ninstance = 0\n[[access]]\nobject = 3\ninstance = 0",
+                "line 25: access[2] is there twice for that object and instance.",
+            ),
+        )
+    ],
     (PSK, "lifetime = 300", "lifetime = 300 s", "line 30, column 16: this is no TOML."),
     (
         CERTIFICATE,
@@ -326,3 +368,40 @@ def test_wrong_login(tmp_path: Path, text: str, sentence: str) -> None:
     with pytest.raises(FactoryError) as caught:
         load(tmp_path, f'endpoint = "x"\n[network]\ntype = "ppp"\nuart = 1\n{text}\n{SERVER}')
     assert str(caught.value).startswith(f"{tmp_path}/factory.toml, {sentence}")
+
+
+ACCESS = """
+[[access]]
+object = 3
+instance = 0
+owner = 101
+rights = { 7 = "RW", default = "R", 9 = "" }
+
+[[access]]
+object = 3303
+rights.7 = "C"
+"""
+
+
+def test_access(tmp_path: Path) -> None:
+    found = load(tmp_path, PSK + ACCESS)
+    made = identity.make(found, VALUES)
+    assert image.unpack(made.data).state[2] == {
+        0: {0: 3, 1: 0, 2: {7: 3, 0: 1, 9: 0}, 3: 101},
+        1: {0: 3303, 1: 65535, 2: {7: 16}, 3: 65535},
+    }
+    assert 2 not in image.unpack(identity.make(load(tmp_path, PSK), VALUES).data).state
+    # The client of an image with lwm2m-access has it.
+    out = tmp_path / "accounts"
+    out.write_bytes(made.data)
+    program = f"""
+import lwm2m
+from lwm2m.store import Store
+
+store = Store({str(tmp_path / "store")!r}, lambda: open({str(out)!r}, "rb"))
+client = lwm2m.Client({made.endpoint!r}, store=store)
+print(client.core.objects[2].instances)
+"""
+    done = micropython("-c", program, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert ast.literal_eval(done.stdout) == image.unpack(made.data).state[2]

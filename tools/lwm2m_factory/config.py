@@ -63,6 +63,12 @@ server_certificate = "server.pem"
 certificate_usage = 3          # /0/x/15
 sni = "server.example.org"
 cipher_suites = [0xC0AE]       # /0/x/16
+
+[[access]]                     # Access Control (/2), for boards with several servers: all of it, or
+object = 3                     # none, and the first server has every right
+instance = 0                   # left out: who may create instances of the object, C
+owner = 1                      # short_id of who has all rights; left out: nobody
+rights = { 2 = "R", default = "" }  # letters of RWED by short_id; default: of every other server
 """
 
 import hashlib
@@ -81,9 +87,13 @@ MODES = {"psk": PSK, "certificate": CERTIFICATE, "none": NONE}
 MATCHING = ("exact", "sha256", "sha384", "sha512")  # Matching Types (/0/x/13)
 NAMES = {value: name for name, value in MODES.items()}
 
-_TOP = ("endpoint", "network", "board", "app", "sleep", "update", "bootstrap", "server")
+_TOP = (
+    "endpoint", "network", "board", "app", "sleep", "update", "bootstrap", "server", "access",
+)  # fmt: skip
 _BOOTSTRAP = ("uri", "hold_off", "account_timeout", "security", "server")
 _SECONDS = range(1 << 31)
+_RIGHTS = {"R": 1, "W": 2, "E": 4, "D": 8, "C": 16}  # /2/x/2
+_NONE = 65535  # as instance the object itself, as owner nobody
 
 # Resources of /1 by the names that they have here, with their type and range.
 _SERVER_OPTIONS = {
@@ -138,6 +148,7 @@ class Config:
     given: List[Account]  # by the bootstrap server, later
     settings: dict = field(repr=False)
     section: Section
+    access: dict = field(default_factory=dict)  # the instances of /2
 
     def names(self) -> List[str]:
         """The names in its patterns that are not a board's own."""
@@ -211,7 +222,35 @@ def load(path: Path, columns: Sequence[str] = ("serial",), ask: Optional[Ask] = 
     update = top.section("update")
     if update:
         settings["update"] = _update(update)
-    return Config(path, endpoint, accounts, given, settings, top)
+    access = _access(top.sections("access"))
+    return Config(path, endpoint, accounts, given, settings, top, access)
+
+
+def _access(sections: List[Section]) -> dict:
+    found: "dict[int, dict]" = {}
+    for section in sections:
+        section.know(("object", "instance", "owner", "rights"))
+        target = (
+            section.take("object", int, within=range(1, _NONE)),
+            section.take("instance", int, _NONE, range(_NONE)),
+        )
+        if target in [(values[0], values[1]) for values in found.values()]:
+            raise section.error(None, "is there twice for that object and instance.")
+        owner = section.take("owner", int, _NONE, range(1, _NONE))
+        letters = "C" if target[1] == _NONE else "RWED"
+        rights = {}
+        given = section.section("rights")
+        for name, text in given.rest().items() if given else ():
+            number = (
+                0 if name == "default" else int(name) if re.fullmatch(r"\d{1,5}", name) else -1
+            )
+            if not 0 <= number < _NONE or (name != "default" and not number):
+                raise given.error(name, "is no short_id from 1 to 65534, nor default.")
+            if not isinstance(text, str) or not set(text) <= set(letters):
+                raise given.error(name, f"must be of the letters {letters}, in quotes.")
+            rights[number] = sum(_RIGHTS[letter] for letter in set(text))
+        found[len(found)] = {0: target[0], 1: target[1], 2: rights, 3: owner}
+    return found
 
 
 def _sleep(section: Section, accounts: List[Account]) -> dict:

@@ -56,6 +56,8 @@ def make(config: Config, values: Dict[str, str], earlier: Optional[dict] = None)
             record["given" if given else "accounts"].append(found)
             if not given:
                 _put(state, account, resources)
+    if config.access:
+        state[2] = config.access
     data = image.pack(endpoint, state, config.settings)
     record["sha256"] = hashlib.sha256(data).hexdigest()
     return Identity(endpoint, data, record)

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Tuple
 
-from builds import bundle
+from builds import bundle, stage
 from builds.steps import BUILD, ROOT, rel
 from harness import keys, processes
 from harness.leshan import (
@@ -58,6 +58,14 @@ RUNS = 5  # of what is timed
 CLIENTS = 100  # at once, for the bootstrap server
 GROWN = 300  # at once, of programs/growth.py
 HANDSHAKES = 50  # at once, with pre-shared keys
+FORMATS = {
+    0: "text",
+    60: "CBOR",
+    110: "SenML JSON",
+    112: "SenML CBOR",
+    11542: "TLV",
+    11544: "LwM2M CBOR",
+}
 SHARED_KEY = "sixteen-byte-key"
 SESSION_HEAP = 9 * 1024  # bytes, with pre-shared keys
 PUSHED_KB = 100  # an update
@@ -292,12 +300,57 @@ def parse_rate() -> Iterator[Row]:
     yield Row("one of them, in loops over its bytes", round(statistics.median(ratios), 1), "loops")
 
 
-def growth() -> Iterator[Row]:
-    command = [str(FROZEN), "-X", "heapsize=16M", str(PROGRAMS / "growth.py")]
+def printed_32(program: str, *args: str, heap: str = "16M") -> object:
+    """What a program of ours prints under the 32-bit build, with our library as .mpy: JSON."""
+    command = [str(FROZEN), "-X", f"heapsize={heap}", str(PROGRAMS / program), *args]
     done = subprocess.run(
         command, env=environment(lib_dir("mpy")), capture_output=True, text=True, check=True
     )
-    found = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def reports() -> Iterator[Row]:
+    found = printed_32("reports.py", heap="1M")
+    for number, name in FORMATS.items():
+        for kind, (datagrams, size) in zip(
+            ("confirmable", "not confirmable"), found["notification"][str(number)]
+        ):
+            what = f"a notification of a float in {name}, {kind}"
+            yield Row(f"datagrams of {what}", datagrams, "")
+            yield Row(f"UDP payload of {what}", size, "B")
+    for name, what in (
+        ("observation", "an observation in SenML CBOR"),
+        ("attributes", "the attributes of a path"),
+        ("instance", "an object instance of two resources"),
+        ("server", "a server, registered"),
+    ):
+        yield Row(f"heap of {what}, 32 bit", found[name], "B")
+    for name, what in (
+        ("read", "a Read of 4 KB"),
+        ("composite", "a Read-Composite of 20 paths"),
+    ):
+        yield Row(f"heap that has to be free for {what}, 32 bit", found[name], "B")
+
+
+def packages() -> Iterator[Row]:
+    """Where code is no frozen code: what stock boards lack."""
+    for manifest in sorted(ROOT.glob("lib/*/manifest.py"), key=lambda path: path.parent.name):
+        listed = stage.modules(manifest)
+        own, required = (
+            ",".join(module_name(one.target) for one in listed if one.own is is_own)
+            for is_own in (True, False)
+        )
+        size = printed_32("imported.py", required, own)
+        yield Row(f"heap of {manifest.parent.name} as .mpy, 32 bit", size, "B")
+
+
+def module_name(target: str) -> str:
+    """The name that a module is imported by: of lwm2m/core.py, lwm2m.core."""
+    return target[: -len(".py")].replace("/__init__", "").replace("/", ".")
+
+
+def growth() -> Iterator[Row]:
+    found = printed_32("growth.py")
     for name, of, most in (
         ("bootstrap", "a session that waits for its client", 1024),
         ("registration", "a registered client", 700),
@@ -417,6 +470,8 @@ def main() -> None:
             with_own_secure,
             growth,
             stock,
+            reports,
+            packages,
             flash,
             pushed,
             parse_rate,

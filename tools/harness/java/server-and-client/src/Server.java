@@ -21,6 +21,7 @@ import org.eclipse.leshan.core.model.ObjectModel;
 import org.eclipse.leshan.core.node.LwM2mNode;
 import org.eclipse.leshan.core.node.LwM2mObjectInstance;
 import org.eclipse.leshan.core.node.LwM2mPath;
+import org.eclipse.leshan.core.node.TimestampedLwM2mNode;
 import org.eclipse.leshan.core.node.TimestampedLwM2mNodes;
 import org.eclipse.leshan.core.observation.CompositeObservation;
 import org.eclipse.leshan.core.observation.Observation;
@@ -325,6 +326,13 @@ class Server implements RegistrationListener, ObservationListener, SendListener 
         event.put("endpoint", registration.getEndpoint());
         event.put("path", observation.getPath().toString());
         addContent(event, response);
+        if (response.getTimestampedLwM2mNodes() != null) {
+            List<Object> list = new ArrayList<>();
+            for (TimestampedLwM2mNode node : response.getTimestampedLwM2mNodes())
+                list.add(Lines.map("time", node.isTimestamped() ? node.getTimestamp().getEpochSecond() : null, //
+                        "value", Nodes.toJson(node.getNode())));
+            event.put("history", list);
+        }
         lines.event("notification", event);
     }
 
