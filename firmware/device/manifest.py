@@ -3,8 +3,8 @@ metadata(description="LwM2M firmware: what a board does beside the client.", ver
 require("lwm2m-store")
 
 # Beside the modules that every board has, those named in parts: area and lock are for images of
-# this project, clock for certificates, lan and ppp for kinds of networks; and update, for those that
-# have lwm2m-update.
+# this project, clock for certificates, lan and ppp for kinds of networks; update, with places, for
+# those that have lwm2m-update.
 options.defaults(parts="area clock lan lock ppp")
 package(
     "device",
