@@ -4,7 +4,7 @@ require("lwm2m-store")
 
 # Beside the modules that every board has, those named in parts: area and lock are for images of
 # this project, clock for certificates, lan and ppp for kinds of networks; monitor, power and sleep, and
-# update, for those that have lwm2m-connectivity, lwm2m-queue, and lwm2m-update.
+# update with places, for those that have lwm2m-connectivity, lwm2m-queue, and lwm2m-update.
 options.defaults(parts="area clock lan lock ppp")
 package(
     "device",

@@ -4,6 +4,7 @@
 import sys
 from binascii import unhexlify
 import device.settings as settings
+from device.places import places
 from device.guard import ASKED, CRASH, WATCHDOG
 from lwm2m.slots import Slots
 from lwm2m.update import Update
@@ -21,7 +22,7 @@ class Updates:
     def __init__(self, given):
         keys = [unhexlify(key) for key in given["keys"]]
         folder = settings.FOLDER + "/update"
-        self.slots = Slots(folder, keys, given["target"], given.get("number", 0))
+        self.slots = Slots(folder, keys, given["target"], given.get("number", 0), places())
         self._folder = None  # of the update that runs
 
     def choose(self, reason):
@@ -38,7 +39,8 @@ class Updates:
         if self.slots.on_trial():
             selftest = getattr(app, "selftest", None)
             fault = selftest and selftest()
-            if not getattr(app, "__file__", "").startswith(self._folder):
+            folder = self._folder
+            if folder and not getattr(app, "__file__", "").startswith(folder + "/"):
                 fault = "it has no app"  # that is another one
             if fault:
                 self.slots.fail(fault)

@@ -17,4 +17,6 @@ require("lwm2m-resume")
 require("lwm2m-storing")
 require("lwm2m-update")
 require("lwm2m-v12")
-include("../device/manifest.py", parts="area clock lan lock monitor ppp power sleep update")
+include(
+    "../device/manifest.py", parts="area clock lan lock monitor places ppp power sleep update"
+)

@@ -1,6 +1,8 @@
 """Packages for updates: made and signed by the tool, looked at as the device does."""
 
 import hashlib
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -77,6 +79,39 @@ def test_signed_by_the_tool(place):
     assert device(place, number=3) == "8 older than what is installed"
     assert device(place, revoked=1) == "5 signed by nobody that is trusted"
     assert device(place, revoked=2).startswith("board 2")
+
+
+def test_a_romfs_image(place):
+    # What is in it is what mpremote puts into one.
+    for name in ("a.py", "sub/deep/one.py", "sub/deep/two.py", "sub/other/three.py"):
+        (place / "app" / name).parent.mkdir(exist_ok=True)
+        (place / "app" / name).write_text(f"# {name}")
+    (place / "app" / ".hidden").unlink()
+    made = make(place, "--key", "one.pem", "--romfs").read_bytes()
+    command = [sys.executable, "-m", "mpremote", "romfs", "--no-mpy", "-o", place / "romfs"]
+    subprocess.run([*command, "build", place / "app"], check=True, stdout=subprocess.DEVNULL)
+    assert made[164:] == (place / "romfs").read_bytes()
+    assert made[4:6] == b"\2\0"
+    assert device(place).startswith("board 2")
+
+
+def test_a_program_of_an_esp32(place):
+    program = b"\xe9" + bytes(31) + bytes.fromhex("3254cdab") + bytes(range(200))
+    (place / "app.bin").write_bytes(program)
+    out = ("-o", "app.lwp", "--target", "board", "--number", "2")
+    done = tool.factory(place, "package", "app.bin", *out, "--key", "one.pem")
+    assert done.returncode == 0, done.stderr
+    made = (place / "app.lwp").read_bytes()
+    assert made[4:6] == b"\3\0" and made[164:] == program
+    assert device(place).startswith("board 2")
+    for content, words in (
+        (b"UF2\n" + bytes(508), "no second place"),
+        (b"\xe9" + bytes(400), "no program of an ESP32"),
+        (b"", "no program of an ESP32"),
+    ):
+        (place / "app.bin").write_bytes(content)
+        done = tool.factory(place, "package", "app.bin", *out)
+        assert done.returncode == 1 and words in done.stderr, done.stderr
 
 
 def test_signed_by_the_other_key(place):

@@ -23,7 +23,7 @@ def again(**more):
 
 
 def give(slots, data, piece=1024):
-    slots.begin(0)
+    slots.begin()
     for at in range(0, len(data), piece):
         slots.write(data[at : at + piece])
     slots.end()
@@ -124,7 +124,11 @@ def test_packages_that_are_refused():
     refused(6, "this form", b"x" * 1000)
     refused(6, "this form", package(FILES, magic=b"LwA"))
     refused(6, "version or kind", package(FILES, form=2))
-    refused(6, "version or kind", package(FILES, kind=3))
+    refused(6, "version or kind", package(FILES, kind=0))
+    refused(6, "version or kind", package(FILES, kind=4))
+    refused(6, "no place for", package(b"romfs", kind=2))
+    refused(6, "no place for", package(b"image", kind=3))
+    refused(6, "deflated", package(b"image", kind=3, flags=1))
     refused(6, "target", package(FILES, target="boar"))
     refused(6, "target", package(FILES, target="board2"))
     refused(5, "nobody", package(FILES, key=2))
@@ -210,7 +214,7 @@ def test_without_keys():
 def test_what_a_cut_download_leaves():
     slots = fresh()
     data = package(FILES)
-    slots.begin(0)
+    slots.begin()
     slots.write(data[:1000])
     slots = again()
     assert slots.start() is None

@@ -33,7 +33,7 @@ def slots():
 def install(data):
     def action():
         slots().start()
-        made.begin(len(data))
+        made.begin()
         for at in range(0, len(data), 1024):
             made.write(data[at : at + 1024])
         made.end()
@@ -277,7 +277,7 @@ def test_flash_that_loses_what_it_is_given():
     kind = KINDS[0]
     flash = prepared(kind, *OLD_KEPT)
     with mounted(kind, flash):
-        slots().begin(0)
+        slots().begin()
         made.write(PACKAGES[1])
         flash.lose = True
         try:

@@ -406,7 +406,12 @@ def _package(args: argparse.Namespace) -> None:
     terms = package.Terms(
         args.target, args.number, args.app_version, args.name, args.slot, revoked, args.older
     )
-    made = package.build(package.files(args.folder), terms, not args.plain)
+    if args.what.is_file():
+        made = package.program(args.what, terms)
+    elif args.romfs:
+        made = package.romfs(package.files(args.what), terms)
+    else:
+        made = package.build(package.files(args.what), terms, not args.plain)
     if args.key:
         made = package.signed(made, package.load_key(args.key, _ask_password))
     _write(args.output, made)
@@ -589,7 +594,9 @@ def _parser() -> argparse.ArgumentParser:
     files(out)
     made = command("package", _package, "make a package for an update over the air")
     made.add_argument(
-        "folder", type=Path, help="of the application: .mpy files and what they need"
+        "what",
+        type=Path,
+        help="folder of the application, .mpy files and what they need; or an ESP32's micropython.bin",
     )
     made.add_argument("-o", "--output", type=Path, required=True, help="the package")
     made.add_argument("--target", required=True, help="the devices that it is for")
@@ -608,7 +615,13 @@ def _parser() -> argparse.ArgumentParser:
         "--revoke", type=int, choices=(0, 1), help="trust that vendor key no more, once it is kept"
     )
     made.add_argument("--older", action="store_true", help="let it replace what is newer")
-    made.add_argument("--plain", action="store_true", help="do not deflate it")
+    how = made.add_mutually_exclusive_group()
+    how.add_argument("--plain", action="store_true", help="do not deflate it")
+    how.add_argument(
+        "--romfs",
+        action="store_true",
+        help="as an image that is executed in place, for boards with slots in their flash",
+    )
     sign = command("sign", _sign, "sign a package, or put a signature from elsewhere into it")
     sign.add_argument("package", type=Path)
     how = sign.add_mutually_exclusive_group(required=True)

@@ -1,5 +1,5 @@
-"""Packages for updates over the air: files of an application, signed. lib/lwm2m-update reads them, and
-its package.py says what they look like.
+"""Packages for updates over the air: files of an application, a ROMFS image of them, or an ESP32's
+program; signed. lib/lwm2m-update reads them, and its package.py says what they look like.
 """
 
 import hashlib
@@ -13,12 +13,15 @@ from typing import Callable, List, Optional, Tuple
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
+from mpremote.romfs import VfsRomWriter
 
 from . import FactoryError
 
 _SIGNED = 100
 _HEAD = 164
 _FILES = 1
+_ROMFS = 2
+_PROGRAM = 3
 _DEFLATED = 1
 _OLDER = 2
 _WINDOW_BITS = 12  # 4 KB, which the device has to have as heap
@@ -58,8 +61,49 @@ def files(folder: Path) -> List[Tuple[str, bytes]]:
     return found
 
 
+def romfs(listed: List[Tuple[str, bytes]], terms: Terms) -> bytes:
+    """A package of a ROMFS image with these files, sorted, that is yet to be signed."""
+    writer = VfsRomWriter()
+    inside: List[str] = []
+    for name, content in listed:
+        *folders, last = name.split("/")
+        common = 0
+        while common < min(len(inside), len(folders)) and inside[common] == folders[common]:
+            common += 1
+        for _ in inside[common:]:
+            writer.closedir()
+        for folder in folders[common:]:
+            writer.opendir(folder)
+        inside = folders
+        writer.mkfile(last, content)
+    for _ in inside:
+        writer.closedir()
+    body = bytes(writer.finalise())
+    return _with_head(_ROMFS, 0, body, len(body), terms)
+
+
+def program(path: Path, terms: Terms) -> bytes:
+    """A package of an ESP32's program, a file, that is yet to be signed."""
+    try:
+        body = path.read_bytes()
+    except OSError as e:
+        raise FactoryError(f"{path} cannot be read: {e.strerror}.") from None
+    if body[:4] == b"UF2\n":
+        raise FactoryError(
+            f"{path} is an image of a Pico, which has no second place for one: flash it over USB, and "
+            "let updates bring the application."
+        )
+    # What a program of ESP-IDF begins with, and its description behind the first segment's head.
+    if body[:1] != b"\xe9" or body[32:36] != b"\x32\x54\xcd\xab":
+        raise FactoryError(
+            f"{path} is no program of an ESP32: give the micropython.bin of its build, not what esptool "
+            "flashes, which has boot loader and partition table in it."
+        )
+    return _with_head(_PROGRAM, 0, body, len(body), terms)
+
+
 def build(listed: List[Tuple[str, bytes]], terms: Terms, deflated: bool = True) -> bytes:
-    """A package that is yet to be signed."""
+    """A package of files that is yet to be signed."""
     whole = b"".join(
         struct.pack(">BI", len(name), len(content)) + name.encode() + content
         for name, content in listed
@@ -70,22 +114,25 @@ def build(listed: List[Tuple[str, bytes]], terms: Terms, deflated: bool = True) 
         body = squeezed.compress(whole) + squeezed.flush()
         if len(body) >= len(whole):
             body, deflated = whole, False
+    return _with_head(_FILES, _DEFLATED * deflated, body, len(whole), terms)
+
+
+def _with_head(kind: int, flags: int, body: bytes, whole: int, terms: Terms) -> bytes:
     if not 0 <= terms.number < 1 << 32:
         raise FactoryError("The number must be from 0 to 4294967295.")
     if terms.revoked >> terms.key & 1:
         raise FactoryError("A key cannot revoke itself.")
-    flags = _DEFLATED * deflated | _OLDER * terms.older
     head = struct.pack(
         ">3s5B3I16s16s16s32s",
         b"LwP",
         1,
-        _FILES,
-        flags,
+        kind,
+        flags | _OLDER * terms.older,
         terms.key,
         terms.revoked,
         terms.number,
         len(body),
-        len(whole),
+        whole,
         _field("target", terms.target),
         _field("name", terms.name),
         _field("version", terms.version),

@@ -1,14 +1,15 @@
-# What an update comes in: a signed header, and files behind it.
+# What an update comes in: a signed header, and files or an image behind it.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
 # The header has 164 bytes, big-endian:
-#   "LwP", version 1 of this form; kind (1 byte): 1, files of an application; flags (1): 1 deflated
-#   (zlib, window of 4 KB at most), 2 it may be older than what it replaces; the vendor key that
+#   "LwP", version 1 of this form; kind (1 byte): 1 files of an application, 2 a ROMFS image of them,
+#   3 an image of the whole program; flags (1): 1 deflated (zlib, window of 4 KB at most; of files
+#   only), 2 it may be older than what it replaces; the vendor key that
 #   signed it (1), 0 or 1; the keys that are not to be trusted any more once it is kept (1), a bit
 #   each; its number (4), larger in each release; bytes behind the header (4), and of the same
 #   inflated (4); target, name and version (16 each), UTF-8 and zeros; SHA-256 of what is behind the
 #   header (32); ECDSA signature with P-256 and SHA-256 of all that stands before it (64), r and s.
-# Behind it, perhaps deflated, for each file: length of its name (1), its length (4), name, content.
+# Behind it, of files, perhaps deflated, for each: length of its name (1), its length (4), name, content.
 
 import struct
 from hashlib import sha256
@@ -19,6 +20,7 @@ HEAD = const(164)
 _SIGNED = const(100)
 
 _FILES = const(1)
+_IMAGE = const(3)
 _DEFLATED = const(1)
 _OLDER = const(2)
 
@@ -40,14 +42,24 @@ class Package:
     """What a header says. Raises Fault where it is none of this form."""
 
     def __init__(self, data):
-        magic, version, kind, flags, self.key, self.revoked, self.number, self.size, self.whole = (
-            struct.unpack(">3s5B3I", data)
-        )
+        (
+            magic,
+            version,
+            self.kind,
+            flags,
+            self.key,
+            self.revoked,
+            self.number,
+            self.size,
+            self.whole,
+        ) = struct.unpack(">3s5B3I", data)
         if magic != b"LwP":
             raise Fault(_TYPE, "no package of this form")
-        if version != 1 or kind != _FILES:
+        if version != 1 or not _FILES <= self.kind <= _IMAGE:
             raise Fault(_TYPE, "a package of another version or kind")
         self.deflated = flags & _DEFLATED
+        if self.deflated and self.kind != _FILES:
+            raise Fault(_TYPE, "a deflated image")
         self.older = flags & _OLDER
         try:
             self.target = _text(data[20:36])

@@ -1,9 +1,9 @@
-# The application in two slots, and which of them is run: downloads, trial and roll-back.
+# What updates bring, in slots, and which of them is run: downloads, trial and roll-back.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
 # A folder has
 #   new       a package as it comes
-#   0 and 1   the slots: the files of an application each
+#   0 and 1   the slots: the files of an application each, where it has come as files
 #   state     a Store, which says what is run; nothing else does
 # A download goes to `new`. The slot that is not run is filled out of it, file by file, each read
 # back. Then one commit of the Store puts that slot on trial, with the starts that it has; each start
@@ -11,10 +11,17 @@
 # trial too. Another commit keeps it, or goes back. Whatever else a power cut leaves counts for
 # nothing, and goes with the next download.
 #
-# The state is {65535: {0: {…}, 1: of slot 0, 2: of slot 1}}. Of 0: 0 the slot that is run, 1 the one
-# on trial, both 2 for none; 2 the starts that the trial has left, 3 and 4 result (/5/0/5) and reason
-# of the last update, 5 the vendor keys that are not trusted, 6 the number of what was kept last. Of a
-# slot: 0 name, 1 version, 2 number of its package, 3 the keys that it revokes.
+# An image, of ROMFS or of the whole program, goes to its place at once (module device.places of the
+# firmware says what a place is), a sector at a time, and is looked at there. A ROMFS image is an
+# application in a slot, like files. The whole program has slots of its own, 3 and 4, and it is the
+# boot loader that goes back.
+#
+# The state is {65535: {0: {…}, 1: of slot 0, 2: of slot 1, 4 and 5: of 3 and 4}}. Of 0: 0 the slot
+# that is run, 1 the one on trial, both 2 for none; 2 the starts that the trial has left, 3 and 4
+# result (/5/0/5) and reason of the last update, 5 the vendor keys that are not trusted, 6 the number
+# of the application that was kept last, 7 the slot that was kept last, 8 the number of the program
+# that was. Of a slot: 0 name, 1 version, 2 number of its package, 3 the keys that it revokes, 4 its
+# kind.
 
 import os
 from binascii import crc32
@@ -24,6 +31,9 @@ from .package import HEAD, Fault, Package
 from .store import Store
 
 _NONE = const(2)  # of two slots
+_PROGRAM = const(3)  # the first of the program's slots
+_FILES = const(1)  # kinds of packages
+_IMAGE = const(3)
 _STARTS = const(3)
 _PIECE = const(512)
 _SPARE = const(16384)  # bytes of flash that stay free, for the accounts and folders
@@ -40,6 +50,8 @@ _RESULT = const(3)
 _REASON = const(4)
 _REVOKED = const(5)
 _NUMBER = const(6)
+_LAST = const(7)
+_PROGRAM_NUMBER = const(8)
 
 # Update Result (/5/0/5).
 _SUCCESS = const(1)
@@ -54,20 +66,23 @@ class Slots:
 
     keys: the vendors' public keys, up to two, of 64 bytes each. target: str, what packages for this
     device say. number: of the application that the factory has given; an update's is not less.
+    places: {kind of package: where it goes}, of those that are no files.
     """
 
-    def __init__(self, folder, keys, target, number=0):
+    def __init__(self, folder, keys, target, number=0, places=None):
         self._folder = folder
         self._keys = keys
         self._target = target
         self._number = number
+        self._places = places or {}
         self._store = Store(folder + "/state", size=_STATE)
         found = self._store.load("update")[0] or {}
-        state = {0: {0: _NONE, 1: _NONE, 2: 0, 3: 0, 4: "", 5: 0, 6: 0}}
-        state[1] = state[2] = {0: "", 1: "", 2: 0, 3: 0}
+        state = {0: {0: _NONE, 1: _NONE, 2: 0, 3: 0, 4: "", 5: 0, 6: 0, 7: _NONE, 8: 0}}
+        state[1] = state[2] = {0: "", 1: "", 2: 0, 3: 0, 4: _FILES}
         state.update(found.get(_OBJECT, {}))
         self._state = state
-        self._file = None  # `new`, while it is written or read
+        self._file = None  # `new`, or an image in its place, while it is written or read
+        self._slot = 0  # of the package that comes
         self._head = b""  # of the package that comes, as far as it has
         self._package = None  # the Package of `new`, when its header has been found to be right
         self._at = 0  # bytes of what is behind the header that were written, or unpacked
@@ -85,35 +100,50 @@ class Slots:
         Called once, before anything of it is run. fault: what has ended the start before, in words,
         where it was not asked for: then a trial is over.
         """
+        main = self._state[0]
         if self.on_trial():
-            left = self._state[0][_LEFT]
+            slot = main[_TRIAL]
+            place = self._place(slot)
             try:
-                if fault or not left:
+                left = slot > _NONE or not fault  # a program that runs has had no start to fail
+                if left:
+                    left = place.start(slot % _PROGRAM) if place else main[_LEFT]
+                if not left:
                     self.fail(fault or "it did not last")
-                else:
+                elif not place:
                     self._change({_LEFT: left - 1})
             except (OSError, MemoryError):  # what cannot be counted is not tried
-                self._state[0][_TRIAL] = _NONE
-        return self._path(self._running())
-
-    def _running(self):
+                main[_TRIAL] = _NONE
         main = self._state[0]
-        return main[_TRIAL] if main[_TRIAL] < _NONE else main[_RUN]
+        slot = main[_TRIAL] if main[_TRIAL] < _NONE else main[_RUN]
+        if slot < _NONE:
+            place = self._place(slot)
+            return place.path(slot) if place else self._path(slot)
+
+    def _place(self, slot):
+        return self._places.get(self._state[1 + slot].get(4))
 
     def _path(self, slot):
-        return "%s/%d" % (self._folder, slot) if slot < _NONE else None
+        return "%s/%d" % (self._folder, slot)
 
     def on_trial(self):
-        return self._state[0][_TRIAL] < _NONE
+        return self._state[0][_TRIAL] != _NONE
 
     def keep(self):
         """The trial has succeeded. Raises OSError; then it is still on."""
         main = self._state[0]
         slot = main[_TRIAL]
         values = self._state[1 + slot]
-        changes = {_RUN: slot, _TRIAL: _NONE, _RESULT: _SUCCESS, _REASON: ""}
+        changes = {_TRIAL: _NONE, _RESULT: _SUCCESS, _REASON: "", _LAST: slot}
         changes[_REVOKED] = main[_REVOKED] | values[3]
-        changes[_NUMBER] = values[2]
+        place = self._place(slot)
+        if place:
+            place.keep(slot)
+        if slot > _NONE:
+            changes[_PROGRAM_NUMBER] = values[2]
+        else:
+            changes[_RUN] = slot
+            changes[_NUMBER] = values[2]
         self._change(changes)
 
     def fail(self, reason):
@@ -124,7 +154,7 @@ class Slots:
     def factory_reset(self):
         """Go back to the factory's application, at the next start(). What is older than what was
         kept last stays refused. Raises OSError."""
-        self._change({_RUN: _NONE, _TRIAL: _NONE, _RESULT: 0, _REASON: ""})
+        self._change({_RUN: _NONE, _TRIAL: _NONE, _LAST: _NONE, _RESULT: 0, _REASON: ""})
 
     def result(self):
         """(result, reason) of the last update."""
@@ -142,9 +172,10 @@ class Slots:
                 self._state[0].update(changes)
 
     def installed(self):
-        """(name, version) of what is run, or None: the factory's."""
-        slot = self._running()
-        if slot < _NONE:
+        """(name, version) of what is on trial, or was kept last; None: all is the factory's."""
+        main = self._state[0]
+        slot = main[_TRIAL if self.on_trial() else _LAST]
+        if slot != _NONE:
             values = self._state[1 + slot]
             return values[0], values[1]
 
@@ -160,16 +191,14 @@ class Slots:
 
     # --- A download
 
-    def begin(self, size):
-        """A package begins; what was there of another goes, and the last one's result. size: bytes,
-        0 where nobody knows. Raises Fault, OSError."""
+    def begin(self):
+        """A package begins; what was there of another goes, and the last one's result. Raises
+        OSError."""
         self.drop()
         self.note(0)
         _remove(self._path(self._spare()))
         self._head = b""
         _mkdir(self._folder)
-        self._room(size)
-        self._file = open(self._folder + "/new", "wb")
 
     def write(self, data):
         """More of it. Raises Fault, OSError; then it is of no use any more."""
@@ -189,35 +218,52 @@ class Slots:
         # The header is there: nothing is written before it was found to be right.
         main = self._state[0]
         package = Package(self._head)
-        number = max(main[_NUMBER], self._number)
+        if package.kind == _IMAGE:
+            number = main[_PROGRAM_NUMBER]
+        else:
+            number = max(main[_NUMBER], self._number)
         package.check(self._head, self._keys, main[_REVOKED], self._target, number)
         if package.deflated:
             try:
                 import deflate  # noqa: F401
             except ImportError:
                 raise Fault(_TYPE, "this port does not inflate")
-        self._room(package.size + package.whole)
+        slot = self._spare()
+        if package.kind == _FILES:
+            found = os.statvfs(self._folder)
+            if found[1] * found[3] < package.size + package.whole + _SPARE:
+                raise Fault(_NO_FLASH, "no room for it")
+            self._file = open(self._folder + "/new", "wb")
+        else:
+            place = self._places.get(package.kind)
+            if not place:
+                raise Fault(_TYPE, "no place for such an image")
+            slot = place.spare(slot)
+            self._file = place.open(slot, package.size)
+            if package.kind == _IMAGE:
+                slot += _PROGRAM
+        self._slot = slot
         self._package = package
         self._at = 0
 
-    def _room(self, size):
-        found = os.statvfs(self._folder)
-        if found[1] * found[3] < size + _SPARE:
-            raise Fault(_NO_FLASH, "no room for it")
-
     def end(self):
         """All of it has come. Raises Fault where it is not what its header says, OSError."""
-        if not self._package or self._at < self._package.size:
+        package = self._package
+        if not package or self._at < package.size:
             raise Fault(_INTEGRITY, "it ends too soon")
         self._file.close()
-        self._file = f = open(self._folder + "/new", "rb")
+        if package.kind == _FILES:
+            f = open(self._folder + "/new", "rb")
+        else:
+            f = self._places[package.kind].read(self._slot % _PROGRAM, package.size)
+        self._file = f
         found = sha256()
         while True:  # as it is in flash
             data = f.read(_PIECE)
             if not data:
                 break
             found.update(data)
-        if found.digest() != self._package.digest:
+        if found.digest() != package.digest:
             raise Fault(_INTEGRITY, "its content is not what was signed")
 
     def drop(self):
@@ -247,6 +293,8 @@ class Slots:
         Raises Fault, OSError.
         """
         package = self._package
+        if package.kind != _FILES:  # it is in its place
+            return True
         if not self._source:
             _remove(self._path(self._spare()))
             _mkdir(self._path(self._spare()))
@@ -319,9 +367,17 @@ class Slots:
     def switch(self):
         """Put what was unpacked on trial, at the next start(). Raises OSError."""
         package = self._package
-        slot = self._spare()
+        slot = self._slot
         values = {0: package.name, 1: package.version, 2: package.number, 3: package.revoked}
+        values[4] = package.kind
         self._change({_TRIAL: slot, _LEFT: _STARTS, _RESULT: 0, _REASON: ""}, slot, values)
+        place = self._place(slot)
+        if place:
+            try:
+                place.switch(slot)
+            except OSError:
+                self._change({_TRIAL: _NONE})
+                raise
         self.drop()
 
 

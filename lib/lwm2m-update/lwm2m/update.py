@@ -41,7 +41,6 @@ _UNPACKING = const(2)  # state 3
 _SETTLING = const(3)
 _TRYING = const(4)  # state 3: the new application runs
 
-_SIZE1 = const(60)
 _CHANGED = const(0x44)
 _BAD_REQUEST = const(0x80)
 _NOT_ALLOWED = const(0x85)
@@ -221,7 +220,7 @@ class Update:
         if format not in (None, _OCTETS, _TLV, 1542):
             raise Error(_UNSUPPORTED, "a package is opaque")
         self._ready(b"..")
-        return self._start(m.uint(_SIZE1) or 0, format == _TLV or format == 1542)
+        return self._start(format == _TLV or format == 1542)
 
     def handle(self, account, m, payload, reply, now):
         if m.code not in (PUT, POST) or path_of(m) != (5, 0, 0):
@@ -257,19 +256,23 @@ class Update:
             return
         if not package or package == b"\0":
             return self._reset()
-        sink = self._start(len(package), False)
+        sink = self._start(False)
         sink.write(package)
         sink.close(True)
 
-    def _start(self, size, tlv):
+    def _start(self, tlv):
         # A package begins.
         self._end(_IDLE, 0)
+        sink = self._open(tlv)
+        self._enter(_DOWNLOADING)
+        return sink
+
+    def _open(self, tlv):
         try:
-            self.slots.begin(size)
+            self.slots.begin()
         except Exception as e:
             self._refuse(e)
         self._sink = sink = Download(self, tlv)
-        self._enter(_DOWNLOADING)
         return sink
 
     def take(self, sink, data):
@@ -330,12 +333,7 @@ class Update:
 
     def open(self):
         """Pull's word: a sink for the package from its beginning. Raises Error."""
-        try:
-            self.slots.begin(0)
-        except Exception as e:
-            self._refuse(e)
-        self._sink = sink = Download(self, False)
-        return sink
+        return self._open(False)
 
     def lost(self, result, text):
         """Pull's word: the package does not come."""
