@@ -60,9 +60,7 @@ class _Board:
         self._client = None
         self._app = None
         self._updates = None  # Updates, where the application can be updated over the air
-        self._clock = (
-            None  # a Clock, where an account has certificates or the factory gave a server
-        )
+        self._clock = None  # a Clock, where certificates or the factory's settings want one
         self._diagnostics = None  # a Diagnostics, where the image has it
         self._connectivity = None  # a Connectivity, likewise, when the network was up
 
