@@ -1,6 +1,8 @@
 """What README shows is what is tested."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -44,6 +46,12 @@ def test_programs_of_packages(path, tmp_path):
         if said:
             for comment, line in zip(said, done.stdout.splitlines()):
                 assert line.startswith(comment), (comment, line)
+
+
+def test_table_of_ets_cases():
+    program = ROOT / "tests" / "interop" / "ets.py"
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_ucoap_example(tmp_path):
