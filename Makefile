@@ -60,7 +60,7 @@ check: ## lint, formatting and spelling
 	@$(venv) ruff format --check
 	@$(venv) codespell_lib
 
-interop: ## tests with Leshan, which Maven fetches, and with libcoap
+interop: ## tests with Leshan, which Maven fetches, with libcoap and aiocoap
 	@$(build) --venv --also java --also mvn --also coap-server-gnutls
 	@$(venv) pytest tests/interop $(PYTEST_ARGS)
 
