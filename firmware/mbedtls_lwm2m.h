@@ -24,6 +24,13 @@
 // tls; where they are not applied nobody asks for it.
 #define MBEDTLS_SSL_RAW_PUBLIC_KEY
 
+// Connection ids (RFC 9146), and sessions that are saved and go on from there. Ids have up to 32 bytes,
+// mbedTLS's default, in both directions: with less in one, a flight that fills one side's buffer would
+// not fit in the other's. Records are not padded, as those without ids are not.
+#define MBEDTLS_SSL_DTLS_CONNECTION_ID
+#define MBEDTLS_SSL_CID_TLS1_3_PADDING_GRANULARITY (1)
+#define MBEDTLS_SSL_CONTEXT_SERIALIZATION
+
 // A peer with a wrong pre-shared key is told so, instead of being left to its time-out.
 #define MBEDTLS_SSL_ALL_ALERT_MESSAGES
 

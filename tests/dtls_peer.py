@@ -1,9 +1,11 @@
 # The processes of tests/test_dtls.py, under MicroPython: dtls_peer.py WHAT JSON
 #
 # They print a line for what happens. In the JSON, a str that starts with "x:" is hex, one with
-# "c:" a name of dtls_certs.
+# "c:" a name of dtls_certs. "@" and a path is a file with it: MicroPython takes 255 bytes here.
 
 import json
+import os
+import select
 import sys
 import time
 
@@ -101,7 +103,114 @@ class Plain:
             print("all have got their echo")
 
 
-def server(port, psk):
+class Roaming(Plain):
+    """Says a number for each line that it is told, from 0 on."""
+
+    def __init__(self, port, security):
+        super().__init__(port, 1, 45000, "hello", security=security)
+        self.said = 0
+        self.account = None
+        self.told = select.poll()
+        self.told.register(sys.stdin, select.POLLIN)
+
+    def connected(self, account, now):
+        self.account = account
+        print("up")
+
+    def next_ms(self, now):
+        return 20
+
+    def poll(self, now):
+        if self.account and self.told.poll(0):
+            sys.stdin.readline()
+            self.net.send(self.account, b"%d" % self.said)
+            self.said += 1
+        return 0
+
+
+class Sleeper(Plain):
+    """One time awake: goes on from what is in a file, says something, waits for the answer, and saves.
+
+    It prints its steps, and ends behind the one that is given as cut, as when power is lost. Where the
+    file does not serve, or no answer comes, it begins anew.
+    """
+
+    def __init__(self, port, security, path, text, patience_ms, cut=None):
+        self.path = path
+        self.cut = cut
+        self.patience_ms = patience_ms
+        self.answer = None
+        self.up = False
+        super().__init__(port, 0, 45000, text, security=security)
+        self.account = Account(globals()["security"](security, port), 1)
+
+    def done(self, step):
+        print(step)
+        if step == self.cut:
+            sys.exit()
+
+    def connected(self, account, now):
+        self.up = True
+
+    def receive(self, account, data, now):
+        self.answer = bytes(data)
+
+    def exchange(self, patience_ms):
+        start = time.ticks_ms()
+        sent = False
+        while not self.answer and time.ticks_diff(time.ticks_ms(), start) < patience_ms:
+            if self.up and not sent:
+                self.net.send(self.account, value(self.text))
+                self.done("sent")
+                sent = True
+            self.net.step(self, 0)
+            time.sleep_ms(2)
+
+    def run(self):
+        data = b""
+        try:
+            with open(self.path, "rb") as f:
+                data = f.read()
+            self.done("read")
+            os.remove(self.path)
+            self.done("removed")
+        except OSError:
+            pass
+        if data and self.net.resume(self, self.account, data, now()):
+            self.up = True
+            self.done("resumed")
+            self.exchange(self.patience_ms)
+        if not self.answer:
+            if self.account.connection is not None:
+                self.net.close(self.account)
+            self.up = False
+            self.net.open(self, self.account, now())
+            self.done("opened")
+            self.exchange(45000)
+        print("answer", self.answer.hex())
+        self.done("answered")
+        data = self.net.suspend(self.account)
+        print("saved", data and len(data))
+        if not data:
+            return
+        self.done("suspended")
+        with open(self.path + ".new", "wb") as f:
+            f.write(data[: len(data) // 2])
+            f.flush()
+            self.done("half")
+            f.write(data[len(data) // 2 :])
+        os.rename(self.path + ".new", self.path)
+        self.done("kept")
+
+
+class WithoutIds:
+    """The SSLContext of a port that has no connection ids."""
+
+    def __init__(self, context):
+        self.wrap_socket = context.wrap_socket
+
+
+def server(port, psk, ids=True):
     from lwm2m.server import Server
 
     keys = Credentials()
@@ -114,6 +223,8 @@ def server(port, psk):
         on_client=lambda event, client: print(names[event], client.endpoint, client.identity),
         credentials=keys,
     )
+    if not ids:
+        one._socket._context = WithoutIds(one._socket._context)
     print("ready")
     one.step(-1)
 
@@ -146,11 +257,18 @@ def digests():
         print(n, digest(data, 384).hex(), digest(data, 512).hex())
 
 
-given = json.loads(sys.argv[2])
+given = sys.argv[2]
+if given[0] == "@":
+    with open(given[1:]) as f:
+        given = f.read()
+given = json.loads(given)
 what = sys.argv[1]
-if what in ("echo", "plain"):
-    role = (Echo if what == "echo" else Plain)(**given)
+roles = {"echo": Echo, "plain": Plain, "roaming": Roaming}
+if what in roles:
+    role = roles[what](**given)
     print("ready")
     role.net.step(role, -1)
+elif what == "sleeper":
+    Sleeper(**given).run()
 else:
     {"server": server, "client": client, "digests": digests}[what](**given)

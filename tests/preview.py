@@ -5,6 +5,7 @@ All of it comes from how that one was built. A test that is named here and passe
 
 _NO_CCM = "it was built without AES-CCM, so that other suites are negotiated"
 _NO_RAW_KEYS = "it has no raw public keys: firmware/patches has what adds them to the builds here"
+_NO_IDS = "it has neither connection ids nor close_notify, as _NO_RAW_KEYS"
 _BUFFERS = "its mbedTLS has buffers of 16 KB, so that no handshake and no record is too long"
 
 DIFFERENT = {
@@ -14,6 +15,17 @@ DIFFERENT = {
     "test_dtls.test_large_certificate": _BUFFERS,
     "test_dtls.test_too_large_datagram": _BUFFERS,
     "test_dtls.test_account_without_keys": _NO_RAW_KEYS,
+    "test_dtls.test_ids": _NO_IDS,
+    "test_dtls.test_new_address": _NO_IDS,
+    "test_dtls.test_who_does_not_move_a_session": _NO_IDS,
+    "test_dtls.test_forged_record_with_an_id_in_a_handshake": _NO_IDS,
+    "test_dtls.test_client_that_begins_anew_takes_its_own_place": _NO_IDS,
+    "test_dtls.test_close_notify": _NO_IDS,
+    "test_dtls.test_server_closes": _NO_IDS,
+    "test_queue_sockets.test_cycles_with_certificates": _NO_IDS,
+    "test_queue_sockets.test_cycles_with_pre_shared_keys": _NO_IDS,
+    "test_queue_sockets.test_cycles_with_raw_public_keys": _NO_RAW_KEYS,
+    "test_queue_sockets.test_the_server_has_restarted": _NO_IDS,
     "test_rpk.test_an_exception_in_the_check_ends_the_session": _NO_RAW_KEYS,
     "test_rpk.test_beside_the_others_in_one_context": _NO_RAW_KEYS,
     "test_rpk.test_both_suites": _NO_RAW_KEYS,

@@ -427,8 +427,9 @@ def once(datagrams):
         # signature_algorithms for six pairs (18) = 66, twice, the second time with a cookie of 32;
         # HelloVerifyRequest 2 + 1 + 32; ServerHello 2 + 32 + 1 + 32 + 2 + 1 and renegotiation_info
         # (7) = 77; ServerHelloDone; ClientKeyExchange 2 + 8; ChangeCipherSpec 13 + 1 and Finished
-        # 13 + 8 + 12 + 12 + 8, twice.
-        (PSK, 2 * (25 + 66) + 32 + (25 + 35) + (25 + 77) + 25 + (25 + 10) + 2 * (14 + 53)),
+        # 13 + 8 + 12 + 12 + 8, twice. And connection_id (RFC 9146 3), 5 bytes in both ClientHellos
+        # and 11 in ServerHello, the id of 6 and the type within in the client's Finished.
+        (PSK, 2 * (25 + 71) + 32 + (25 + 35) + (25 + 88) + 25 + (25 + 10) + 2 * (14 + 53) + 7),
         # Two certificates of 812 bytes besides, and what names the curve, signs and verifies.
         (X509, 2000),
         # Keys of 91 bytes in their place: 30 % less than the 1,870 that certificates take here.
@@ -442,12 +443,13 @@ def test_datagrams(start, security, limit):
     with UdpRelay(port) as relay:
         client = plain(start, relay.port, security, text="x" * 100)
         client.expect("got b'echo xxx")
-        handshake = once(d for d in relay.record if d.data[0] != 23)
-        data = [d for d in relay.record if d.data[0] == 23]
+        handshake = once(d for d in relay.record if d.data[0] in (20, 22))
+        data = [d for d in relay.record if d.data[0] in (23, 25)]
     assert len(handshake) == 6
     assert sum(len(d.data) for d in handshake) <= limit
-    # 13 bytes of header, 8 of nonce and 8 of tag (RFC 6655 3) around each datagram.
-    assert [len(d.data) for d in data] == [100 + 29, 105 + 29]
+    # 13 bytes of header, 8 of nonce and 8 of tag (RFC 6655 3) around each datagram; what the client
+    # sends has a connection id of 6 bytes and, in it, the true type (RFC 9146 4): content type 25.
+    assert [(d.data[0], len(d.data)) for d in data] == [(25, 100 + 29 + 7), (23, 105 + 29)]
 
 
 def lwm2m_server(start, port):
@@ -501,10 +503,45 @@ def test_client_restarts(start):
         client.stop()
 
 
-def test_address_changes(start):
-    # As behind a NAT that has forgotten: the server does not know the new address.
+@pytest.mark.parametrize("security", [PSK, X509, RPK], ids=["psk", "x509", "rpk"])
+def test_address_changes(start, security):
+    # As behind a NAT that has forgotten, again and again: the session goes on, and so does what the
+    # server says; no handshake and no registration follow.
+    port = free_port()
+    server = echo(start, port)
+    with UdpRelay(port) as relay:
+        client = start("roaming", port=relay.port, security=security)
+        client.expect("up")
+        for n in range(5):
+            relay.forget()
+            client.say(b"\n")
+            client.expect(f"got b'echo {n}'")
+        hellos = sum(d.data[0] == 22 and d.data[13] == 1 for d in relay.record)
+    assert hellos == 2  # the second with the cookie
+    assert server.output.count(b"gone") == 0
+
+
+def test_registration_outlasts_a_new_address(start):
     port = free_port()
     server = lwm2m_server(start, port)
+    with UdpRelay(port) as relay:
+        client = lwm2m_client(start, relay.port, lifetime=4)  # updates every two seconds
+        client.expect("EVENT_REG_REGISTERED")
+        server.expect("registered")
+        for _ in range(3):
+            relay.forget()
+            client.expect("EVENT_REG_UPDATING")
+            client.expect("EVENT_REG_REGISTERED")
+            server.expect("updated device-1 b'device-1'")
+        assert sum(d.data[0] == 22 and d.data[13] == 1 for d in relay.record) == 2
+
+
+def test_address_changes_without_ids(start):
+    # As behind a NAT that has forgotten, with a server that has no ids: it does not know the new
+    # address.
+    port = free_port()
+    server = start("server", port=port, psk={"device-1": "x:" + KEY.hex()}, ids=False)
+    server.expect("ready")
     with UdpRelay(port) as relay:
         client = lwm2m_client(start, relay.port, lifetime=4)
         client.expect("EVENT_REG_REGISTERED")

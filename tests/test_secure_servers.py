@@ -556,7 +556,7 @@ class Session:
         security = {0: "coaps://127.0.0.1:PORT", 2: 0, 3: identity, 5: b"key of " + identity}
         self.account = Account(security, 1)
         self.up = False
-        self.got = None
+        self.got = self.down = None
         net.open(self, self.account, now())
         while not self.up:
             wait()
@@ -569,7 +569,7 @@ class Session:
         self.up = True
 
     def disconnected(self, account, code, text, now):
-        print("down", text)
+        self.down = text
 
     def receive(self, account, data, now):
         m = Message()
@@ -607,6 +607,10 @@ print("update", second.ask(POST, location))
 print(client.peer is not old, old.tls is None, len(one._socket._live))
 net.step(one, 0)
 print("de-register", second.ask(DELETE, location))
+while not first.down:
+    wait()
+print("first:", first.down)
+print("others:", other.down, second.down)
 """
 
 
@@ -625,6 +629,9 @@ def test_update_over_a_new_session(setting):
         "True True 2",
         "gone dev",
         "de-register 2.02",
+        # The one that nobody needs any more is told so.
+        "first: the peer has closed the session",
+        "others: None None",
     ], done.stdout + done.stderr
 
 

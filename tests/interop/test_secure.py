@@ -8,6 +8,9 @@ from harness.keys import SERVER, certs, psk, rpk, x509
 from harness.leshan import accounts
 from harness.processes import Managed
 from harness.udp_relay import UdpRelay
+from test_resume import awake, hellos, numbers
+
+__all__ = ["awake"]  # a fixture
 
 FIRST = psk("first-identity", b"a key of 16 byte")
 OTHER = psk("other-identity", b"another-key-with-twenty-eight")
@@ -174,6 +177,71 @@ def test_the_end_of_the_program_deregisters(leshan, register, endpoint, keys):
     gone = leshan.server.wait_event("unregistered", endpoint=endpoint)
     assert gone["expired"] is False
     assert device.names()[-1] == "REG_UNREGISTERED"
+
+
+# --- Connection ids
+
+
+@pytest.mark.parametrize("keys", [FIRST, RAW, PINNED], ids=["psk", "rpk", "x509"])
+def test_another_port_in_the_middle_of_a_session(leshan, register, endpoint, keys):
+    # As behind a NAT: the session goes on, what the server asks comes to the new port, and there is
+    # neither a handshake nor a registration.
+    with UdpRelay(int(leshan.secure_server_uri.rpartition(":")[2])) as relay:
+        device = register(keys, uri="coaps://127.0.0.1:%d" % relay.port)
+        device.wait_event("REG_REGISTERED")
+        managed = Managed(device, leshan.server)
+        managed.wait_event("registered")
+        for lifetime in (400, 401, 402):
+            relay.forget()
+            device.set("/1/0/1", lifetime)
+            assert managed.wait_event("updated")["lifetime"] == lifetime
+            assert managed("read", "/1/0/1")["content"] == lifetime
+        assert hellos(relay) == 1
+        assert len(set(relay._upstream.values())) == 1
+    assert device.names().count("REG_REGISTERING") == 1
+
+
+def coap(code, path, queries=(), payload=b"", mid=1):
+    """A confirmable request with a token of one byte (RFC 7252 3)."""
+    data = bytes([0x41, code]) + mid.to_bytes(2, "big") + b"t"
+    last = 0
+    for number, text in [(11, part) for part in path] + [(15, query) for query in queries]:
+        size = len(text)
+        data += bytes([(number - last) << 4 | min(size, 13)]) + bytes([size - 13] * (size > 12))
+        data += text.encode()
+        last = number
+    return "x:" + (data + b"\xff" * bool(payload) + payload).hex()
+
+
+@pytest.mark.parametrize("keys", [FIRST, RAW, PINNED], ids=["psk", "rpk", "x509"])
+def test_a_saved_session_goes_on_from_another_port(leshan, secure, endpoint, awake, keys):
+    # A registration, and ten Updates of a process each.
+    secure(server=keys)
+    security = {
+        rid: "x:" + value["hex"] if isinstance(value, dict) else value
+        for rid, value in keys.account.items()
+    }
+
+    def answer(text):
+        lines = awake(relay.port, security, text=text)
+        assert "kept" in lines, lines
+        found = [line.split()[1] for line in lines if line.startswith("answer ")]
+        return lines, bytes.fromhex(found[0])
+
+    with UdpRelay(int(leshan.secure_server_uri.rpartition(":")[2])) as relay:
+        queries = ("ep=" + endpoint, "lt=300", "lwm2m=1.1", "b=U")
+        lines, got = answer(coap(2, ["rd"], queries, b"</1/0>,</3/0>"))
+        assert "opened" in lines and got[1] == 0x41, got
+        location = got[got.index(b"\x82rd") + 4 :].decode()
+        for mid in range(2, 12):
+            before = relay.datagrams
+            lines, got = answer(coap(2, ["rd", location], mid=mid))
+            assert "resumed" in lines and got[1] == 0x44, (lines, got)
+            assert relay.datagrams - before == 2
+            leshan.server.wait_event("updated", endpoint=endpoint)
+        assert hellos(relay) == 1
+        found = numbers(relay)
+        assert len(set(found)) == len(found) == 12  # with Finished
 
 
 # --- What is refused

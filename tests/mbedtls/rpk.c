@@ -1,4 +1,4 @@
-// Raw public keys (firmware/patches/0002-mbedtls-rpk.patch) in memory, for tests/test_mbedtls_rpk.py:
+// Raw public keys (firmware/patches/0002-mbedtls-rpk.patch) in memory, for tests/test_mbedtls.py:
 // what each side answers to a Certificate message that is not as it should be, and, under a
 // sanitizer, messages changed at random.
 //

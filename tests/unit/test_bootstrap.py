@@ -1034,6 +1034,24 @@ def test_rollback_between_any_two_operations():
             session.registered()
 
 
+def test_server_closes_when_it_has_its_answer():
+    # No event, and nothing is undone: the answer to Finish is there, so the connection is, too, at
+    # its end.
+    for wait in (False, True):
+        session = _Session()
+        session.accounts()
+        assert session.provisioner.finish().code == 0x44
+        core = session.client.core
+        account = core.bootstrap.account
+        if wait:
+            session.world.run(20)
+        core.disconnected(account, 0xA3, "the peer has closed the session", session.world.now())
+        assert account.connection is None and core.bootstrap.account is None
+        session.world.run(5)
+        assert session.world.story() == REGISTERED
+        assert (1, 0) in dump(session.client)
+
+
 def test_session_of_an_old_connection():
     # What arrives late over a connection that is gone changes nothing.
     session = _Session()

@@ -8,7 +8,7 @@ import random
 import dtls_certs as certs
 import lwm2m.dtls as dtls
 import lwm2m.x509 as x509_module
-from dtls_net import CERTIFICATES, KEY, PSK, Client, Network, rpk, x509
+from dtls_net import CERTIFICATES, KEY, PSK, RAW, Client, Network, rpk, x509
 from lwm2m.sha512 import digest
 
 UNAUTHORIZED = 0x81  # 4.01
@@ -49,11 +49,12 @@ def test_psk():
     session = talk(network, client)
     assert session.identity == b"device-1"
     assert session.address == "a"
-    # A datagram is one record: 13 bytes of header, 8 of nonce and 8 of tag around its bytes.
+    # A datagram is one record: 13 bytes of header, 6 of the connection id, 8 of nonce, 8 of tag and
+    # the true type (RFC 9146 4) around its bytes.
     network.log.clear()
     client.session.send(b"x" * 1152)
     assert len(network.log) == 1
-    assert len(network.log[0][2]) == 13 + 8 + 1152 + 8
+    assert len(network.log[0][2]) == 13 + 6 + 8 + 1152 + 1 + 8
     # An established session has nothing to wait for.
     assert client.session.next_ms(network.now) == -1
     assert session.next_ms(network.now) == -1
@@ -554,7 +555,9 @@ def test_server_that_has_forgotten():
     # What it does not know it does not answer; a new session works.
     network = Network()
     client = network.client("a")
-    network.listener.drop(talk(network, client))
+    session = talk(network, client)
+    session.silent = True  # as after a power cut
+    network.listener.drop(session)
     network.log.clear()
     client.session.send(b"are you there?")
     network.pump()
@@ -651,7 +654,8 @@ def test_sessions_of_one_identity_are_bounded():
     for port in range(4):
         network.now += 1000
         talk(network, network.client(("b", port)))
-    assert sorted(network.listener._live) == [("b", 2), ("b", 3)]
+    left = sorted([session.address for session in network.listener._live.values()])
+    assert left == [("b", 2), ("b", 3)]
     talk(network, network.client(("a", 1), psk(r3=b"device-2")))
     assert len(network.listener._live) == 3
 
@@ -693,6 +697,217 @@ def test_record_version_of_a_client_hello():
     network.queue.append(("a", None, hello[:1] + b"\xfe\x00" + hello[3:]))
     network.pump()
     talk(network, client)
+
+
+# --- Connection ids (RFC 9146)
+
+
+def move(network, client, address):
+    """The client comes from another address from now on."""
+    old = client.session.sock.address
+    if network.clients.get(old) is client:
+        network.clients.pop(old)
+    client.session.sock.address = address
+    network.clients[address] = client
+
+
+def record(network, client, data):
+    """What the client sends, taken from the network."""
+    client.session.send(data)
+    return network.queue.pop()[2]
+
+
+def test_ids():
+    network = Network(psk={b"device-1": KEY}, **CERTIFICATES, **RAW)
+    ids = set()
+    for address, security in (("a", PSK), ("b", x509()), ("c", rpk()), ("d", PSK)):
+        client = network.client(address, security)
+        session = talk(network, client)
+        assert session.roams and client.session.roams
+        network.log.clear()
+        talk_log = record(network, client, b"hello")
+        assert talk_log[0] == 25 and talk_log[11:17] == session.id
+        network.listener.sendto(b"answer", session)
+        assert network.log[-1][2][0] == 23  # the client's is empty: not there
+        network.pump()
+        ids.add(session.id)
+    assert len(ids) == 4 and {len(id) for id in ids} == {6}
+
+
+def test_new_address():
+    network = Network()
+    client = network.client("a")
+    session = talk(network, client)
+    other = network.client("b")
+    for address in ("c", "d", "a", "e"):
+        network.log.clear()
+        move(network, client, address)
+        assert talk(network, client) is session
+        assert session.address == address
+        # Before the client has spoken, what the server says goes to where it was.
+        assert {target for _, target, _ in network.log} == {None, address}
+    talk(network, other)
+    # Two that change places, as behind a NAT that is out of ports.
+    one, two = session, talk(network, other)
+    move(network, client, "x")
+    move(network, other, "e")
+    assert talk(network, other) is two
+    move(network, client, "b")
+    assert talk(network, client) is one
+    assert talk(network, other) is two
+    assert network.gone == []
+
+
+def test_who_does_not_move_a_session():
+    network = Network()
+    client = network.client("a")
+    session = talk(network, client)
+    first, second = record(network, client, b"1"), record(network, client, b"2")
+    third = record(network, client, b"3")
+
+    def heard(address, data):
+        network.received.clear()
+        network.listener.receive(address, data, network.now)
+        return [data for _, data in network.received], session.address
+
+    forged = bytearray(third)
+    forged[-1] ^= 1
+    cut = bytearray(third)
+    cut[12 + 6] -= 1
+    stranger = bytearray(third)
+    stranger[11] ^= 1
+    for data in (bytes(forged), bytes(cut), third[:-1], bytes(stranger)):
+        assert heard("evil", data) == ([], "a"), data
+    assert heard("b", second) == ([b"2"], "b")  # authentic, and the newest
+    assert heard("evil", second) == ([], "b")  # again
+    assert heard("a", first) == ([b"1"], "b")  # it has been late
+    # tls does not tell which of several records was authentic, so they tell no address.
+    fourth = record(network, client, b"4")
+    assert heard("evil", bytes(forged) + third) == ([], "b")
+    assert heard("evil", third + fourth) == ([b"3", b"4"], "b")
+    assert heard("c", record(network, client, b"5")) == ([b"5"], "c")
+    assert network.gone == []
+
+
+def test_forged_record_with_an_id_in_a_handshake():
+    # Only who sees ServerHello knows the id; a guess must not make the server wait for one.
+    network = Network(lose=no_key_exchange)
+    client = Client(network, "a", PSK)
+    network.pump()
+    flight = [data for source, _, data in network.log if source == "a"][-1]
+    guess = b"\x19\xfe\xfd\0\x01" + bytes(5) + b"\x01" + b"guess!" + b"\0\x20" + bytes(32)
+    for data in (guess, flight[:13] + flight[13:] + guess, guess + flight):
+        network.listener.receive("a", data, network.now)
+        network.listener.receive("b", data, network.now)
+    network.lose = None
+    network.repeat(lambda: client.events)
+    session = talk(network, client)
+    assert session.roams and session.id != b"guess!"
+
+
+def test_last_flight_is_lost():
+    # The client sends its own again: records of epoch 0, and behind them its Finished with an id.
+    lost = []
+
+    def lose(source, target, data):
+        if target == "a" and data[0] == 20 and not lost:
+            lost.append(data)
+            return True
+
+    network = Network(lose=lose)
+    client = Client(network, "a", PSK)
+    network.repeat(lambda: client.events)
+    assert len(lost) == 1
+    talk(network, client)
+
+
+def test_client_that_begins_anew_takes_its_own_place():
+    network = Network(psk={b"device-1": KEY, b"device-2": KEY})
+    old = talk(network, network.client("a"))
+    new = talk(network, network.client("a"))
+    assert network.gone == [old]
+    # Another one, whom a NAT gives that address: the first may have moved, and is heard of by its id.
+    client = network.clients["a"]
+    move(network, client, "z")
+    other = network.client("a", psk(r3=b"device-2"))
+    talk(network, other)
+    assert talk(network, client) is new
+    assert network.gone == [old]
+    assert len(network.listener._live) == 2
+
+
+class _WithoutIds:
+    """The SSLContext of a port that has no connection ids."""
+
+    def __init__(self, context):
+        self.wrap_socket = context.wrap_socket
+
+
+def test_without_ids():
+    network = Network()
+    network.listener._context = _WithoutIds(network.listener._context)
+    client = network.client("a")
+    session = talk(network, client)
+    assert not session.roams and not client.session.roams
+    assert record(network, client, b"hello")[0] == 23
+    # What comes from elsewhere is not known there.
+    move(network, client, "b")
+    client.session.send(b"are you there?")
+    network.pump()
+    assert network.received == [] and session.address == "a"
+    assert list(network.listener._live) == ["a"]
+
+
+# --- The end of a session
+
+
+def test_close_notify():
+    network = Network(psk={b"device-1": KEY}, **CERTIFICATES, **RAW)
+    for security in (PSK, x509(), rpk(), psk(r16={0: 0x00AE})):
+        client = network.client("a", security)
+        session = talk(network, client)
+        network.log.clear()
+        client.session.close()
+        network.pump()
+        assert network.gone == [session]
+        assert session.text == "the peer has closed the session"
+        # RFC 5246 7.2.1: it is answered; and nobody is there any more.
+        assert [target for _, target, _ in network.log] == [None, "a"]
+        assert not network.listener._live and client.events == ["up"]
+        network.gone.clear()
+
+
+def test_server_closes():
+    network = Network(psk={b"device-1": KEY, b"device-2": KEY}, idle=600)
+    clients = [network.client("a"), network.client("b", psk(r3=b"device-2"))]
+    network.listener.drop(talk(network, clients[0]))
+    network.pump()
+    assert clients[0].events == ["up", (UNAVAILABLE, "the peer has closed the session")]
+    talk(network, clients[1])
+    for _ in range(2):
+        network.now += 330000
+        network.pump()
+    assert clients[1].events == ["up", (UNAVAILABLE, "the peer has closed the session")]
+    assert len(network.gone) == 1
+
+
+def test_nobody_is_told_of_the_end_of_a_handshake():
+    # Nor after a fatal alert, or where another session has come to an address.
+    network = Network(lose=no_key_exchange)
+    client = Client(network, "a", PSK)
+    network.pump()
+    network.log.clear()
+    client.session.close()
+    network.listener.close()
+    assert network.log == []
+    network = Network()
+    client = network.client("a")
+    client.session.send(b"x" * 1281)
+    network.log.clear()
+    network.pump()
+    assert network.log == []
+    network.client("a")
+    assert [data[0] for source, _, data in network.log if not source] == [22, 22, 20]
 
 
 def test_sessions_are_bounded():

@@ -31,6 +31,9 @@ PATCHES = (
     (_FOLDER / "0001-tls-psk.patch", _MODTLS, "psk_key"),
     (_FOLDER / "0002-mbedtls-rpk.patch", "lib/mbedtls/include/mbedtls/ssl.h", "raw_public_keys"),
     (_FOLDER / "0003-tls-rpk.patch", _MODTLS, "raw_public_keys"),
+    (_FOLDER / "0004-tls-dtls-cid.patch", _MODTLS, "dtls_cid"),
+    (_FOLDER / "0005-tls-context-save.patch", _MODTLS, "dtls_saved"),
+    (_FOLDER / "0006-tls-close-notify.patch", _MODTLS, "close_notify_obj"),
 )
 
 # What each build takes: the archive's name up to its version, and what apt knows it as.

@@ -4,7 +4,7 @@
 
 from micropython import const
 from ucoap import ACCEPT, CONTENT_FORMAT, GET, POST, URI_PATH, Error, path_options
-from .bootstrap_session import FAILED, FINISHED, STARTED, Session  # noqa: F401 - FINISHED
+from .bootstrap_session import FAILED, FINISHED, STARTED, Session
 from .clients import credentials_of
 from .server_core import Role
 from .table import check_accounts, load_accounts  # noqa: F401 - load_accounts
@@ -185,6 +185,10 @@ class BootstrapServer(Role):
         if self.sessions.get(session.endpoint) is session:
             self.sessions.pop(session.endpoint)
             self._depart(session)
+        if event == FINISHED and self.secure and session.peer not in self._at:
+            # A client that hears that its session is over need not keep it in case that the Finish,
+            # whose answer is here, comes again.
+            self._calls.append((self._drop, session.peer))
         self.call(self.on_event, event, session)
 
 

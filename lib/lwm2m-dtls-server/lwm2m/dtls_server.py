@@ -1,6 +1,7 @@
 # DTLS for servers: many clients on one UDP socket.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
+import os
 import tls
 from micropython import const
 from ucoap.engine import diff
@@ -29,9 +30,12 @@ _MASK = const(0x3FFFFFFF)
 
 _VERSION = b"\xfe\xfd"  # of a record
 
-# Content types of records (RFC 6347 4.1).
+# Content types of records (RFC 6347 4.1; RFC 9146 4).
 _HANDSHAKE = const(22)
 _DATA = const(23)
+_WITH_ID = const(25)
+
+_ID_SIZE = const(6)  # bytes of a connection id, all of them random: nobody is to guess one
 
 
 class Listener:
@@ -75,11 +79,13 @@ class Listener:
         self._half_open = half_open
         self._idle_ms = min(idle, 400000) * 1000
         self._limit_ms = limit_ms
-        self._live = table(sessions)  # {address: Session}
-        self._half = table(half_open)  # those whose handshake is under way
+        self._live = table(sessions)  # {id, or the address of one without: Session}
+        self._half = table(half_open)  # {address: Session}: those whose handshake is under way
         # One more for each handshake that has gone nowhere, half for each that has not.
         self._vain = 0
         self._driven = None  # whose handshake tls is at work on
+        self._from = None  # the address of the datagram that tls is at work on,
+        self._number = None  # and its number, where it is one record with an id
         self._then = None  # ms, of the last call
         self._half_due = 0  # ms, when the half-open ones are to be looked at
         self._scanned = None  # ms, when idle sessions were last looked for
@@ -173,15 +179,26 @@ class Listener:
         half = self._half.get(address)
         session = self._live.get(address)
         plain = not data[3] and not data[4]  # epoch 0: anybody can send it
+        id = _id_of(data)
         if plain and data[0] == _HANDSHAKE and data[13] == 1:  # ClientHello
             if not half or half.hello != data[27:59]:
                 return self._hello(address, data, now)
             session = half
+        elif id:  # from whatever address
+            session = self._live.get(id)
+            if half and half.id == id:
+                session = half
+            n = 13 + _ID_SIZE
+            if data[0] == _WITH_ID and len(data) > n:
+                if len(data) == n + (data[n - 2] << 8 | data[n - 1]):
+                    self._number = data[3:11]
+                    self._from = address
         elif half and (plain or data[0] != _DATA or not session):
             session = half
         if session:
             self._driven = session
             session.receive(None, data, now)
+        self._number = None
 
     def sendto(self, datagram, session):
         """Send a datagram to a session's client; as a socket has it."""
@@ -190,19 +207,19 @@ class Listener:
             self._faulty.append(session)
 
     def drop(self, session):
-        """Forget a session, without a word to anybody."""
+        """End a session, without a word to the role."""
         session._role = None
         session.close()
         for sessions in (self._live, self._half):
-            if sessions.get(session.address) is session:
-                sessions.pop(session.address)
+            if sessions.get(session.key) is session:
+                sessions.pop(session.key)
                 if sessions is self._half:
                     self._vain = min(self._vain + 1, 2 * _MANY_VAIN)
 
     def close(self):
         for sessions in (self._live, self._half):
-            for address in list(sessions):
-                self.drop(sessions[address])
+            for key in list(sessions):
+                self.drop(sessions[key])
 
     def poll(self, now):
         self._look_at_clock(now)
@@ -271,11 +288,13 @@ class Listener:
             data = data[:1] + _VERSION + data[3:]
         session = Session(self.sock, self._role, now, self._limit_ms)
         session.listener = self
-        session.address = address
+        session.address = session.key = address
         session.what = self._what
         session.hello = data[27:59]
         self._driven = session
         try:
+            if hasattr(self._context, "dtls_cid"):
+                session.id = self._context.dtls_cid = os.urandom(_ID_SIZE)
             session.tls = self._context.wrap_socket(
                 session,
                 server_side=True,
@@ -307,21 +326,33 @@ class Listener:
         address = session.address
         if self._half.get(address) is session:
             self._half.pop(address)
+        if session.roams:
+            session.key = session.id
         self._vain //= 2
-        old = self._live.get(address) or self._live_that_gives_way(session.identity, now)
+        old = self._live.get(address) or self._live_that_gives_way(session, now)
         if old:
+            old.silent = old.address == address  # who is there now has other keys
             old.end(_UNAVAILABLE, "another session has taken its place")
             old.poll(now)
-        self._live[address] = session
+        self._live[session.key] = session
 
-    def _live_that_gives_way(self, identity, now):
-        # Where the identity has all that it may have, one of its own; where there are too many,
-        # one of whoever has most.
+    def heard(self, session):
+        """A record of a session was authentic; where it has an id, the client may have moved."""
+        if self._number and self._number > session.newest:  # RFC 9146 6
+            session.newest = self._number
+            session.address = self._from
+
+    def _live_that_gives_way(self, new, now):
+        # One of the same client, where it has begun anew, or the identity has all that it may have;
+        # where there are too many, one of whoever has most.
         places = getattr(self._role, "places", None)
+        identity = new.identity
         count = 0
         oldest = None
         for session in self._live.values():
             if session.identity == identity:
+                if session.address == new.address:
+                    return session
                 count += 1
                 if oldest is None or diff(oldest.last, session.last) > 0:
                     oldest = session
@@ -345,3 +376,15 @@ class Listener:
                 disconnected(session)
         elif self.on_refused and session.text:
             self.on_refused(session.address, session.identity, session.text)
+
+
+def _id_of(data):
+    # The connection id in a datagram, or None. A handshake's last flight has it in its last record,
+    # behind those of epoch 0.
+    i = 0
+    while i + 13 < len(data):
+        if data[i] == _WITH_ID:
+            return data[i + 11 : i + 11 + _ID_SIZE]
+        if data[i + 3] or data[i + 4]:
+            break
+        i += 13 + (data[i + 11] << 8 | data[i + 12])

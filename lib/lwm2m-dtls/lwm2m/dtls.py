@@ -3,8 +3,8 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
 # Nothing blocks: tls takes one datagram, or looks at its timers, whenever a session is driven. It
-# has no call that tells whether a handshake is over or what alert has come, and none that sends an
-# alert. So sessions read the headers of the records that pass.
+# has no call that tells whether a handshake is over or what alert has come. So sessions read the
+# headers of the records that pass.
 
 import io
 import tls
@@ -14,7 +14,7 @@ from . import optional
 
 _MASK = const(0x3FFFFFFF)
 _PLAIN = const(1280)  # bytes, the largest datagram taken out of a record
-_DATAGRAM = const(1616)  # a flight fills the buffer that mbedTLS has with mbedtls_lwm2m.h
+_DATAGRAM = const(1648)  # a flight fills the buffer that mbedTLS has with mbedtls_lwm2m.h
 
 # tls sends a flight again 1, 3, 7, 15, 31 s after it, when it is driven (RFC 6347 4.2.4.1).
 _TICK_MS = const(250)
@@ -31,9 +31,10 @@ _UNAUTHORIZED = const(0x81)
 _INTERNAL = const(0xA0)
 _UNAVAILABLE = const(0xA3)
 
-# Content types of records (RFC 6347 4.1).
+# Content types of records (RFC 6347 4.1; RFC 9146 4).
 _ALERT = const(21)
 _HANDSHAKE = const(22)
+_WITH_ID = const(25)  # and the true type is encrypted
 
 # What tls raises.
 _HELLO_VERIFY = const(-0x6A80)
@@ -125,7 +126,9 @@ class Session(io.IOBase):
 
     def __init__(self, sock, role, now, limit_ms):
         self.sock = sock
-        self.address = None  # of a Listener's client
+        self.address = None  # of a Listener's client, as it was last heard of
+        self.key = None  # the Listener's own
+        self.newest = b""  # epoch and number of the newest of its records with an id
         self.identity = None  # bytes, of a client: of its key, or its certificate's common name
         self.up = False
         self.last = now  # ms, when the peer was last heard of for certain
@@ -134,6 +137,8 @@ class Session(io.IOBase):
         self.account = None
         self.listener = None
         self.hello = None  # the random bytes of the ClientHello that it began with
+        self.id = b""  # of a Listener's client: what its records have, where roams is True
+        self.roams = False  # whether the client may change its address: its records have an id
         self.tls = None
         self.check = None
         self.what = "certificate"  # what shows who is who, where that is no pre-shared key
@@ -146,6 +151,7 @@ class Session(io.IOBase):
         self._heard = False
         self._alert = -1  # that came in the clear
         self._finished = 0  # 1: the client's Finished has passed, 2: the server's
+        self.silent = False  # whether the end is not told to the peer, which cannot read it
 
     # What tls calls. An exception must not leave these: it would jump out of mbedTLS.
 
@@ -165,7 +171,8 @@ class Session(io.IOBase):
 
     def write(self, buf):
         try:
-            self._scan(buf, self.listener is None)
+            if not self.up:
+                self._scan(buf, True)
             if self.address is None:
                 self.sock.send(buf)
             else:
@@ -177,20 +184,32 @@ class Session(io.IOBase):
     def ioctl(self, request, arg):
         return 0
 
-    def _scan(self, data, client):
-        # Note what the records of a handshake's datagram are; client: who has sent it. Returns
-        # the length of the whole records.
+    def _scan(self, data, ours):
+        # Note what the records of a handshake's datagram are; ours: whether we send it. Returns the
+        # length of the whole records.
+        client = ours == (self.listener is None)  # who has sent it
         i = 0
         while i + 13 < len(data):
-            end = i + 13 + (data[i + 11] << 8 | data[i + 12])
+            kind = data[i]
+            n = i + 13
+            end = n + (data[n - 2] << 8 | data[n - 1])
+            if kind == _WITH_ID:
+                if ours:  # the peer's id, of whatever length, is in the last record of a flight
+                    end = len(data)
+                    self.roams = self.roams or client
+                else:
+                    n += len(self.id)
+                    if n >= len(data) or not self.id or data[i + 11 : n - 2] != self.id:
+                        break
+                    end = n + (data[n - 2] << 8 | data[n - 1])
+                    self.roams = True
             if end > len(data):
                 break
             if not self.up:
-                if data[i] == _HANDSHAKE and data[i + 4]:  # in epoch 1
-                    self._finished = 1 if client else 2
-                elif (
-                    data[i] == _ALERT and not data[i + 4] and client == (self.listener is not None)
-                ):
+                if data[i + 4]:  # in epoch 1
+                    if kind == _HANDSHAKE or kind == _WITH_ID:
+                        self._finished = 1 if client else 2
+                elif kind == _ALERT and not ours:
                     self._alert = data[end - 1]
             i = end
         return i
@@ -203,7 +222,7 @@ class Session(io.IOBase):
         if data is not None:
             # mbedTLS takes a scrap behind a record for an error of its own and ends the session:
             # anybody could do that with one datagram.
-            n = self._scan(data, self.listener is not None)
+            n = self._scan(data, False)
             if not n:
                 return
             if n < len(data):
@@ -228,6 +247,8 @@ class Session(io.IOBase):
             if data is None:
                 break
             self.last = now
+            if self.listener is not None:
+                self.listener.heard(self)
             rest = cut
             cut = len(data) > _PLAIN
             if self.tls is not None and self.up and not (cut or rest):
@@ -267,7 +288,7 @@ class Session(io.IOBase):
         return max(due, 0)
 
     def end(self, code, text):
-        """End the session, without a word to the peer: tls has none for it."""
+        """End the session, and tell the peer."""
         if self.text is None:
             self.code = code
             self.text = text
@@ -279,6 +300,11 @@ class Session(io.IOBase):
 
     def close(self):
         if self.tls is not None:
+            try:
+                if self.up and not self.silent:
+                    self.tls.close_notify()  # RFC 5246 7.2.1, where this port has it
+            except Exception:  # OSError, MemoryError, AttributeError
+                pass
             self.tls.close()
             self.tls = None
         self._in = self._kept = None
@@ -327,6 +353,7 @@ class Session(io.IOBase):
     def _fail(self, e):
         # Put what tls has raised in words.
         peer = "server" if self.listener is None else "client"
+        self.silent = True
         n = e.args[0]
         if n == _HELLO_VERIFY:  # the client has got its cookie; it is not known yet
             self._role = None
@@ -420,6 +447,8 @@ def _begin(session, keys, security, host, trust):
         fault, name = begin(session, context, keys[1:], security, host, trust)
         if fault:
             return fault
+    if hasattr(context, "dtls_cid"):
+        context.dtls_cid = b""  # RFC 9146 3: ids for the server, as it likes, none for us
     session.tls = context.wrap_socket(
         session, do_handshake_on_connect=False, server_hostname=name or None
     )

@@ -90,11 +90,11 @@ class Net:
 
     # --- A client's connections; core.Core says what these are for
 
-    def open(self, role, account, now):
+    def open(self, role, account, now, begin=None):
         scheme, host, port, path = split_uri(account.uri)
         family, peer = self.lookup(host, port)
         port = self.port or _DYNAMIC | self.rng() & _DYNAMIC_MASK
-        account.address = family, peer, port
+        account.peer = family, peer, port
         sock = socket.socket(family, socket.SOCK_DGRAM)
         account.connection = sock
         try:
@@ -105,9 +105,10 @@ class Net:
                 pass  # somebody has it: connect() takes another
             sock.connect(peer)  # so that datagrams of others do not get here
             if scheme == "coaps":
-                from .dtls import connect
+                if not begin:
+                    from .dtls import connect as begin
 
-                account.connection = role = connect(
+                account.connection = role = begin(
                     role, account, sock, host, now, self.handshake_ms, self.trust
                 )
                 self.add(role)
@@ -122,14 +123,23 @@ class Net:
         account.connection = None
 
     def suspend(self, account):
-        """Close a connection without a word. Returns what opens it again: bytes, None for nothing."""
-        data = None if account.connection in self._roles else b""
+        """Close a connection without a word. Returns bytes for resume(), b"" where the address is
+        all; None where it has to begin anew, of which a server with DTLS is told."""
+        data = b""
+        if account.connection in self._roles:
+            resume = optional("resume")
+            data = resume and resume.save(account.connection)
         self.close(account)
         return data
 
     def resume(self, role, account, data, now):
-        """Open a connection again. Returns whether it is: if not, nothing has changed."""
-        return self.open(role, account, now)
+        """Open a connection again. Returns False, and nothing has changed, where that cannot be."""
+        try:
+            if not data:
+                return account.uri[4] == ":" and self.open(role, account, now)
+            return optional("resume").resume(self, role, account, data, now)
+        except Exception:  # as in open()
+            return False
 
     def send(self, account, datagram):
         try:

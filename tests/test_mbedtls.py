@@ -1,5 +1,6 @@
 """Raw public keys in mbedTLS, as firmware/patches/0002 adds them: what is refused and with which alert, messages
-changed at random under a sanitizer, and that nothing changes where the option is off.
+changed at random under a sanitizer, and that nothing changes where the option is off. And records with connection
+ids, changed at random.
 """
 
 import os
@@ -16,6 +17,7 @@ HERE = ROOT / "tests" / "mbedtls"
 MBEDTLS = SOURCE / "lib" / "mbedtls"
 SANITIZER = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 CHANGES = 200  # of each of four messages
+CHANGED_RECORDS = 100000  # to each side
 SEED = 20261128
 
 # RFC 5246 7.2: the alert for each Certificate message.
@@ -65,12 +67,21 @@ def compile_all(paths, include, out, *options):
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rpk")
-    paths = [*sources_of(MBEDTLS / "library"), HERE / "rpk.c"]
+def programs(tmp_path_factory):
+    """The folder that rpk and ids are in."""
+    folder = tmp_path_factory.mktemp("mbedtls")
+    names = ("rpk", "ids")
+    paths = [*sources_of(MBEDTLS / "library"), *(HERE / f"{name}.c" for name in names)]
     objects = compile_all(paths, MBEDTLS / "include", folder / "obj", "-O1", "-g", *SANITIZER)
-    subprocess.run(["gcc", *SANITIZER, *objects, "-o", folder / "rpk"], check=True)
-    return folder / "rpk"
+    for name, own in zip(names, objects[-len(names) :]):
+        command = ["gcc", *SANITIZER, *objects[: -len(names)], own, "-o", folder / name]
+        subprocess.run(command, check=True)
+    return folder
+
+
+@pytest.fixture
+def program(programs):
+    return programs / "rpk"
 
 
 def test_each_fault_has_its_alert(program):
@@ -94,6 +105,13 @@ def test_changed_messages(program):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
     assert done.stdout.count(f": {CHANGES} changed") == 4, done.stdout
+
+
+def test_changed_records_with_ids(programs):
+    command = [programs / "ids", str(CHANGED_RECORDS), str(SEED)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
+    assert done.stdout == f"{CHANGED_RECORDS} changed records to each side\n"
 
 
 def test_off_nothing_changes(tmp_path):
