@@ -5,6 +5,8 @@ import hashlib
 import pytest
 from harness.keys import certs, psk, rpk, x509
 from harness.processes import LeshanClient, Servers
+from harness.udp_relay import UdpRelay
+from test_resume import hellos
 
 FIRST = psk("first-identity", b"a key of 16 byte")
 OTHER = psk("other-identity", b"another-key-with-twenty-eight")
@@ -74,6 +76,28 @@ def test_bootstrap_and_management(client, endpoint, first, then):
         servers.wait_event("UPDATED", endpoint=endpoint)
         client.call("stop_client", deregister=True)
         servers.wait_event("DEREGISTERED", endpoint=endpoint)
+
+
+@pytest.mark.parametrize("keys", [FIRST, RAW, PINNED], ids=["psk", "rpk", "x509"])
+def test_another_port_in_the_middle_of_a_session(client, endpoint, keys):
+    # As behind a NAT, with ids of both sides: what our server asks comes by the old way, and once the
+    # client has answered over the new one, by that.
+    with Servers(clients={endpoint: keys}) as servers:
+        with UdpRelay(int(servers.uri.rpartition(":")[2])) as relay:
+            client.start(server_uri=f"coaps://127.0.0.1:{relay.port}", **keys.client)
+            servers.wait_event("REGISTERED", endpoint=endpoint)
+            for _ in range(3):
+                old = set(relay._upstream.values())
+                relay.forget()
+                assert servers.call("execute", endpoint, "/1/0/8")["code"] == "2.04"
+                servers.wait_event("UPDATED", endpoint=endpoint)
+                assert servers.call("read", endpoint, "/3/0/0")["values"] == {"0": "Leshan"}
+                assert not old & set(relay._upstream.values())
+            assert hellos(relay) == 1
+            kinds = {(d.to_target, d.data[0]) for d in relay.record if d.data[0] in (23, 25)}
+            assert kinds == {(True, 25), (False, 25)}
+            client.call("stop_client", deregister=True)
+            servers.wait_event("DEREGISTERED", endpoint=endpoint)
 
 
 REFUSED = {

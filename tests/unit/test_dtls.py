@@ -858,6 +858,31 @@ def test_without_ids():
     assert list(network.listener._live) == ["a"]
 
 
+def test_a_session_without_an_id_keeps_its_address():
+    # Also after a datagram of another one with an id that memory was short for.
+    network = Network()
+    client = network.client("a")
+    context = network.listener._context
+    context.dtls_cid = None
+    network.listener._context = _WithoutIds(context)
+    other = network.client("b")
+    network.listener._context = context
+    session = talk(network, other)
+    data = record(network, client, b"hello")
+    receive = network.receive
+    network.receive = lambda *args: bytearray(1 << 40)  # MemoryError
+    try:
+        network.listener.receive("c", data, network.now)
+        raise AssertionError
+    except MemoryError:
+        pass
+    network.receive = receive
+    assert talk(network, other) is session and session.address == "b"
+    network.clients["c"] = client
+    client.session.sock.address = "c"
+    talk(network, client)
+
+
 # --- The end of a session
 
 

@@ -174,6 +174,7 @@ class Listener:
     def receive(self, address, data, now):
         """Take a datagram from a client's address."""
         self._look_at_clock(now)
+        self._number = None
         if len(data) < 14:
             return
         half = self._half.get(address)
@@ -198,7 +199,6 @@ class Listener:
         if session:
             self._driven = session
             session.receive(None, data, now)
-        self._number = None
 
     def sendto(self, datagram, session):
         """Send a datagram to a session's client; as a socket has it."""

@@ -124,11 +124,16 @@ class Session(io.IOBase):
 
     datagram = _DATAGRAM
 
+    # Many have nothing else for these, and are smaller so.
+    key = None  # the Listener's own
+    id = b""  # of a Listener's client: what its records have, where roams is True
+    newest = b""  # epoch and number of the newest of them
+    roams = False  # whether the client may change its address: its records have an id
+    silent = False  # whether the end is not told to the peer, which cannot read it
+
     def __init__(self, sock, role, now, limit_ms):
         self.sock = sock
         self.address = None  # of a Listener's client, as it was last heard of
-        self.key = None  # the Listener's own
-        self.newest = b""  # epoch and number of the newest of its records with an id
         self.identity = None  # bytes, of a client: of its key, or its certificate's common name
         self.up = False
         self.last = now  # ms, when the peer was last heard of for certain
@@ -137,8 +142,6 @@ class Session(io.IOBase):
         self.account = None
         self.listener = None
         self.hello = None  # the random bytes of the ClientHello that it began with
-        self.id = b""  # of a Listener's client: what its records have, where roams is True
-        self.roams = False  # whether the client may change its address: its records have an id
         self.tls = None
         self.check = None
         self.what = "certificate"  # what shows who is who, where that is no pre-shared key
@@ -151,7 +154,6 @@ class Session(io.IOBase):
         self._heard = False
         self._alert = -1  # that came in the clear
         self._finished = 0  # 1: the client's Finished has passed, 2: the server's
-        self.silent = False  # whether the end is not told to the peer, which cannot read it
 
     # What tls calls. An exception must not leave these: it would jump out of mbedTLS.
 
