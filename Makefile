@@ -48,6 +48,7 @@ test: ## all tests but those with other projects' servers; PYTEST_ARGS= for pyte
 soak: ## long runs, for hours: 10,000 clients after outages (HERD= of them); PYTEST_ARGS= for pytest
 	@$(build) --venv
 	@$(venv) pytest tests/soak -s $(PYTEST_ARGS)
+	@SLEEPS=100 $(venv) pytest tests/interop/test_sleep.py $(PYTEST_ARGS)
 
 preview: ## the tests under MicroPython, under a preview of the next one; needs CPython 3.11
 	@$(build) --venv

@@ -149,7 +149,7 @@ def _account(core, account, now):
         if answer is not None:
             answer = _hex(answer) if len(answer) <= _MAX_ANSWER else None
         seen.append((mid, diff(now, when), answer))
-    address = account.address
+    address = account.peer
     if address and isinstance(address[1], (bytes, bytearray)):
         address = address[0], _hex(address[1]), address[2]
     kept += [account.lifetime, account.binding, crc32(account.links.encode())]

@@ -94,7 +94,7 @@ class Net:
         scheme, host, port, path = split_uri(account.uri)
         family, peer = self.lookup(host, port)
         port = self.port or _DYNAMIC | self.rng() & _DYNAMIC_MASK
-        account.address = family, peer, port
+        account.peer = family, peer, port
         sock = socket.socket(family, socket.SOCK_DGRAM)
         account.connection = sock
         try:
@@ -135,10 +135,9 @@ class Net:
     def resume(self, role, account, data, now):
         """Open a connection again. Returns False, and nothing has changed, where that cannot be."""
         try:
-            if split_uri(account.uri)[0] == "coap":
-                return not data and self.open(role, account, now)
-            resume = optional("resume")
-            return bool(resume) and resume.resume(self, role, account, data, now)
+            if not data:
+                return account.uri[4] == ":" and self.open(role, account, now)
+            return optional("resume").resume(self, role, account, data, now)
         except Exception:  # as in open()
             return False
 
