@@ -136,7 +136,7 @@ def test_manifest_freezes_a_role_and_the_device(board, role, tmp_path) -> None:
     if board == "RPI_PICO_W_LWM2M":
         absent = {"ppp"}
     absent |= {"clock", "lock"} if role == "minimal" else set()
-    absent |= {"update"}
+    absent |= {"places", "update"}
     device = {path.stem for path in (FIRMWARE / "device").glob("*.py")} - {"manifest"}
     assert {f"device/{name}.py" for name in device - absent} == {
         target for target in targets if target.startswith("device/")
