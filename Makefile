@@ -74,6 +74,7 @@ flash: ## write BOARD='s image over PORT=, or with IMAGE= stock MicroPython and 
 test-board: ## tests of the RP2040 image on an emulated board, for which they need Node and npm
 	@$(build) --venv
 	@$(module) builds.build_firmware RPI_PICO_LWM2M --for "$(job)"
+	@$(module) builds.build_firmware RPI_PICO_LWM2M --role full --for "$(job)"
 	@$(module) builds.emulator --for "$(job)"
 	@$(venv) pytest tests/board -n auto $(PYTEST_ARGS)
 
