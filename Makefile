@@ -80,6 +80,7 @@ test-board: ## tests of RP2040 images on an emulated board, for which they need 
 	@$(build) --venv --also java --also mvn
 	@$(module) builds.build_firmware RPI_PICO_LWM2M --for "$(job)"
 	@$(module) builds.build_firmware RPI_PICO_LWM2M --role station --for "$(job)"
+	@$(module) builds.build_firmware RPI_PICO_LWM2M --role full --for "$(job)"
 	@$(module) builds.emulator --for "$(job)"
 	@$(module) builds.stock --for "$(job)"
 	@$(venv) pytest tests/board -n auto $(PYTEST_ARGS)

@@ -58,7 +58,8 @@ def test_bundle_is_what_the_manifests_list(role) -> None:
     listed |= {f"device/{name}" for name in device - {"manifest.py"}}
     listed -= {"boot.py", "main.py", "device/area.py", "device/lock.py"}
     if role != "full":
-        listed -= {"device/monitor.py", "device/update.py"}
+        own = ("monitor", "places", "power", "sleep", "update")
+        listed -= {f"device/{name}.py" for name in own}
     wanted = {f"lib/{target[:-3]}.mpy" for target in listed} | {"boot.py", "main.py"}
     assert names(out / "board") == wanted
     # mip's package has all of that, at the same place: it puts things below /lib.
