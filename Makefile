@@ -61,7 +61,7 @@ check: ## lint, formatting and spelling
 	@$(venv) codespell_lib
 
 interop: ## tests with Leshan, which Maven fetches, and with libcoap
-	@$(build) --venv --also java --also mvn --also coap-server-gnutls
+	@$(build) --venv --also javac --also mvn --also coap-server-gnutls
 	@$(venv) pytest tests/interop $(PYTEST_ARGS)
 
 firmware: ## BOARD='s image, in build/firmware; ROLE= is one of firmware/manifests, client if none is given

@@ -98,7 +98,7 @@ def _sure(args: argparse.Namespace, question: str) -> None:
         return
     if not sys.stdin.isatty():
         raise FactoryError(f"{question} Nobody can be asked here: say --yes.")
-    if input(f"{question} [yes/no] ").strip().lower() != "yes":
+    if input(f"{question} [yes/no] ").strip().lower() not in ("y", "yes"):
         raise FactoryError("Nothing was done.")
 
 
