@@ -67,7 +67,7 @@ interop: ## tests with Leshan, which Maven fetches, and with libcoap
 firmware: ## BOARD='s image, in build/firmware; ROLE= is one of firmware/manifests, client if none is given
 	@$(module) builds.build_firmware $(BOARD) --role $(or $(ROLE),client) --for "$(job)"
 
-bundle: ## what turns stock MicroPython into a device, in build/bundle: a mip package and file systems; ROLE=, minimal if none is given
+bundle: ## what turns stock MicroPython into a device, in build/bundle: a mip package, an index for mip and file systems; ROLE=, minimal if none is given
 	@$(module) builds.testenv --for "$(job)"
 	@$(venv) builds.bundle --role $(or $(ROLE),minimal) --for "$(job)"
 
