@@ -16,7 +16,9 @@ _MAX_DATAGRAM = const(1280)  # more than RFC 7252 4.6 lets a message have
 _SHORT_DATAGRAM = const(160)
 _NO_SEC = const(3)
 _INTERNAL = const(0xA0)
-_BURST = const(16)  # datagrams of a socket in one pass: what has come together is answered together
+_BURST = const(
+    16
+)  # datagrams of a socket in one pass: what has come together is answered together
 _FAULTS = const(10)  # of poll() in a row, after which connections are given up
 _PAUSE_MS = const(100)
 _DAY_MS = const(86400000)
