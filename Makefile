@@ -62,13 +62,13 @@ check: ## lint, formatting and spelling
 	@$(venv) codespell_lib
 
 interop: ## tests with Leshan, which Maven fetches, with libcoap and aiocoap
-	@$(build) --venv --also java --also mvn --also coap-server-gnutls
+	@$(build) --venv --also javac --also mvn --also coap-server-gnutls
 	@$(venv) pytest tests/interop $(PYTEST_ARGS)
 
 firmware: ## BOARD='s image, in build/firmware; ROLE= is one of firmware/manifests, client if none is given
 	@$(module) builds.build_firmware $(BOARD) --role $(or $(ROLE),client) --for "$(job)"
 
-bundle: ## what turns stock MicroPython into a device, in build/bundle: a mip package and file systems; ROLE=, minimal if none is given
+bundle: ## what turns stock MicroPython into a device, in build/bundle: a mip package, an index for mip and file systems; ROLE=, minimal if none is given
 	@$(module) builds.testenv --for "$(job)"
 	@$(venv) builds.bundle --role $(or $(ROLE),minimal) --for "$(job)"
 

@@ -18,6 +18,9 @@ _NO_SEC = const(3)
 _DYNAMIC = const(0xC000)  # the first of the dynamic ports (RFC 6335 6)
 _DYNAMIC_MASK = const(0x3FFF)
 _INTERNAL = const(0xA0)
+_BURST = const(
+    16
+)  # datagrams of a socket in one pass: what has come together is answered together
 _FAULTS = const(10)  # of poll() in a row, after which connections are given up
 _PAUSE_MS = const(100)
 _DAY_MS = const(86400000)
@@ -202,7 +205,9 @@ class Net:
                 wait = min(wait, left)
             try:
                 for sock, flags in self._poller.ipoll(wait):
-                    self._receive(sock)
+                    n = _BURST
+                    while n and self._receive(sock):
+                        n -= 1
                 self._faults = 0
             except Exception as e:
                 self._failed(e, wait)
@@ -250,11 +255,12 @@ class Net:
                 role.status = status
 
     def _receive(self, sock):
+        # Take a datagram; whether there was one.
         for entry in self._entries:
             if entry[0] is sock:
                 break
         else:
-            return  # closed by what came just before
+            return False  # closed by what came just before
         size = getattr(entry[1], "datagram", _MAX_DATAGRAM) + 1
         while True:
             try:
@@ -267,13 +273,13 @@ class Net:
                     entry[1].receive(peer, data, now())
                 else:  # it has been cut
                     self.dropped += 1
-                return
+                return True
             except OSError:
-                return  # an ICMP error: not to be believed, as anybody can send one
+                return False  # none, or an ICMP error: not to be believed, as anybody can send one
             except MemoryError:
                 # The heap is in pieces: what is short can still get through.
                 size //= 2
                 if not size:
-                    return
+                    return False
                 if size < _SHORT_DATAGRAM:
                     size = 1  # it is lost, or the poller would report it for ever
