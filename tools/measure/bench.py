@@ -459,6 +459,11 @@ def with_board() -> Iterator[Row]:
         ("registered", "from reset to registered"),
         ("idle", "of an idle step(0)"),
         ("read", "of a step(0) that serves a Read of /3/0"),
+        *[
+            (f"read_{number}", f"of a step(0) that serves a Read of /3 in {name}")
+            for number, name in bench_board.FORMATS.items()
+        ],
+        ("notification", "of a step(0) that sends a notification"),
         ("handshake", "of a DTLS handshake, PSK and CCM_8"),
     ):
         yield Row(f"instructions {what}, {of}", round(found[name] / 1000), "k")
