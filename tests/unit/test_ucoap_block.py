@@ -1001,7 +1001,7 @@ def test_etags_differ():
         tags[tag] = i
         e.asked = []
         if i == 50:  # over the wrap
-            e.engine._mid = 0xFFF0
+            e.engine.mid = 0xFFF0
 
 
 def test_block2_comes_again():
