@@ -64,6 +64,8 @@ _HIDDEN = const(2)  # and its instance id is free for others, as nobody has disc
 class Bootstrap:
     """Bootstrap attempts and sessions of a Core; core calls what has no underscore."""
 
+    timeout = _EXCHANGE_LIFETIME  # s without an operation, after which a session has failed
+
     def __init__(self, core):
         self.core = core
         self.state = _IDLE
@@ -198,7 +200,7 @@ class Bootstrap:
         if self.state != _REQUESTED:
             return  # an operation has come before the answer, and counts as one
         if code == _CHANGED:
-            self._enter(_RUNNING, _EXCHANGE_LIFETIME)
+            self._enter(_RUNNING, self.timeout)
         elif self._format and code >> 5 == 4:
             self._format = False  # a server of LwM2M 1.0 may not know pct
             self._request(self.core.now)
@@ -255,7 +257,7 @@ class Bootstrap:
     def handle(self, account, m, payload, reply):
         """Serve a request of the bootstrap server. Returns the response code; raises Error."""
         self.check(account)
-        self._enter(_RUNNING, _EXCHANGE_LIFETIME)
+        self._enter(_RUNNING, self.timeout)
         code = m.code
         if code == _POST and m.strings(_URI_PATH) == ["bs"]:
             return self._finish()
