@@ -1,5 +1,6 @@
 # An application: what main.py needs of it. Each of the functions may be left out, but for setup();
-# on_event(event) is another one, and on_update(update), which is given lwm2m.update's Update.
+# others are on_event(event), on_update(update), which is given lwm2m.update's Update, and credentials(),
+# which returns where keys are to be (lwm2m.credentials).
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
 # This one follows the chip's own temperature sensor, where it has one. What it raises ends the start:

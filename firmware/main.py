@@ -154,21 +154,28 @@ class _Board:
         updates = self._find_updates(values)
         if updates:
             device[5] = self._factory_reset
-        client = self._client = lwm2m.Client(
-            copy.endpoint, self._on_event, net, device, store=store
-        )
-        if diagnostics:
-            known = report(port)
-            self._diagnostics.start(client, store, known["crash"], known["reset"])
         updated = updates and updates.choose(guard.reason)
         try:
             import app
 
             self._app = app
-            app.setup(client, values.get("app") or {})
         except ImportError as e:
             if updated or "'app'" not in str(e):
                 raise
+        credentials = getattr(self._app, "credentials", None)
+        client = self._client = lwm2m.Client(
+            copy.endpoint,
+            self._on_event,
+            net,
+            device,
+            store=store,
+            credentials=credentials and credentials(),
+        )
+        if diagnostics:
+            known = report(port)
+            self._diagnostics.start(client, store, known["crash"], known["reset"])
+        if self._app:
+            self._app.setup(client, values.get("app") or {})
         if updates:
             updates.take(client, self._app, guard)
         network = machine = None

@@ -468,6 +468,23 @@ def test_button(board, servers):
     assert not any("Safe mode" in line for line in board.said.lines)
 
 
+def test_keys_where_the_application_says(board, servers):
+    # What a bootstrap brings goes through the application's own place for keys.
+    board.provision(servers.uri)
+    board.app(
+        "def credentials():\n"
+        "    print('CREDENTIALS')\n"
+        "    from lwm2m.credentials import Credentials\n"
+        "    return Credentials()\n"
+        "def setup(client, settings):\n"
+        "    print('KEYS', bool(client.core.context.keys))\n"
+    )
+    board.start()
+    board.said.wait_for("CREDENTIALS")
+    board.said.wait_for("KEYS True")
+    servers.said.wait_for("registered " + ENDPOINT)
+
+
 STATION = """\
 from lwm2m.bootstrap_server import BootstrapServer
 def setup(client, settings):

@@ -171,6 +171,7 @@ WRONG = [
     (PSK, "led = 25", "led = true", "line 10: board.led must be a whole number."),
     (PSK, "led = 25", "led = 256", "line 10: board.led must be from 0 to 255."),
     (PSK, "led = 25", "leds = 25", "line 10: board.leds is unknown: did you mean led?"),
+    (PSK, "led = 25", "console = 4", "line 10: board.console must be from 0 to 3."),
     (
         PSK,
         "interval = 60",

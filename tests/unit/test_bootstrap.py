@@ -353,6 +353,23 @@ def test_request_that_does_not_fit():
     assert (event.code, event.internal) == (0xA0, True) and event.text
 
 
+def test_another_timeout():
+    session = _Session()
+    for bad in (0, -1, 86401, 1.5, "9", None):
+        try:
+            session.client.set_bootstrap_timeout(bad)
+            raise AssertionError(bad)
+        except ValueError as e:
+            assert str(e).startswith("4.00 ")
+    session = _Session(run=False)
+    session.client.set_bootstrap_timeout(20)
+    session.world.run(1)
+    assert session.world.story()[-1:] != ["BS_FAILED"]
+    session.world.run(21)
+    event = session.world.last(FAILED)
+    assert (event.code, event.internal, event.text) == (0xA3, True, "no operation in time")
+
+
 def test_no_operation_in_time():
     # EXCHANGE_LIFETIME, 247 s, after the last one; then the next attempt, 60 s later.
     session = _Session()

@@ -61,7 +61,7 @@ CASES = (
         "Store: slot 1 is used",
     ),
     (lwm2m.EVENT_EVALUATION_PERIOD, {"path": (3, 0)}, DETAILS, "server 1: to be looked at /3/0"),
-    (lwm2m.EVENT_UPDATE, {"short_id": 0, "text": "kept"}, EVENTS, "Update: kept"),
+    (lwm2m.EVENT_UPDATE, {"short_id": 0, "text": "kept", "path": (5, 0)}, EVENTS, "Update: kept"),
     (200, {}, DETAILS, "server 1: event 200"),
 )
 

@@ -84,6 +84,16 @@ def set_hold_off(client, seconds):
     _set(client, 0, _BOOTSTRAP_ID, {11: seconds})
 
 
+def set_bootstrap_timeout(client, seconds):
+    """How long a session may be without an operation of the bootstrap server before it has failed:
+    247 s by default (LwM2M 1.1 6.1.7), 1 s at least and a day at most."""
+    if not client.core.bootstrap:
+        raise ValueError("5.01 this build lacks package lwm2m-bootstrap")
+    if type(seconds) is not int or not 0 < seconds <= 86400:
+        raise ValueError("4.00 the time-out is from 1 to 86400 s")
+    client.core.bootstrap.timeout = seconds
+
+
 def set_server(client, short_id, values):
     """How to register with a server: {resource id: value} of /1/x/13 to 20.
 

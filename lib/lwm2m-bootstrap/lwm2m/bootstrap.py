@@ -68,6 +68,7 @@ class Bootstrap:
 
     # Of LwM2M 1.2 only: the module, while a Bootstrap-Pack is to be asked for.
     pack = None
+    timeout = _EXCHANGE_LIFETIME  # s without an operation, after which a session has failed
 
     def __init__(self, core):
         self.core = core
@@ -207,7 +208,7 @@ class Bootstrap:
         if self.state != _REQUESTED:
             return  # an operation has come before the answer, and counts as one
         if code == _CHANGED:
-            self._enter(_RUNNING, _EXCHANGE_LIFETIME)
+            self._enter(_RUNNING, self.timeout)
         elif self._format and code >> 5 == 4:
             self._format = False  # a server of LwM2M 1.0 may not know pct
             self.request(self.core.now)
@@ -269,7 +270,7 @@ class Bootstrap:
     def handle(self, account, m, payload, reply):
         """Serve a request of the bootstrap server. Returns the response code; raises Error."""
         self.check(account)
-        self._enter(_RUNNING, _EXCHANGE_LIFETIME)
+        self._enter(_RUNNING, self.timeout)
         code = m.code
         if code == _POST and m.strings(_URI_PATH) == ["bs"]:
             return self.finish()

@@ -19,6 +19,7 @@ _NAMES = const(
 _LEVELS = const(b"0222211221333333313132")
 
 _REGISTERED = const(3)
+_UPDATE = const(21)
 _BOOTSTRAP_ID = const(65535)
 
 
@@ -32,7 +33,7 @@ def words(event, peers=True):
     names = _NAMES.split(";")
     n = event.type - 1
     text = names[n] if n < len(names) else "event %d" % event.type
-    if event.path:
+    if event.path and event.type != _UPDATE:  # which is always of object 5
         text += " /" + "/".join([str(id) for id in event.path])
     if event.short_id == _BOOTSTRAP_ID:
         text = "bootstrap server: " + text
