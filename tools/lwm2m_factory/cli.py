@@ -25,14 +25,15 @@ from . import (
     schema,
     verify,
 )
+from .accounts import NAMES
 from .board import Board
 from .canonical import hexadecimal, row_name
+from .faults import ConfigError
 from .patterns import BOARD_VALUES, names_in
 from .ports import listed, only_port
 from .sheet import Sheet
 from .text import printable
 
-MODES = config.NAMES
 _LEFT = 3  # the status of a batch that was ended with rows left; 1: a board has failed
 
 
@@ -124,7 +125,7 @@ def _describe(status: dict) -> List[str]:
     ]
     for account in status["accounts"]:
         who = "bootstrap" if account["short_id"] is None else account["short_id"]
-        mode = MODES.get(account["mode"], account["mode"])
+        mode = NAMES.get(account["mode"], account["mode"])
         lines.append(f"Account   {who}: {account['uri']} ({mode})")
     lines.append(f"Locked    {'yes' if status['locked'] else 'no'}")
     if status.get("fault"):
@@ -232,8 +233,8 @@ def _load(args: argparse.Namespace) -> config.Config:
     sheet = Sheet(args.csv)
     try:
         found = config.load(args.config, sheet.names, _ask_password)
-    except config.ConfigError as e:
-        sheet.refuse([str(e)])
+    except ConfigError as e:
+        sheet.refuse(e.args)
         raise
     batch.check_sheet(sheet, found)
     return found
@@ -251,6 +252,10 @@ def _check(args: argparse.Namespace) -> None:
             left = batch.Rows(args.csv, found, kept).left()
         given = f" {len(sheet.rows) - left} of them are given." if left is not None else ""
     _say(f"{args.config} and {args.csv} are right: {len(sheet.rows)} rows.{given}")
+
+
+def _schema(args: argparse.Namespace) -> None:
+    print(json.dumps(config.SCHEMA, indent=2, ensure_ascii=False))
 
 
 def _provision(args: argparse.Namespace) -> None:
@@ -448,6 +453,7 @@ def _write(path: Path, data: bytes) -> None:
 _EXAMPLES = {
     "provision": "factory.toml --serial 0001 --port /dev/ttyACM0",
     "check": "factory.toml boards.csv",
+    "schema": "> factory.schema.json",
     "batch": "factory.toml boards.csv --report day.html",
     "ports": "",
     "status": "--port /dev/ttyACM0 --json",
@@ -466,6 +472,8 @@ _EXAMPLES = {
     "public-key": "one.pem",
 }
 _MORE = {
+    "schema": "\nWith `#:schema factory.schema.json` as the first line of factory.toml, editors that know TOML\n"
+    "complete and check it.",
     "batch": "\nIts status is 0 where all rows are done, 1 where a board has failed, 3 where it was ended "
     "with\nrows left.",
 }
@@ -530,6 +538,7 @@ def _parser() -> argparse.ArgumentParser:
     checked.add_argument("config", type=Path, help="the configuration, TOML")
     checked.add_argument("csv", type=Path, nargs="?", help="the rows, as batch has them")
     files(checked, False)
+    command("schema", _schema, "print the JSON Schema of configurations, for editors")
     many = command("batch", _batch, "give many boards theirs, as they are plugged in")
     many.add_argument("config", type=Path, help="the configuration, TOML")
     many.add_argument(

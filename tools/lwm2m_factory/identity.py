@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 from . import FactoryError, image
-from .config import CERTIFICATE, NAMES, PSK, Account, Config
+from .accounts import MODES, Bootstrap
+from .config import Account, Config
 from .patterns import BOARD_VALUES, endpoint_fault, fill, key_fault, names_in
 
 _MAX_IDENTITY = 128  # bytes, RFC 4279 5.1
@@ -78,17 +79,14 @@ def _place(record: dict) -> Tuple:
 
 
 def _record(account: Account, given: bool) -> dict:
-    found = {
-        "uri": account.uri,
-        "given": given,
-        "security": {"mode": NAMES[account.security.mode]},
-    }
-    if account.short_id is None:
-        found["hold_off"], found["account_timeout"] = account.timers
+    table = account.table
+    found = {"uri": table.uri, "given": given, "security": {"mode": table.security.mode}}
+    if isinstance(table, Bootstrap):
+        found["hold_off"], found["account_timeout"] = table.hold_off, table.account_timeout
     else:
-        found["short_id"] = account.short_id
-        found["lifetime"] = account.server[1]
-        found["binding"] = account.server[7]
+        found["short_id"] = table.short_id
+        found["lifetime"] = table.lifetime
+        found["binding"] = "UQ" if table.queue else "U"
     return found
 
 
@@ -97,9 +95,9 @@ def _secure(
 ) -> dict:
     # The resources 3 to 5 and the optional ones of /0; the record gets what export needs. kept:
     # the pre-shared key that it had before.
-    security = account.security
-    if security.mode == PSK:
-        name = f"{account.section.name}.security"
+    security = account.table.security
+    if security.mode == "psk":
+        name = f"{account.name}.security"
         identity_ = _filled(security.identity, values, f"{name}.identity")
         if not 0 < len(identity_.encode()) <= _MAX_IDENTITY:
             raise FactoryError(f"{name}.identity must have from 1 to {_MAX_IDENTITY} bytes.")
@@ -113,19 +111,20 @@ def _secure(
                 raise FactoryError(f"{name}.key {text}")
         record["identity"] = identity_
         record["key"] = key.lower()
-        return {3: identity_.encode(), 4: b"", 5: bytes.fromhex(key), **security.options}
-    if security.mode == CERTIFICATE:
+        return {3: identity_.encode(), 4: b"", 5: bytes.fromhex(key), **security.resources()}
+    if security.mode == "certificate":
         certificate, key = security.authority.issue(values["endpoint"])
+        options, expected = security.resources(), security.expected()
         record["certificate"] = certificate.hex()
         if given:  # the bootstrap server needs all of it; else the key is the board's alone
             record["key"] = key.hex()
-            record["server_certificate"] = security.server_certificate.hex()
+            record["server_certificate"] = expected.hex()
             for name, rid in (("matching", 13), ("sni", 14), ("usage", 15)):
-                if rid in security.options:
-                    record[name] = security.options[rid]
-            if 16 in security.options:
-                record["ciphers"] = list(security.options[16].values())
-        return {3: certificate, 4: security.server_certificate, 5: key, **security.options}
+                if rid in options:
+                    record[name] = options[rid]
+            if security.cipher_suites:
+                record["ciphers"] = security.cipher_suites
+        return {3: certificate, 4: expected, 5: key, **options}
     return {3: b"", 4: b"", 5: b""}
 
 
@@ -138,10 +137,11 @@ def _filled(pattern: str, values: Dict[str, str], name: str) -> str:
 
 def _put(state: image.State, account: Account, resources: dict) -> None:
     iid = len(state[0])
-    own = account.short_id is None
-    state[0][iid] = {0: account.uri, 1: own, 2: account.security.mode, **resources}
+    table = account.table
+    own = isinstance(table, Bootstrap)
+    state[0][iid] = {0: table.uri, 1: own, 2: MODES[table.security.mode], **resources}
     if own:
-        state[0][iid].update({11: account.timers[0], 12: account.timers[1]})
+        state[0][iid].update({11: table.hold_off, 12: table.account_timeout})
     else:
-        state[0][iid][10] = account.short_id
-        state[1][len(state[1])] = dict(account.server)
+        state[0][iid][10] = table.short_id
+        state[1][len(state[1])] = table.resources()

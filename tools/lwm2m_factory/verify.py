@@ -3,7 +3,7 @@
 from typing import List, NamedTuple, Optional
 
 from .canonical import hexadecimal
-from .config import MODES
+from .accounts import MODES
 from .ledger import Given
 
 

@@ -1,0 +1,47 @@
+"""What is made of the configuration's models: JSON Schema, and the list of fields in tools/README.md."""
+
+import json
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from harness.tool import factory
+from lwm2m_factory import config, reference
+from samples import CERTIFICATE, PSK
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def test_list_of_fields() -> None:
+    text = reference.README.read_text(encoding="utf-8")
+    assert text == reference.with_fields(text, config.SCHEMA), (
+        "run `PYTHONPATH=tools build/venv/bin/python -m lwm2m_factory.reference`"
+    )
+
+
+def test_schema(tmp_path: Path) -> None:
+    done = factory(tmp_path, "schema")
+    assert (done.returncode, done.stderr) == (0, "")
+    schema = json.loads(done.stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    check = jsonschema.Draft202012Validator(schema)
+    for text in (PSK, CERTIFICATE):
+        check.validate(tomllib.loads(text))
+    # What an editor underlines without this tool.
+    for old, new in (
+        ("endpoint =", "end_point ="),
+        ('"wifi"', '"wiffi"'),
+        ('"line 3"', "3"),
+        ("led = 25", "led = 256"),
+        ('mode = "psk"\nid', 'mode = "pks"\nid'),
+        ("key_bytes = 32", "key_bits = 256"),
+        ('country = "DE"', 'country = "Germany"'),
+        ("short_id = 101\n", ""),
+    ):
+        assert old in PSK
+        with pytest.raises(jsonschema.ValidationError):
+            check.validate(tomllib.loads(PSK.replace(old, new)))
