@@ -40,6 +40,7 @@ def run(port, minute_ms=60000):
         guard.break_in()
         print("Stopped. A device that has a watchdog restarts in ten minutes.")
     except BaseException as e:
+        print("LwM2M: crashed")  # what begins so, the factory tool waits for (board.py)
         for line in guard.crashed(e):
             print(line)
         port.reset()
@@ -57,6 +58,7 @@ class _Board:
         self._clock = None  # a Clock, where an account has certificates
         self._diagnostics = None  # a Diagnostics, where the image has it
         self._connectivity = None  # a Connectivity, likewise, when the network was up
+        self._registered = set()  # short ids, of servers
 
     def run(self):
         port, guard, led = self._port, self._guard, self._led
@@ -78,7 +80,7 @@ class _Board:
             try:
                 from device.lock import Console
 
-                self._console = Console(reserved, guard, _factory_command)
+                self._console = Console(reserved, guard, self._command)
             except ImportError:
                 pass  # role minimal: until another image comes, it takes no commands
         if values.get("button") is not None and self._held(port.button(values["button"])):
@@ -230,6 +232,26 @@ class _Board:
                 pass
         return self._updates
 
+    def _tell(self, event):
+        # At the serial line, for the factory tool and for people.
+        if event.type == lwm2m.EVENT_REG_REGISTERED:
+            self._registered.add(event.short_id)
+            print("LwM2M: registered with server %d" % event.short_id)
+        elif event.type == lwm2m.EVENT_REG_UNREGISTERED:
+            self._registered.discard(event.short_id)
+        elif event.type in (lwm2m.EVENT_REG_FAILED, lwm2m.EVENT_BS_FAILED):
+            self._registered.discard(event.short_id)
+            # Words of a peer may have anything in them.
+            print("LwM2M: server %d fails: %r" % (event.short_id, event.text))
+
+    def _command(self, name):
+        import device.factory as factory
+
+        if name == "status":
+            factory.status(sorted(self._registered))
+        else:
+            getattr(factory, name)()
+
     def _factory_reset(self):
         self._client.core.context.factory_reset()
         self._updates.slots.factory_reset()
@@ -255,6 +277,7 @@ class _Board:
     def _on_event(self, event):
         if event.type in _SHOWN:
             self._led.show(_SHOWN[event.type])
+        self._tell(event)
         if self._updates and event.type == lwm2m.EVENT_UPDATE:
             print("Update: %s" % event.text)
         if event.type == lwm2m.EVENT_BS_FINISHED:
@@ -262,12 +285,6 @@ class _Board:
         on_event = getattr(self._app, "on_event", None)
         if on_event:
             on_event(event)
-
-
-def _factory_command(name):
-    import device.factory as factory
-
-    getattr(factory, name)()
 
 
 if __name__ == "__main__":

@@ -129,7 +129,8 @@ def named(thing, name, *other, found=getattr):
 device.factory.getattr = named
 try:
     import rawrepl
-    rawrepl.run()
+    while True:
+        rawrepl.run()
 except ImportError:
     pass
 """

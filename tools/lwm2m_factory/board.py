@@ -7,10 +7,11 @@ import errno
 import hashlib
 import json
 import os
+import re
 import struct
 import threading
 import time
-from typing import Callable, Optional
+from typing import Callable, List, Optional
 
 import serial
 from mpremote.transport import TransportError, TransportExecError
@@ -29,6 +30,11 @@ _START_S = (8, 16, 32, 64)
 _AGAIN_S = 20  # until a board that restarts is there again
 _COMMAND_S = 70  # for a locked board's answer, which may be looking up a name
 _WIPE_S = 120  # an RP2040 erases a MB in 12 s
+# What main.py says.
+_OF_CLIENT = "LwM2M: "
+_OF_NETWORK = "Network: "
+_CRASHED = _OF_CLIENT + "crashed"
+_REGISTERED = re.compile(_OF_CLIENT + r"registered with (server \d+)")
 _GONE = (errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF, errno.ENOENT)
 
 
@@ -93,6 +99,54 @@ class Board:
 
     def selftest(self) -> dict:
         return self._call("selftest")
+
+    def registered(self, seconds: float) -> str:
+        """Let its program run until it is registered with a server; returns which.
+
+        FactoryError where that has not come by then, with what it has said of it. Its REPL is not there
+        any more then.
+        """
+        end = time.monotonic() + seconds
+        if self.locked:
+            while time.monotonic() < end:
+                found = self.status().get("registered")
+                if found:
+                    return f"server {found[0]}"
+                time.sleep(1)
+            raise FactoryError(
+                f"The board on {self.port} is not registered after {seconds:.0f} s."
+            )
+        said: List[str] = []
+        self._guard(self._start)
+        while time.monotonic() < end:
+            left = max(end - time.monotonic(), 0.01)
+            line = self._guard(self._read_line, left).decode(errors="backslashreplace").strip()
+            found = _REGISTERED.fullmatch(line)
+            if found:
+                return found[1]
+            if line == _CRASHED:
+                what = self._guard(self._read_line, TIMEOUT_S).decode(errors="backslashreplace")
+                raise FactoryError(
+                    f"The board on {self.port} has crashed as it ran ({what.strip()}): `status` shows where."
+                )
+            if line.startswith(_OF_CLIENT):
+                said.append(line[len(_OF_CLIENT) :])
+            elif line.startswith(_OF_NETWORK):
+                said.append(line)
+        last = (
+            f"; the last that it said is: {said[-1]}" if said else ", and has said nothing of it"
+        )
+        raise FactoryError(
+            f"The board on {self.port} has not registered within {seconds:.0f} s{last}."
+        )
+
+    def _start(self) -> None:
+        # A soft reset: main.py runs.
+        self._transport.exit_raw_repl()
+        self._transport.serial.write(b"\x04")
+
+    def _read_line(self, seconds: float) -> bytes:
+        return self._transport.read_until(1, b"\n", timeout=seconds, timeout_overall=seconds)
 
     def reset(self) -> dict:
         """Back to the factory's accounts."""

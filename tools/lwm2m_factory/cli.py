@@ -21,6 +21,7 @@ from . import (
     former,
     ledger,
     package,
+    push,
     report,
     schema,
     verify,
@@ -34,6 +35,7 @@ from .ports import listed, only_port
 from .sheet import Sheet
 from .text import printable
 
+_REGISTER_S = 180  # a modem's network and a bootstrap server take their time
 _LEFT = 3  # the status of a batch that was ended with rows left; 1: a board has failed
 
 
@@ -172,19 +174,24 @@ def _verify(args: argparse.Namespace) -> None:
     with _board(port) as board:
         status = board.status()
         tested = board.selftest()["tested"]
-    chip, endpoint = status["chip_id"], status["endpoint"]
-    given = record = None
-    if _is_there(args):
-        with _open(args) as kept, kept.book() as book:
-            given = book.board(chip)
-            if given is None:
-                raise FactoryError(f"The board {chip} is not in {kept.name}.")
-            record = book.record(given)
-    proof = verify.compare(status, tested, given, record)
-    if proof.faults:
-        raise FactoryError(*(f"The board {chip} {fault}" for fault in proof.faults))
+        chip, endpoint = status["chip_id"], status["endpoint"]
+        given = record = None
+        if _is_there(args):
+            with _open(args) as kept, kept.book() as book:
+                given = book.board(chip)
+                if given is None:
+                    raise FactoryError(f"The board {chip} is not in {kept.name}.")
+                record = book.record(given)
+        proof = verify.compare(status, tested, given, record)
+        if proof.faults:
+            raise FactoryError(*(f"The board {chip} {fault}" for fault in proof.faults))
+        if args.register is not None:
+            print(
+                f"Waiting until it is registered, {args.register:.0f} s at most …", file=sys.stderr
+            )
+            verify.registered(proof, board.registered(args.register))
     _say(f"{endpoint} on {port} is as it should be: {', '.join(proof.proved)}.")
-    _say(f"Not looked at: {', '.join(proof.left)}.")
+    _say(f"Not looked at: {', '.join(proof.left) or 'nothing'}.")
 
 
 def _reset(args: argparse.Namespace) -> None:
@@ -386,15 +393,42 @@ def _flash(args: argparse.Namespace) -> None:
     _say(flash.flash(args.image, args.port, args.drive, args.erase))
 
 
-def _export(args: argparse.Namespace) -> None:
+def _push(args: argparse.Namespace) -> Optional[int]:
+    if args.to != "leshan":
+        raise FactoryError("--push is for --to leshan: other forms are files.")
+    server = push.Server(args.push, push.headers(args.headers) if args.headers else {})
+    if server.is_open:
+        _sure(args, f"The keys of all boards will go to {server.url} unencrypted.")
+    console = Console(stderr=True)
+
+    def step(count: int) -> None:
+        if console.is_terminal and count % 100 == 0:
+            console.print(f"{count} …", style="dim", end="\r")
+
+    with _existing(args) as kept:
+        export.complete(kept, args.to, _configured(args))
+        done = push.push(kept, server, args.short_id, args.yes, step)
+    if not any(done):
+        raise FactoryError(
+            f"There is nothing to export: no board has what {server.url} is to know."
+        )
+    for line in push.sentences(done, server.url):
+        _say(line)
+    return 1 if done.other else None
+
+
+def _configured(args: argparse.Namespace) -> Callable[[List[str]], config.Config]:
+    return lambda names: config.load(args.config, names, _ask_password)
+
+
+def _export(args: argparse.Namespace) -> Optional[int]:
+    if args.push:
+        return _push(args)
     if export.is_there(args.to, args.output):
         _sure(args, f"{args.output} is there already, and will be replaced.")
 
-    def load(names: List[str]) -> config.Config:
-        return config.load(args.config, names, _ask_password)
-
     with _existing(args) as kept:
-        export.complete(kept, args.to, load)
+        export.complete(kept, args.to, _configured(args))
         counts = export.FORMS[args.to](kept, args.output, args.short_id)
     if not any(counts.values()):
         raise FactoryError(
@@ -404,6 +438,7 @@ def _export(args: argparse.Namespace) -> None:
         _say(f"{name}: {count} entries")
     if args.to != "labels":
         _say(f"{args.output} has keys in it; nobody else on this machine may read it.")
+    return None
 
 
 def _package(args: argparse.Namespace) -> None:
@@ -555,6 +590,14 @@ def _parser() -> argparse.ArgumentParser:
     as_json(told, "as the board says it")
     checked = command("verify", _verify, "test a board, and compare it with what it was given")
     port(checked)
+    checked.add_argument(
+        "--register",
+        type=float,
+        nargs="?",
+        const=_REGISTER_S,
+        metavar="SECONDS",
+        help=f"and wait until it is registered with a server, by default {_REGISTER_S} s at most",
+    )
     files(checked)
     port(command("reset", _reset, "take a board back to its factory accounts"))
     for name, f, text in (
@@ -590,8 +633,17 @@ def _parser() -> argparse.ArgumentParser:
     files(past)
     out = command("export", _export, "write what servers have to know of the boards")
     out.add_argument("--to", required=True, choices=list(export.FORMS), help="for whom")
+    where = out.add_mutually_exclusive_group(required=True)
+    where.add_argument("-o", "--output", type=Path, help="a file; a folder for leshan and labels")
+    where.add_argument(
+        "--push",
+        metavar="URL",
+        help="of a running Leshan demo server, which is told by its REST calls",
+    )
     out.add_argument(
-        "-o", "--output", type=Path, required=True, help="a file; a folder for leshan and labels"
+        "--headers",
+        type=Path,
+        help="for --push, a file of mode 0600: Cookie: … or Authorization: …",
     )
     out.add_argument("--short-id", type=int, help="of the server that is exported for")
     out.add_argument("--yes", action="store_true", help="replace what is there, and do not ask")
