@@ -212,7 +212,7 @@ WRONG = [
         'mode = "psk"\nid',
         'mode = "none"\nid',
         (
-            "line 34, column 1: server[1].security.mode must be psk or certificate with a coaps:// URI.\n"
+            "line 34, column 1: server[1].security.mode must be psk, rpk or certificate with a coaps:// URI.\n"
             "line 35, column 1: server[1].security.identity is unknown: choose from mode.\n"
             "line 36, column 1: server[1].security.key_bytes is unknown: choose from mode."
         ),
@@ -267,7 +267,7 @@ WRONG = [
         "[server.security]",
         "[servers.security]",
         (
-            "line 27, column 1: server[1].security must be psk or certificate with a coaps:// URI.\n"
+            "line 27, column 1: server[1].security must be psk, rpk or certificate with a coaps:// URI.\n"
             "line 33, column 1: servers is unknown: did you mean server?"
         ),
     ),

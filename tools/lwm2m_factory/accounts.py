@@ -21,7 +21,7 @@ from .fields import (
 from .patterns import KEY_BYTES
 
 # Security Modes (/0/x/2), by their names here.
-MODES = {"psk": 0, "certificate": 2, "none": 3}
+MODES = {"psk": 0, "rpk": 1, "certificate": 2, "none": 3}
 NAMES = {value: name for name, value in MODES.items()}
 MATCHING = ("exact", "sha256", "sha384", "sha512")  # Matching Types (/0/x/13)
 
@@ -52,6 +52,7 @@ def _named(read):
 
 
 _NAME = WithJsonSchema({"type": "string", "minLength": 1})
+PublicKeyFile = Annotated[bytes, _named(lambda files, name: files.public_key(name)), _NAME]
 CertificateFile = Annotated[
     x509.Certificate, _named(lambda files, name: files.certificate(name)), _NAME
 ]
@@ -81,6 +82,15 @@ class Psk(_Secured):
         "random", description="or hexadecimal, or a column of the CSV: {key}", repr=False
     )
     key_bytes: whole(KEY_BYTES[0], KEY_BYTES[-1]) = Field(16, description="of a random key")
+
+
+class Rpk(_Secured):
+    """Raw public keys: a pair of P-256 is made for each board, whose public key the server has to know."""
+
+    mode: Literal["rpk"] = Field(description="how the account is secured")
+    server_public_key: PublicKeyFile = Field(
+        description="by which boards know the server; of P-256"
+    )
 
 
 class Certificate(_Secured):
@@ -162,7 +172,7 @@ class NoSec(Table):
     mode: Literal["none"] = Field("none", description="how the account is secured")
 
 
-Security = Annotated[Union[Psk, Certificate, NoSec], Field(discriminator="mode")]
+Security = Annotated[Union[Psk, Rpk, Certificate, NoSec], Field(discriminator="mode")]
 
 
 class Account(Table):

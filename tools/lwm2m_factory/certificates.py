@@ -54,12 +54,32 @@ class Authority:
             .not_valid_after(start + datetime.timedelta(self.valid_days))
             .sign(self.key, hashes.SHA256())
         )
-        private = key.private_bytes(
-            serialization.Encoding.DER,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        return der(certificate), private
+        return der(certificate), private_der(key)
+
+
+def make_pair() -> Tuple[bytes, bytes]:
+    """A pair of keys of P-256: SubjectPublicKeyInfo (RFC 7250 3), and PKCS#8, both DER."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return public_der(key.public_key()), private_der(key)
+
+
+def public_der(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def private_der(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.DER,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def public_of(private: bytes) -> bytes:
+    """The public key that belongs to a private one, both DER."""
+    return public_der(serialization.load_der_private_key(private, None).public_key())
 
 
 class Files:
@@ -82,6 +102,19 @@ class Files:
             )
         except ValueError:
             raise FactoryError(f"{path} is no certificate in PEM or DER.") from None
+
+    def public_key(self, name: str) -> bytes:
+        """A public key, as boards have it."""
+        path, data = self.read(name)
+        pem = b"-----BEGIN" in data
+        parse = serialization.load_pem_public_key if pem else serialization.load_der_public_key
+        try:
+            found = parse(data)
+        except ValueError:
+            raise FactoryError(f"{path} is no public key in PEM or DER.") from None
+        if not isinstance(found, ec.EllipticCurvePublicKey) or found.curve.name != "secp256r1":
+            raise FactoryError(f"{path} must be a key of P-256, as boards have.")
+        return public_der(found)
 
     def key(self, name: str) -> ec.EllipticCurvePrivateKey:
         path, data = self.read(name)

@@ -219,11 +219,11 @@ def _servers(place: toml.Place, servers: object) -> Iterator[Fault]:
         for name in accounts.OPTIONAL:
             if name in server:
                 yield (*place, n, name), "cannot be given by a bootstrap server's export."
-        if isinstance(security, dict) and security.get("mode") == "psk":
+        if isinstance(security, dict) and security.get("mode") in ("psk", "rpk"):
             if "cipher_suites" in security:
                 yield (
                     (*place, n, "security", "cipher_suites"),
-                    "cannot be named for a bootstrap server to give with a pre-shared key.",
+                    "can be given by a bootstrap server with certificates only.",
                 )
 
 
@@ -235,7 +235,6 @@ def _secured(place: toml.Place, account: dict) -> Iterator[Fault]:
     mode = security.get("mode", "none" if not security else None)
     if secure and mode == "none":
         where = ("security", "mode") if security else ("security",)
-        known = " or ".join(name for name in accounts.MODES if name != "none")
-        yield (*place, *where), f"must be {known} with a coaps:// URI."
+        yield (*place, *where), "must be psk, rpk or certificate with a coaps:// URI."
     elif uri.lower().startswith("coap:") and mode in accounts.MODES and mode != "none":
         yield (*place, "security", "mode"), "must be none with a coap:// URI; or make it coaps://."

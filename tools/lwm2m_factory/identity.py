@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
-from . import FactoryError, image
+from . import FactoryError, certificates, image
 from .accounts import MODES, Bootstrap
 from .config import Account, Config
 from .patterns import BOARD_VALUES, endpoint_fault, fill, key_fault, names_in
@@ -45,7 +45,7 @@ def make(config: Config, values: Dict[str, str], earlier: Optional[dict] = None)
     values = dict(values, endpoint=endpoint)
     keys = {}
     for each in (*earlier["accounts"], *earlier["given"]) if earlier else ():
-        if each["security"]["mode"] == "psk":
+        if each["security"]["mode"] in ("psk", "rpk"):
             keys[_place(each)] = each["security"]["key"]
     state = {0: {}, 1: {}}
     record = {"endpoint": endpoint, "values": told, "accounts": [], "given": []}
@@ -75,7 +75,7 @@ def completed(config: Config, record: dict) -> Identity:
 
 
 def _place(record: dict) -> Tuple:
-    return record.get("short_id"), record["given"]
+    return record.get("short_id"), record["given"], record["security"]["mode"]
 
 
 def _record(account: Account, given: bool) -> dict:
@@ -94,7 +94,7 @@ def _secure(
     account: Account, values: Dict[str, str], kept: Optional[str], record: dict, given: bool
 ) -> dict:
     # The resources 3 to 5 and the optional ones of /0; the record gets what export needs. kept:
-    # the pre-shared key that it had before.
+    # the pre-shared or private key that it had before.
     security = account.table.security
     if security.mode == "psk":
         name = f"{account.name}.security"
@@ -112,6 +112,16 @@ def _secure(
         record["identity"] = identity_
         record["key"] = key.lower()
         return {3: identity_.encode(), 4: b"", 5: bytes.fromhex(key), **security.resources()}
+    if security.mode == "rpk":
+        if kept:
+            private = bytes.fromhex(kept)
+            public = certificates.public_of(private)
+        else:
+            public, private = certificates.make_pair()
+        record["public_key"] = public.hex()
+        record["server_public_key"] = security.server_public_key.hex()
+        record["key"] = private.hex()
+        return {3: public, 4: security.server_public_key, 5: private, **security.resources()}
     if security.mode == "certificate":
         certificate, key = security.authority.issue(values["endpoint"])
         options, expected = security.resources(), security.expected()
