@@ -3,11 +3,12 @@
 import json
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import jsonschema
 import pytest
 from harness.tool import factory
-from lwm2m_factory import config, reference
+from lwm2m_factory import handbook
 from samples import CERTIFICATE, PSK
 
 if sys.version_info >= (3, 11):
@@ -27,11 +28,21 @@ rights = { 101 = "RW", default = "R" }
 """
 
 
-def test_list_of_fields() -> None:
-    text = reference.README.read_text(encoding="utf-8")
-    assert text == reference.with_fields(text, config.SCHEMA), (
-        "run `PYTHONPATH=tools build/venv/bin/python -m lwm2m_factory.reference`"
+def test_readme() -> None:
+    text = handbook.README.read_text(encoding="utf-8")
+    assert text == handbook.updated(text), (
+        "run `PYTHONPATH=tools build/venv/bin/python -m lwm2m_factory.handbook`"
     )
+    for name, make in handbook.PICTURES.items():
+        assert f"(pictures/{name})" in text
+        kept = (handbook.README.parent / "pictures" / name).read_text(encoding="utf-8")
+        # What it says, as rich draws a little otherwise in each release.
+        assert _texts(kept) == _texts(make())
+
+
+def _texts(svg: str) -> "list[str]":
+    found = (each.text for each in ET.fromstring(svg).iter() if each.tag.endswith("}text"))
+    return sorted(text for text in found if text and text.isprintable() and text.strip())
 
 
 def test_schema(tmp_path: Path) -> None:

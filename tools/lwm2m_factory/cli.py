@@ -519,7 +519,7 @@ _MORE = {
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lwm2m-factory",
         description="Give boards their LwM2M identities, over their serial ports.",
@@ -696,7 +696,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command. What goes wrong is a sentence on stderr and the status 1."""
-    args = _parser().parse_args(argv)
+    args = make_parser().parse_args(argv)
     try:
         return args.run(args) or 0
     except FactoryError as e:

@@ -1,21 +1,15 @@
 """What can stand in a configuration, for programs and for people: JSON Schema, and the list of fields.
 
-Both are made of the models of the configuration. `python -m lwm2m_factory.reference` writes the list into
-tools/README.md.
+Both are made of the models of the configuration. Module handbook writes the list into tools/README.md.
 """
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Iterator, List, Tuple
 
 from pydantic.json_schema import GenerateJsonSchema
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-
-README = Path(__file__).parents[1] / "README.md"
-
-_BEGIN, _END = "<!-- fields -->\n", "<!-- end of fields -->\n"
 
 
 class _Schema(GenerateJsonSchema):
@@ -120,15 +114,3 @@ def _value(node: dict) -> str:
     if node["type"] == "array":
         return "a list"
     return {"string": "text", "boolean": "true, false"}[node["type"]]
-
-
-def with_fields(text: str, schema: dict) -> str:
-    """A README with its list of fields anew."""
-    before, rest = text.split(_BEGIN)
-    return f"{before}{_BEGIN}\n{listing(schema)}{_END}{rest.split(_END)[1]}"
-
-
-if __name__ == "__main__":
-    from .config import SCHEMA
-
-    README.write_text(with_fields(README.read_text(encoding="utf-8"), SCHEMA), encoding="utf-8")
