@@ -48,6 +48,7 @@ test: ## all tests but those with other projects' servers; PYTEST_ARGS= for pyte
 soak: ## long runs, for hours: 10,000 clients after outages (HERD= of them); PYTEST_ARGS= for pytest
 	@$(build) --venv
 	@$(venv) pytest tests/soak -s $(PYTEST_ARGS)
+	@SLEEPS=100 $(venv) pytest tests/interop/test_sleep.py $(PYTEST_ARGS)
 
 preview: ## the tests under MicroPython, under a preview of the next one; needs CPython 3.11
 	@$(build) --venv
@@ -60,14 +61,14 @@ check: ## lint, formatting and spelling
 	@$(venv) ruff format --check
 	@$(venv) codespell_lib
 
-interop: ## tests with Leshan, which Maven fetches, and with libcoap
-	@$(build) --venv --also java --also mvn --also coap-server-gnutls
+interop: ## tests with Leshan, which Maven fetches, with libcoap and aiocoap
+	@$(build) --venv --also javac --also mvn --also coap-server-gnutls
 	@$(venv) pytest tests/interop $(PYTEST_ARGS)
 
 firmware: ## BOARD='s image, in build/firmware; ROLE= is one of firmware/manifests, client if none is given
 	@$(module) builds.build_firmware $(BOARD) --role $(or $(ROLE),client) --for "$(job)"
 
-bundle: ## what turns stock MicroPython into a device, in build/bundle: a mip package and file systems; ROLE=, minimal if none is given
+bundle: ## what turns stock MicroPython into a device, in build/bundle: a mip package, an index for mip and file systems; ROLE=, minimal if none is given
 	@$(module) builds.testenv --for "$(job)"
 	@$(venv) builds.bundle --role $(or $(ROLE),minimal) --for "$(job)"
 
@@ -79,6 +80,7 @@ test-board: ## tests of RP2040 images on an emulated board, for which they need 
 	@$(build) --venv --also java --also mvn
 	@$(module) builds.build_firmware RPI_PICO_LWM2M --for "$(job)"
 	@$(module) builds.build_firmware RPI_PICO_LWM2M --role station --for "$(job)"
+	@$(module) builds.build_firmware RPI_PICO_LWM2M --role full --for "$(job)"
 	@$(module) builds.emulator --for "$(job)"
 	@$(module) builds.stock --for "$(job)"
 	@$(venv) pytest tests/board -n auto $(PYTEST_ARGS)

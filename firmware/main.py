@@ -288,7 +288,7 @@ class _Board:
         # Whether the clock need not be waited for. Certificates wait; who else has a server of the
         # factory's only asks it.
         host = values.get("ntp")
-        certificates = self._client.uses(_CERTIFICATE)
+        certificates = _uses(self._client, _CERTIFICATE)
         if not self._clock:
             if not certificates and not host:
                 return True
@@ -314,6 +314,12 @@ class _Board:
         on_event = getattr(self._app, "on_event", None)
         if on_event:
             on_event(event)
+
+
+def _uses(client, mode):
+    # Whether an account has that Security Mode (/0/x/2).
+    security = client.core.objects[0].instances
+    return mode in [security[iid].get(2) for iid in security]
 
 
 def _address(nic):

@@ -2,6 +2,7 @@
 
 import subprocess
 
+from harness.awaited import PATIENCE_S
 from harness.lines import Process
 from harness.ports import free_ports
 
@@ -9,10 +10,11 @@ from harness.ports import free_ports
 class Servers:
     """A bootstrap server and a LwM2M server: a process of tests/unit/firmware_servers.py.
 
-    host: what the device calls this machine's loopback.
+    host: what the device calls this machine's loopback. patience_s: for an answer.
     """
 
-    def __init__(self, host="127.0.0.1"):
+    def __init__(self, host="127.0.0.1", patience_s=PATIENCE_S):
+        self._patience_s = patience_s
         self.bs_port, self.port = free_ports(2)
         args = (self.bs_port, self.port, host)
         self.said = Process(
@@ -26,7 +28,7 @@ class Servers:
         stdin = self.said.process.stdin
         stdin.write(" ".join([what, path, *map(str, more)]).encode() + b"\n")
         stdin.flush()
-        return self.said.wait_for(path + " ")[len(path) + 1 :]
+        return self.said.wait_for(path + " ", self._patience_s)[len(path) + 1 :]
 
     def close(self):
         self.said.close()

@@ -4,7 +4,9 @@ The images are stood for by files that are built alike (stock_images.py). What a
 it is in tests/board/test_stock.py.
 """
 
+import functools
 import hashlib
+import http.server
 import json
 import os
 import random
@@ -12,6 +14,7 @@ import re
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import listing
@@ -58,7 +61,8 @@ def test_bundle_is_what_the_manifests_list(role) -> None:
     listed |= {f"device/{name}" for name in device - {"manifest.py"}}
     listed -= {"boot.py", "main.py", "device/area.py", "device/lock.py"}
     if role != "full":
-        listed -= {"device/monitor.py", "device/update.py"}
+        own = ("monitor", "places", "power", "sleep", "update")
+        listed -= {f"device/{name}.py" for name in own}
     wanted = {f"lib/{target[:-3]}.mpy" for target in listed} | {"boot.py", "main.py"}
     assert names(out / "board") == wanted
     # mip's package has all of that, at the same place: it puts things below /lib.
@@ -526,3 +530,48 @@ def test_mip(minimal, tmp_path) -> None:
             "for name in ('rom',): vfs.umount('/' + name)\n" + listing.PROGRAM
         ).splitlines()
     assert sorted(read) == listing.of_bundle(minimal / "board")
+
+
+# --- The index for mip
+
+
+@pytest.fixture
+def files_at(tmp_path):
+    """files_at(folder): the URL of a server of its files, on loopback."""
+    servers = []
+
+    def serve(folder: Path) -> str:
+        handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_mip_installs_a_package_by_name(tmp_path, files_at) -> None:
+    # With all that it requires, and nothing else: and it runs.
+    index = bundle.make_index()
+    names = {path.name for path in (index / "package" / "6").iterdir()}
+    assert names == {path.parent.name for path in ROOT.glob("lib/*/manifest.py")}
+    with PtyBoard(tmp_path / "board", ours=False) as board:
+        done = subprocess.run(
+            [sys.executable, "-m", "mpremote", "connect", str(board.port), "mip", "install"]
+            + ["--index", files_at(index), "lwm2m-store"],
+            env=tool.environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        board.power_off()
+        read = board.run("vfs.umount('/rom')\n" + listing.PROGRAM).splitlines()
+        said = board.run("import lwm2m\nprint(lwm2m.Store('accounts').factory())")
+    listed = stage.modules(ROOT / "lib" / "lwm2m-store" / "manifest.py")
+    wanted = {f"/lib/{module.target[:-3]}.mpy" for module in listed}
+    assert {line.split()[0] for line in read} == wanted
+    assert said == "None\n"

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,12 @@ def test_first_program(tmp_path):
     (program,) = blocks(ROOT / "README.md", "python")
     done = micropython("-c", program.replace("range(10)", "range(1)"), cwd=tmp_path, timeout=60)
     assert done.stdout and not done.stderr
+
+
+def test_table_of_ets_cases():
+    program = ROOT / "tests" / "interop" / "ets.py"
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_ucoap_example(tmp_path):

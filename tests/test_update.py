@@ -4,8 +4,6 @@ tool, and our server, which pushes them.
 
 import os
 import signal
-import socket
-import threading
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,7 @@ from harness.ports import free_port
 from lwm2m_factory import package
 from managed import Servers
 from test_firmware import REGISTERED, Board
-from updates import APP, CRASHES, FAILS, HANGS, KEYS, TARGET, made, settings
+from updates import APP, CRASHES, FAILS, HANGS, KEYS, TARGET, Depot, made, settings
 
 ROLLOUT = ROOT / "lib" / "lwm2m-server" / "examples" / "rollout.py"
 
@@ -205,46 +203,8 @@ def test_power_cuts_by_the_process(board, servers, tmp_path):
     assert running(servers) == "2.05 b'2'"
 
 
-class Depot(threading.Thread):
-    """Answers GETs with blocks of a package (RFC 7959 2.4)."""
-
-    def __init__(self, data: bytes):
-        super().__init__(daemon=True)
-        self.data = data
-        self.port = free_port()
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", self.port))
-
-    def run(self) -> None:
-        while True:
-            request, peer = self.socket.recvfrom(2000)
-            if not request or request[1] != 1:
-                continue
-            token = request[4 : 4 + (request[0] & 15)]
-            number = 0
-            at = 4 + len(token)
-            option = 0
-            while at < len(request):  # options with short deltas and lengths, or a delta of 13
-                delta, length = request[at] >> 4, request[at] & 15
-                at += 1
-                if delta == 13:
-                    delta += request[at]
-                    at += 1
-                option += delta
-                value = request[at : at + length]
-                at += length
-                if option == 23:
-                    number = int.from_bytes(value, "big") >> 4
-            part = self.data[number * 512 : number * 512 + 512]
-            block = number << 4 | (number * 512 + 512 < len(self.data)) << 3 | 5
-            answer = bytes((0x60 | len(token), 0x45)) + request[2:4] + token
-            answer += b"\xd3\x0a" + block.to_bytes(3, "big") + b"\xff" + part
-            self.socket.sendto(answer, peer)
-
-
 def test_pull(board, servers, tmp_path):
     depot = Depot(made(2, deflated=False))
-    depot.start()
     uri = f"coap://127.0.0.1:{depot.port}/app"
     assert servers.tell("write", "/5/0/1", uri).startswith("2.04")
     board.said.wait_for("Update: a package is there")

@@ -22,6 +22,16 @@ def programmed(tmp_path_factory) -> Path:
     return flash
 
 
+@pytest.fixture(scope="session")
+def of_full(tmp_path_factory) -> Path:
+    """The same with the image of role full."""
+    flash = tmp_path_factory.mktemp("update") / "flash.bin"
+    image = build_firmware.build(BOARD, "full", "make test-board")
+    with Board(flash, image) as board:
+        board.wait_for("usb")
+    return flash
+
+
 @pytest.fixture
 def flash(programmed: Path, tmp_path: Path) -> Path:
     """A copy of that flash, for one test."""

@@ -133,6 +133,34 @@ def test_provision_verify_reset_erase(tmp_path: Path, board: PtyBoard) -> None:
     assert done.returncode == 1 and "the factory has given this board nothing yet" in done.stderr
 
 
+def test_an_application(tmp_path: Path, board: PtyBoard) -> None:
+    port = ("--port", board.port)
+    app = tmp_path / "thermometer"
+    (app / "sensors").mkdir(parents=True)
+    done = factory(tmp_path, "app", "thermometer", *port)
+    assert done.returncode == 1 and "thermometer has no files" in done.stderr
+    (app / "sensors" / "ds18.py").write_text("VALUE = 21\n")
+    done = factory(tmp_path, "app", "thermometer", *port)
+    assert done.returncode == 1 and "it has no app.py" in done.stderr
+    for value in (21, 22):  # and a newer one takes its place
+        (app / "sensors" / "ds18.py").write_text(f"VALUE = {value}\n")
+        (app / "app.py").write_text("from sensors.ds18 import VALUE\n" + "# long\n" * 2000)
+        done = factory(tmp_path, "app", "thermometer", *port)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("2 files of thermometer are on the board at")
+        board.power_off()
+        code = "import os, app; print(app.VALUE, sorted(os.listdir('/')), os.listdir('/sensors'))"
+        assert board.run(code) == f"{value} ['app.py', 'lib', 'rom', 'sensors'] ['ds18.py']\n"
+        board.plug()
+    (app / "main.py").touch()
+    done = factory(tmp_path, "app", "thermometer", *port)
+    assert done.returncode == 1 and "would replace the board's own" in done.stderr
+    (app / "main.py").unlink()
+    (app / "data.bin").write_bytes(bytes(300000))
+    done = factory(tmp_path, "app", "thermometer", *port)
+    assert done.returncode == 1 and "is full" in done.stderr
+
+
 def test_any_board(tmp_path: Path, port: str) -> None:
     # From nothing to nothing; what boards have in common, be they of silicon or not.
     text = re.sub(r'type = "wifi"\n(.*\n)*?\n', 'type = "none"\n\n', PSK)

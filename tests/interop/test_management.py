@@ -250,20 +250,6 @@ def test_observe_a_resource_until_the_server_cancels(managed):
     assert not managed.server.events("notification")
 
 
-def test_ets_261_attributes_of_a_multiple_resource(managed):
-    for path, attributes in (
-        ("/3", "pmin=10&pmax=200"),
-        ("/3/0", "pmax=320"),
-        ("/3/0/11/0", "pmax=100&epmin=1&epmax=20"),
-    ):
-        assert managed("write_attributes", path, attributes=attributes)["code"] == "2.04"
-    event = managed.device.wait_event("EVALUATION_PERIOD", path="/3/0/11/0")
-    assert (event["min_period"], event["max_period"]) == (1, 20)
-    first, second = (set(link.split(";")) for link in managed("discover", "/3/0/11")["links"])
-    assert first == {"</3/0/11>", "dim=1", "pmin=10", "pmax=320"}
-    assert second == {"</3/0/11/0>", "pmax=100", "epmin=1", "epmax=20"}
-
-
 def test_observe_with_a_threshold(managed):
     path = "/3303/0/5700"
     assert managed("write_attributes", path, attributes="gt=25.5")["code"] == "2.04"

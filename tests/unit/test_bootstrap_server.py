@@ -1409,7 +1409,7 @@ def test_asks_again_over_a_new_session():
     assert seen[-1][:2] == (POST, "/bs") and log.events[-1][0] == FINISHED
     # With the answer to Finish the session of DTLS is over, too: the client need not wait for more.
     assert log.listener.dropped == [peer.address, again.address]
-    assert again.address not in log.server.engine._seen
+    assert again.address not in log.server.engine.seen
     # Over the same session nothing is dropped.
     other, _ = log.ask(b"dev-2", "ep=dev-2")
     other.ask(POST, "bs", "ep=dev-2")

@@ -61,6 +61,31 @@ def test_endpoint_names():
     _refused("4.00", World().client, "dev", version="1.3")
 
 
+def test_wrong_types():
+    client = World().client()
+    client.add_server(1, URI, NONE)
+    for code, f, args in (
+        ("4.00", client.add_server, (2, URI, NONE, "5")),
+        ("4.00", client.add_server, (2, URI, NONE, 1.5)),
+        ("4.03", client.add_server, ("2", URI, NONE)),
+        ("4.03", client.add_server, (1.5, URI, NONE)),
+        ("4.06", client.add_server, (2, b"coap://server", NONE)),
+        ("4.06", client.add_server, (2, URI, "3")),
+        ("4.00", client.add_server, (2, URI, NONE, 0, False, 5)),
+        ("4.00", client.add_server, (2, URI, NONE, 0, False, {"5": b""})),
+        ("4.00", client.set_server, (1, 5)),
+        ("4.00", client.set_server, (1, {"17": 1})),
+        ("4.00", client.set_coap, (1, "5")),
+        ("4.04", client.remove_server, ("1",)),
+        ("4.00", client.add_object, (3303,)),
+        ("4.04", client.remove_object, ("3303",)),
+        ("4.00", client.step, (0.02,)),
+        ("4.00", client.step, ("1",)),
+    ):
+        _refused(code, f, *args)
+    assert client.servers() == [1]
+
+
 def test_device_resources():
     try:
         World().client(device={99: 1})

@@ -255,3 +255,19 @@ def test_a6_what_is_too_long_is_not_believed():
             assert len(client.core.objects[3].instances[0][15]) <= 1280
     client.close(0)
     registrar.close()
+
+
+def test_what_comes_together_is_answered_in_one_pass():
+    registrar = _Registrar()
+    client = _client(registrar, [])
+    assert _run(client, registrar, lambda: client.core.accounts[0].state == 4)
+    for n, answered in ((10, 10), (20, 16)):  # a flood does not keep the step from ending
+        registrar.answers.clear()
+        for i in range(n):
+            data = datagram(0, 1, n * 100 + i, "/3/0/17", b"")
+            registrar.sock.sendto(data, registrar.peer)
+        client.step(0)
+        registrar.serve()
+        assert len(registrar.answers) == answered, (n, len(registrar.answers))
+    client.close(0)
+    registrar.close()

@@ -150,6 +150,14 @@ def _missing(variants: Sequence[str], fetch: bool, source: bool, compiler: bool)
     return missing
 
 
+def _is_done(variants: Sequence[str], venv: bool, also: Sequence[str], mpy_cross: bool) -> bool:
+    """Whether there is nothing to be built, and nothing missing."""
+    if not sources.ready(sources.checkout()) or (venv and not testenv.is_ready()):
+        return False
+    programs = [_MPY_CROSS] * mpy_cross + [VARIANTS[name] for name in variants]
+    return all(map(_is_current, programs)) and not steps.missing_programs(also)
+
+
 def build(
     variants: Sequence[str],
     job: str,  # whose name the sentences say
@@ -160,6 +168,8 @@ def build(
     """Build what is not up to date, with a line for each step; ends with a sentence if it cannot."""
     if re.search(r"\s", str(ROOT)):
         raise SystemExit(f"MicroPython's makefiles cannot work in a path with a space: {ROOT}")
+    if _is_done(variants, venv, also, mpy_cross):
+        return  # and nobody who builds something else is waited for
     with steps.locked("build"):
         upstream = sources.checkout()
         source = sources.ready(upstream)

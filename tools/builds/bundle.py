@@ -4,14 +4,19 @@ board/        what lies on the board: the library as .mpy files in lib/, and boo
 package.json  the same for mip: mpremote mip install build/bundle/<role>/package.json
 *.uf2, *.bin  the same as a file system, for the storage of stock images; `make flash` makes one for
               the image that it is given
+
+And build/bundle/index, in which mip finds each package of lib/ by its name, in the form of
+micropython-lib's own: to be put on a server of files.
 """
 
 import argparse
+import hashlib
 import importlib.util
 import json
 import shutil
+import tempfile
 from pathlib import Path
-from typing import List, Tuple
+from typing import Dict, List, Tuple
 
 import littlefs
 from lwm2m_factory import firmware, flash_map
@@ -95,6 +100,47 @@ def _package(board: Path, listed: List[stage.Module]) -> dict:
     return {"version": version, "urls": urls, "deps": []}
 
 
+def make_index() -> Path:
+    """Make the index of packages for mip, compiled; its folder.
+
+    package/6/NAME/latest.json names the files of a package and of all that it requires, by the first
+    digits of their SHA-256, and file/ has them: 6 is the version of .mpy files.
+    """
+    out = BUILD / "bundle" / "index"
+    hashes: Dict[Tuple[Path, int], str] = {}
+    with steps.locked("bundle"):
+        shutil.rmtree(out, ignore_errors=True)
+        for manifest in sorted(ROOT.glob("lib/*/manifest.py")):
+            # What two of its packages require comes once.
+            listed = {module.target: module for module in stage.modules(manifest)}.values()
+            package = {"v": 1, "version": "", "hashes": []}
+            for module in listed:
+                place = module.source, module.opt
+                if place not in hashes:
+                    hashes[place] = _put(module, out)
+                name = Path(module.target).with_suffix(".mpy").as_posix()
+                package["hashes"].append([name, hashes[place]])
+                if module.own:
+                    package["version"] = module.metadata.version
+            folder = out / "package" / "6" / manifest.parent.name
+            folder.mkdir(parents=True)
+            for version in ("latest", package["version"]):
+                (folder / f"{version}.json").write_text(json.dumps(package) + "\n")
+    return out
+
+
+def _put(module: stage.Module, index: Path) -> str:
+    # Compile a module into file/; what it is called there.
+    with tempfile.TemporaryDirectory() as made:
+        source = Path(made, "source.py")
+        source.write_text(module.text())
+        data = stage.compile_module(source, module, Path(made), _mpy_cross()).read_bytes()
+    name = hashlib.sha256(data).hexdigest()[:8]
+    (index / "file" / name[:2]).mkdir(parents=True, exist_ok=True)
+    (index / "file" / name[:2] / name).write_bytes(data)
+    return name
+
+
 def files(board: Path) -> List[Path]:
     """The files of a bundle's board/."""
     return sorted(path for path in board.rglob("*") if path.is_file())
@@ -141,12 +187,14 @@ def main() -> None:
     prepare(args.job)
     try:
         out = make(args.role)
+        index = make_index()
     except (stage.StageError, BundleError) as e:
         raise SystemExit(str(e)) from None
     found = files(out / "board")
     size = sum(path.stat().st_size for path in found)
     print(f"{rel(out)}: {len(found)} files, {size:,} bytes")
     print(f"mpremote mip install {rel(out)}/package.json  puts them on a board with MicroPython.")
+    print(f"mpremote mip install --index URL lwm2m  does with {rel(index)} on a server of files.")
     print("make flash BOARD= PORT= IMAGE=  flashes a stock image with them.")
 
 

@@ -25,7 +25,7 @@ _PACKAGES = {
     "arm-none-eabi-gcc": "gcc-arm-none-eabi",
     "coap-server-gnutls": "libcoap3-bin",
     "dpkg-deb": "dpkg",
-    "java": "default-jre-headless",
+    "javac": "default-jdk-headless",
     "mvn": "maven",
     "ninja": "ninja-build",
     "node": "nodejs",

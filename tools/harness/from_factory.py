@@ -54,11 +54,15 @@ def provision(
     bootstrap_port: int,
     port: int,
     app: Path = ROOT / "firmware" / "app.py",
+    more: str = "",
 ) -> None:
-    """Give a board its application and its identity; the factory's files are in the folder."""
+    """Give a board its application and its identity; the factory's files are in the folder.
+
+    more: sections of its configuration besides.
+    """
     board.wait_for("usb")
     board.mpremote("fs", "cp", str(app), ":app.py")
-    (folder / "factory.toml").write_text(HEAD + TOML % (bootstrap_port, port))
+    (folder / "factory.toml").write_text(HEAD + more + TOML % (bootstrap_port, port))
     said = factory(folder, "provision", "factory.toml", "--serial", "1", "--port", board.port)
     assert f"Endpoint  {ENDPOINT}" in said
     assert f"Account   bootstrap: coaps://10.64.0.1:{bootstrap_port} (psk)" in said

@@ -70,7 +70,8 @@ class Program:
 
     def __exit__(self, kind, error, trace):
         if kind is None:
-            self.end()
+            if self._process.returncode is None:
+                self.end()
         else:
             self._end(signal.SIGINT)
 
@@ -79,6 +80,10 @@ class Program:
         assert self._end(signal.SIGINT) == 0, self._lines.text()
         assert not self._other_lines, self._lines.text()
         assert not keys.printed(self._lines.text())
+
+    def kill(self):
+        """Let its power fail."""
+        self._end(signal.SIGKILL)
 
     def _end(self, how):
         self._process.send_signal(how)  # nothing where it has ended already

@@ -11,7 +11,7 @@ import re
 import struct
 import threading
 import time
-from typing import Callable, Optional
+from typing import Callable, List, Optional, Tuple
 
 import serial
 from mpremote.transport import TransportError, TransportExecError
@@ -201,7 +201,41 @@ class Board:
         self.selftest()
         return self.status()
 
+    def copy_app(self, files: "List[Tuple[str, bytes]]") -> None:
+        """Put the files of an application onto it, each whole or not at all; leaving starts it."""
+        if self.locked:
+            self._call_locked("app")
+        for name, data in files:
+            self._guard(self._put, f"/{name}", data)
+
     # --- How
+
+    def _put(self, path: str, data: bytes) -> None:
+        # Under another name first, as the board may lose its power, or its cable.
+        run = self._transport.exec
+        parts = path.split("/")[1:-1]
+        for n in range(len(parts)):
+            folder = "/" + "/".join(parts[: n + 1])
+            run(f"import os\ntry:\n os.mkdir({folder!r})\nexcept OSError:\n pass")
+        new = path + ".new"
+        try:
+            self._transport.fs_writefile(new, data)
+        except OSError as e:
+            if e.errno == errno.ENOSPC:
+                run(f"import os\nf.close()\nos.remove({new!r})")
+                raise OSError(e.errno, NEW) from None
+            raise
+        if self._transport.fs_hashfile(new, "sha256") != hashlib.sha256(data).digest():
+            self._transport.fs_rmfile(new)
+            raise FactoryError(
+                f"What arrived at the board on {self.port} is not what was sent: try again, with "
+                "another cable if it happens again."
+            )
+        # littlefs replaces a file in one step, FAT does not.
+        run(
+            f"import os\ntry:\n os.rename({new!r}, {path!r})\nexcept OSError:\n"
+            f" os.remove({path!r})\n os.rename({new!r}, {path!r})"
+        )
 
     def _connect(self) -> None:
         # The real name, by which mpremote tells a pseudo-terminal.

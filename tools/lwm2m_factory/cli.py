@@ -101,7 +101,7 @@ def _sure(args: argparse.Namespace, question: str) -> None:
         return
     if not sys.stdin.isatty():
         raise FactoryError(f"{question} Nobody can be asked here: say --yes.")
-    if input(f"{question} [yes/no] ").strip().lower() != "yes":
+    if input(f"{question} [yes/no] ").strip().lower() not in ("y", "yes"):
         raise FactoryError("Nothing was done.")
 
 
@@ -192,6 +192,19 @@ def _verify(args: argparse.Namespace) -> None:
             verify.registered(proof, board.registered(args.register))
     _say(f"{endpoint} on {port} is as it should be: {', '.join(proof.proved)}.")
     _say(f"Not looked at: {', '.join(proof.left) or 'nothing'}.")
+
+
+def _app(args: argparse.Namespace) -> None:
+    files = package.files(args.folder)
+    names = {name for name, _ in files}
+    if not names & {"app.py", "app.mpy"}:
+        raise FactoryError(f"{args.folder} is no application: it has no app.py.")
+    for name in names & {"boot.py", "main.py"}:
+        raise FactoryError(f"{args.folder / name} would replace the board's own: rename it.")
+    port = only_port(args.port)
+    with _board(port) as board:
+        board.copy_app(files)
+    _say(f"{len(files)} files of {args.folder} are on the board at {port}, which starts now.")
 
 
 def _reset(args: argparse.Namespace) -> None:
@@ -498,6 +511,7 @@ _EXAMPLES = {
     "ports": "",
     "status": "--port /dev/ttyACM0 --json",
     "verify": "--port /dev/ttyACM0 --config line3/factory.toml",
+    "app": "thermometer --port /dev/ttyACM0",
     "reset": "--port /dev/ttyACM0",
     "erase": "--port /dev/ttyACM0 --yes",
     "unlock": "--port /dev/ttyACM0",
@@ -604,6 +618,9 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"and wait until it is registered with a server, by default {_REGISTER_S} s at most",
     )
     files(checked)
+    copied = command("app", _app, "copy an application onto a board, and start it")
+    copied.add_argument("folder", type=Path, help="with app.py, and what it needs")
+    port(copied)
     port(command("reset", _reset, "take a board back to its factory accounts"))
     for name, f, text in (
         ("erase", _erase, "let a board forget everything that it was given"),

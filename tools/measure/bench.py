@@ -268,6 +268,35 @@ def with_own_secure() -> Iterator[Row]:
         yield from many(f"coaps://{HOST}:{ports[0]}", HANDSHAKES, "secure ", SHARED_KEY)
 
 
+# What a wake-up sends, and how many datagrams that is to take.
+WAKE_UPS = {"update": 2, "notification": 1, "confirmed": 2, "send": 2}
+NOTIFICATION = 64  # bytes of UDP payload, with pre-shared keys and a connection id
+
+
+def asleep() -> Iterator[Row]:
+    for kind, name in (("none", "no security"), ("psk", "PSK, CCM_8 and connection id")):
+        port = free_ports(1)[0]
+        with UdpRelay(port) as relay, Process(
+            PROGRAMS / "sleep.py", port, relay.port, kind, heap="4M", stdin=subprocess.PIPE
+        ) as program:
+            stdin = program.process.stdin
+            program.wait_for("ready")
+            for what, most in WAKE_UPS.items():
+                stdin.write(f"{what}\n".encode())
+                stdin.flush()
+                program.wait_for("asleep")
+                relay.record.clear()
+                stdin.write(b"go\n")
+                stdin.flush()
+                size = int(program.wait_for("done ").split()[1])
+                yield Row(f"datagrams of a wake-up: {what}, {name}", len(relay.record), "", most)
+                payload = sum(len(datagram.data) for datagram in relay.record)
+                most = NOTIFICATION if what == "notification" and kind == "psk" else None
+                yield Row(f"UDP payload of it: {what}, {name}", payload, "B", most)
+            stdin.close()
+            yield Row(f"what outlasts the sleep, {name}", size, "B", 2044)
+
+
 def many(uri: str, count: int, kind: str = "", *key: str) -> Iterator[Row]:
     found = printed("clients.py", uri, count, *key, heap="16M")
     if found["done"] != count:
@@ -430,6 +459,11 @@ def with_board() -> Iterator[Row]:
         ("registered", "from reset to registered"),
         ("idle", "of an idle step(0)"),
         ("read", "of a step(0) that serves a Read of /3/0"),
+        *[
+            (f"read_{number}", f"of a step(0) that serves a Read of /3 in {name}")
+            for number, name in bench_board.FORMATS.items()
+        ],
+        ("notification", "of a step(0) that sends a notification"),
         ("handshake", "of a DTLS handshake, PSK and CCM_8"),
     ):
         yield Row(f"instructions {what}, {of}", round(found[name] / 1000), "k")
@@ -468,6 +502,7 @@ def main() -> None:
             with_leshan,
             with_own,
             with_own_secure,
+            asleep,
             growth,
             stock,
             reports,

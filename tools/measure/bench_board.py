@@ -45,6 +45,8 @@ client.add_server(1, "coaps://10.64.0.1:{}", lwm2m.SEC_CERTIFICATE, security={!r
 client.step(-1)
 """
 _READS = 5
+FORMATS = {110: "SenML JSON", 112: "SenML CBOR", 11542: "TLV", 11544: "LwM2M CBOR"}  # of an object
+_PERIOD_S = 2  # of notifications
 _TIMEOUT_S = 20  # to be registered; it takes two or three
 # The longest step of an update: to verify a signature, here a wrong one, which takes as long.
 _VERIFY = """
@@ -98,6 +100,24 @@ def verifying(flash: Path) -> int:
         return int(board.run(source + _VERIFY))
 
 
+def _read(servers: Servers, board: Board, format: int) -> int:
+    """Instructions of the step that serves a Read of /3; the format's module has been loaded before."""
+    counts = []
+    for _ in range(_READS):
+        servers.call("read", ENDPOINT, "/3", accept=format)
+        counts.append(said(board, "busy")["busy"])
+    return sorted(counts[1:])[len(counts) // 2]
+
+
+def _notification(servers: Servers, board: Board) -> int:
+    """Instructions of the step that sends one of /3/0/13, as text; others get its acknowledgement."""
+    servers.call("write", ENDPOINT, "/1/0/3", _PERIOD_S)
+    said(board, "busy")
+    servers.call("observe", ENDPOINT, "/3/0/13")
+    said(board, "busy")
+    return max(said(board, "busy")["busy"] for _ in range(_READS))
+
+
 def figures() -> Dict[str, object]:
     """The image has been built, and the emulator made."""
     found: Dict[str, object] = {
@@ -132,6 +152,9 @@ def figures() -> Dict[str, object]:
                     reads.append(said(board, "busy")["busy"])
                 found["read"] = sorted(reads)[_READS // 2]
                 found["stack_read"] = board.stats()["stack"]
+                for format in FORMATS:
+                    found[f"read_{format}"] = _read(servers, board, format)
+                found["notification"] = _notification(servers, board)
                 lines = bytes(board.output).decode().splitlines()
                 longest = [json.loads(line) for line in lines if line.startswith('{"longest"')]
                 found["longest"], found["after"] = longest[-1]["longest"]

@@ -29,7 +29,7 @@ def add_server(client, short_id, uri, mode, lifetime=0, queue=False, security=No
     SEC_PRE_SHARED_KEY {3: identity, 5: key}, for SEC_CERTIFICATE {3: certificate, 4: the
     server's or its CA's certificate, 5: private key}, bytes, the latter DER.
     """
-    if not 0 < short_id < _BOOTSTRAP_ID:
+    if type(short_id) is not int or not 0 < short_id < _BOOTSTRAP_ID:
         raise ValueError("4.03 a Short Server ID is from 1 to 65534")
     client.core.settle()
     if _find(client, 1, short_id) is not None:
@@ -93,8 +93,10 @@ def set_server(client, short_id, values):
     18 Communication Retry Timer, s, 60. 19 Communication Sequence Delay Timer, s, 86400.
     20 Communication Sequence Retry Count, 1.
     """
+    if not isinstance(values, dict):
+        raise ValueError("4.00 values are {resource id: value}")
     for rid in values:
-        if not 13 <= rid <= 20:
+        if rid not in range(13, 21):
             raise ValueError("4.00 /1/x/%s is not for registration" % rid)
         _check(client.core.objects[1], rid, values[rid])
     client.core.account_changed(_set(client, 1, short_id, values))
@@ -103,6 +105,9 @@ def set_server(client, short_id, values):
 def set_coap(client, short_id, ack_timeout_ms=2000, random_percent=150, retransmit=4):
     """ACK_TIMEOUT, ACK_RANDOM_FACTOR in percent and MAX_RETRANSMIT (RFC 7252 4.8) with a
     server; 65535 is the bootstrap server. The last wait must be under six days."""
+    for value in (ack_timeout_ms, random_percent, retransmit):
+        if type(value) is not int:
+            raise ValueError("4.00 CoAP's settings are whole numbers")
     if ack_timeout_ms < 1 or random_percent < 100 or not 0 <= retransmit <= 10:
         raise ValueError("4.00 1 ms, 100 % and 0 retries are the least, 10 retries the most")
     if ack_timeout_ms * random_percent // 100 << retransmit >= _SIX_DAYS_MS:
@@ -125,7 +130,7 @@ def _find(client, oid, short_id):
 def _iid(client, oid, short_id):
     iid = _find(client, oid, short_id)
     if iid is None:
-        raise ValueError("4.04 there is no server %d" % short_id)
+        raise ValueError("4.04 there is no server %s" % short_id)
     return iid
 
 
@@ -156,9 +161,11 @@ def _with(client, uri, mode, values, security):
     # The instances of the Security object with one more.
     if not isinstance(uri, str) or not split_uri(uri):
         raise ValueError("4.06 the URI must be coap[s]://host[:port]")
+    if security and not isinstance(security, dict):
+        raise ValueError("4.00 security is {resource id: value}")
     values.update({0: uri, 2: mode, 3: b"", 4: b"", 5: b""})
     for rid in security or ():
-        if not (3 <= rid <= 5 or 13 <= rid <= 16):
+        if rid not in (3, 4, 5, 13, 14, 15, 16):
             raise ValueError("4.00 /0/x/%s is not for security" % rid)
         _check(client.core.objects[0], rid, security[rid])
         values[rid] = security[rid]

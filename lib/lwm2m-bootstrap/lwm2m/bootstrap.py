@@ -66,6 +66,9 @@ _HIDDEN = const(2)  # and its instance id is free for others, as nobody has disc
 class Bootstrap:
     """Bootstrap attempts and sessions of a Core; core calls what has no underscore."""
 
+    # Of LwM2M 1.2 only: the module, while a Bootstrap-Pack is to be asked for.
+    pack = None
+
     def __init__(self, core):
         self.core = core
         self.state = _IDLE
@@ -79,7 +82,6 @@ class Bootstrap:
         self._format = True  # whether to tell the preferred Content-Format
         self._backup = {}  # {object: its instances before the session}
         self._covered = 0  # 0, _REPLACEABLE or _HIDDEN
-        self.pack = None  # the module, while a Bootstrap-Pack is to be asked for (LwM2M 1.2)
 
     def account_iid(self):
         """The instance id of the bootstrap server account, or -1."""
@@ -105,7 +107,8 @@ class Bootstrap:
         core.state = _BOOTSTRAP
         self._usable = usable
         self._format = core.version != "1.0"
-        self.pack = optional("bootstrap_pack") if core.version == "1.2" else None
+        if core.version == "1.2":
+            self.pack = optional("bootstrap_pack")
         self._attempts = 0
         wait = core.objects[0].get(iid, 11, 0)
         if self.vain > 1:  # or bootstraps would follow each other without a pause

@@ -92,6 +92,8 @@ class Observe:
     as soon as the server is heard.
     """
 
+    storing = None  # a Storing, with package lwm2m-storing only
+
     def __init__(self, core):
         self.core = core
         self.observations = []
@@ -99,7 +101,8 @@ class Observe:
         module = optional("attributes")
         self.attributes = module and module.Attributes(core)
         module = optional("storing")
-        self.storing = module and module.Storing(self)
+        if module:
+            self.storing = module.Storing(self)
         self._stale = False  # whether periods may be others
 
     def handle(self, account, m, payload, reply, now):

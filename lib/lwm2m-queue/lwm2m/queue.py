@@ -39,7 +39,7 @@ def sleep_ms(client, most=-1, awake=_AWAKE):
             registered = True
         elif account.state != _DISCONNECTED and account.state != _FAILED:
             return 0, "awake"
-    if registered and core.seconds - max(part.last, core.heard) < awake:
+    if registered and core.seconds - max(part.last, core.last) < awake:
         return 0, "awake"
     part.deafen()
     if core.engine.next_ms(core.now) >= 0:  # it waits for an answer

@@ -34,7 +34,7 @@ _REGISTERED = const(4)
 _FAILED = const(7)
 
 # What is kept of an observation as it is.
-_NAMES = ("counter", "since", "earliest", "latest", "looked", "look", "confirmed")
+_NAMES = ("counter", "since", "earliest", "latest", "looked", "look", "confirmed", "format")
 
 
 def suspend(client):
@@ -149,7 +149,7 @@ def _account(core, account, now):
         if answer is not None:
             answer = _hex(answer) if len(answer) <= _MAX_ANSWER else None
         seen.append((mid, diff(now, when), answer))
-    address = account.address
+    address = account.peer
     if address and isinstance(address[1], (bytes, bytearray)):
         address = address[0], _hex(address[1]), address[2]
     kept += [account.lifetime, account.binding, crc32(account.links.encode())]
@@ -237,9 +237,14 @@ def _observe(core):
 def _observation(core, o):
     under_way = o.exchange and not o.exchange.type  # nobody knows whether it has arrived
     kept = [core.accounts.index(o.account), _hex(o.token), o.paths, bool(o.composite)]
-    kept += [o.accept, o.origin, bool(o.changed or under_way), _checksum(core, o)]
+    kept += [o.accept, o.origin, _waits(o) or bool(under_way), _checksum(core, o)]
     kept += [None if under_way else _out(o.value), o.own and [_out(value) for value in o.own]]
-    return kept + [getattr(o, name) for name in _NAMES]
+    return kept + [getattr(o, name, 0) for name in _NAMES]
+
+
+def _waits(o):
+    # Whether there is something to tell; of several values that wait only the last one is told then.
+    return o.changed or getattr(o, "kept", 0) > 0
 
 
 def _resume_observations(core, accounts, observations, sets):

@@ -41,7 +41,7 @@ class Account:
     action = 0  # /1/x/4, 8 or 9, executed and yet to be done
     unheard = 0  # notifications in a row that the server has not acknowledged
     reset = False  # whether it has reset one
-    address = None  # of its connection: family, where it goes, as net has it, and our port
+    peer = None  # of its connection: family, where it goes, as net has it, and our port
     settings = None  # CoAP's, as Engine.settings; None for the default
 
     def __init__(self, security, short_id, server_iid=None, settings=None):

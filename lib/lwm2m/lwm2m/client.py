@@ -49,9 +49,9 @@ class Client:
         for c in endpoint if good else ():
             good = good and c != " " and not acts(ord(c))
         if not good:
-            raise ValueError("4.00 the endpoint name must be a str of 1 to 252 bytes, no spaces")
+            raise ValueError("4.00 an endpoint name is a str of 1 to 252 bytes, no spaces")
         if version not in ("1.0", "1.1", "1.2"):
-            raise ValueError("4.00 version must be 1.0, 1.1 or 1.2")
+            raise ValueError("4.00 version is 1.0, 1.1 or 1.2")
         if net is None:
             from lwm2m.net import Net
 
@@ -74,12 +74,14 @@ class Client:
     # --- The loop
 
     def step(self, seconds=0):
-        """Run for that many seconds; one pass where 0, for ever where negative.
+        """Run for that many seconds, an int; one pass where 0, for ever where negative.
 
         Returns NO_ERROR, or SERVICE_UNAVAILABLE as soon as every server has failed and no
         bootstrap server can take over; called again it starts afresh, after a wait that grows from
         1 s to 10 minutes.
         """
+        if type(seconds) is not int:
+            raise ValueError("4.00 seconds are an int")
         device = self.core.objects[3]
         if 13 not in device.instances[0] and unix_time() >= _SET:
             device.set(0, 13, self._time)
@@ -115,14 +117,6 @@ class Client:
         """It is there again: let step() begin afresh."""
         self.net.add(self.core)
 
-    def uses(self, mode):
-        """Whether an account has that Security Mode (/0/x/2)."""
-        security = self.core.objects[0].instances
-        for iid in security:
-            if security[iid].get(2) == mode:
-                return True
-        return False
-
     def close(self, seconds=5):
         """De-register from every server and close the connections, when that is answered or after
         that many seconds. Not for a callback to call."""
@@ -157,8 +151,10 @@ class Client:
 
     def add_object(self, obj):
         """Let servers see an Object."""
+        if not hasattr(obj, "on_change"):
+            raise ValueError("4.00 it is no Object")
         if obj.id in self.core.objects:
-            raise ValueError("4.06 there is an object %d" % obj.id)
+            raise ValueError("4.06 object %d is there" % obj.id)
         self.core.objects[obj.id] = obj
         if self.core.context:
             self.core.context.adopt(obj)
@@ -167,8 +163,8 @@ class Client:
 
     def remove_object(self, oid):
         """Hide an object that add_object() has added."""
-        if oid < 4 or oid not in self.core.objects:
-            raise ValueError("4.04 there is no object %d of yours" % oid)
+        if oid not in self.core.objects or oid < 4:
+            raise ValueError("4.04 there is no object %s of yours" % oid)
         self.core.objects.pop(oid).on_change = None
         self.core.changed(oid, 0, -1)
 

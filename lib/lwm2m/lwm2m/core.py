@@ -129,7 +129,7 @@ class Core:
         self.seconds = 0  # since the start
         self._ms = 0  # and the rest of it
         self.now = None  # ms, of the last call
-        self.heard = 0  # s, when a datagram came last
+        self.last = 0  # s, when a datagram came
         self.vain = {}  # {short id: bootstraps for a server that could not be registered with}
         self.weary = 0  # times that all have failed since a server was there
         self._rest = 0  # s, when it may begin again, having failed
@@ -189,7 +189,7 @@ class Core:
     def receive(self, account, data, now):
         """Take a datagram that came over an account's connection."""
         self.tick(now)
-        self.heard = self.seconds
+        self.last = self.seconds
         self.engine.receive(account, data, now)
 
     def poll(self, now):

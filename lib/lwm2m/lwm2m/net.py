@@ -18,6 +18,9 @@ _NO_SEC = const(3)
 _DYNAMIC = const(0xC000)  # the first of the dynamic ports (RFC 6335 6)
 _DYNAMIC_MASK = const(0x3FFF)
 _INTERNAL = const(0xA0)
+_BURST = const(
+    16
+)  # datagrams of a socket in one pass: what has come together is answered together
 _FAULTS = const(10)  # of poll() in a row, after which connections are given up
 _PAUSE_MS = const(100)
 _DAY_MS = const(86400000)
@@ -94,7 +97,7 @@ class Net:
         scheme, host, port, path = split_uri(account.uri)
         family, peer = self.lookup(host, port)
         port = self.port or _DYNAMIC | self.rng() & _DYNAMIC_MASK
-        account.address = family, peer, port
+        account.peer = family, peer, port
         sock = socket.socket(family, socket.SOCK_DGRAM)
         account.connection = sock
         try:
@@ -135,10 +138,9 @@ class Net:
     def resume(self, role, account, data, now):
         """Open a connection again. Returns False, and nothing has changed, where that cannot be."""
         try:
-            if split_uri(account.uri)[0] == "coap":
-                return not data and self.open(role, account, now)
-            resume = optional("resume")
-            return bool(resume) and resume.resume(self, role, account, data, now)
+            if not data:
+                return account.uri[4] == ":" and self.open(role, account, now)
+            return optional("resume").resume(self, role, account, data, now)
         except Exception:  # as in open()
             return False
 
@@ -203,7 +205,9 @@ class Net:
                 wait = min(wait, left)
             try:
                 for sock, flags in self._poller.ipoll(wait):
-                    self._receive(sock)
+                    n = _BURST
+                    while n and self._receive(sock):
+                        n -= 1
                 self._faults = 0
             except Exception as e:
                 self._failed(e, wait)
@@ -251,11 +255,12 @@ class Net:
                 role.status = status
 
     def _receive(self, sock):
+        # Take a datagram; whether there was one.
         for entry in self._entries:
             if entry[0] is sock:
                 break
         else:
-            return  # closed by what came just before
+            return False  # closed by what came just before
         size = getattr(entry[1], "datagram", _MAX_DATAGRAM) + 1
         while True:
             try:
@@ -268,13 +273,13 @@ class Net:
                     entry[1].receive(peer, data, now())
                 else:  # it has been cut
                     self.dropped += 1
-                return
+                return True
             except OSError:
-                return  # an ICMP error: not to be believed, as anybody can send one
+                return False  # none, or an ICMP error: not to be believed, as anybody can send one
             except MemoryError:
                 # The heap is in pieces: what is short can still get through.
                 size //= 2
                 if not size:
-                    return
+                    return False
                 if size < _SHORT_DATAGRAM:
                     size = 1  # it is lost, or the poller would report it for ever

@@ -12,6 +12,7 @@
 # A source is any object with read(at, n) -> the n bytes from `at` on, fewer where it ends; it may be
 # asked for the same place again. And with size, in bytes, or None where nobody knows.
 
+from binascii import crc32
 from micropython import const
 from . import Error
 
@@ -35,18 +36,20 @@ _EXCHANGE_LIFETIME_MS = const(247000)  # for how long a peer may need a Transfer
 class Transfer:
     """A body on its way, in one direction, with one peer."""
 
+    # Most have nothing else for these, and are smaller so.
+    at = 0  # in: bytes that have come; out: where the current block begins
+    szx = 6  # of blocks of 16 << szx bytes
+    more = 0  # out: the bit of a Block option, whether others follow the current block
+    etag = None
+    last = 0  # in: where the last block began
+    # And what take(), offer() and hold() set. when: ms, of the last of a peer's requests for it. Out:
+    # mid, of the request that it answers, -1 for none; head, of the response: (code,
+    # Content-Format, Observe).
+
     def __init__(self, body, key=None, sink=None):
         self.body = body  # in: a bytearray, None with a sink; out: bytes, or a source
         self.key = key  # what a peer's requests for it have in common: Message.key()
-        self.when = 0  # ms, of the last of them
-        self.at = 0  # in: bytes that have come; out: where the current block begins
-        self.szx = 6  # of blocks of 16 << szx bytes
-        self.more = 0  # out: the bit of a Block option, whether others follow the current block
-        self.etag = None
         self.sink = sink  # in: where it goes, in place of the body
-        self.last = 0  # in: where the last block began
-        self.mid = -1  # out: of the request that it answers
-        self.head = None  # out: (code, Content-Format, Observe) of the response
 
     def option(self):
         """The Block option's value for the current block."""
@@ -181,6 +184,7 @@ def take(e, peer, m, block, data, now):
             t.when = now
             return  # it came before, and its answer was lost
         raise Error(_INCOMPLETE, "start with block 0")
+    t.when = now
     begin = e.limits[3]
     try:
         if not at:
@@ -192,7 +196,6 @@ def take(e, peer, m, block, data, now):
         e.incoming.pop(peer, None)
         e.close(t)
         raise
-    t.when = now
     if more:
         sweep(e, now, t)  # only a body that is wanted makes others give way
     else:
@@ -204,7 +207,7 @@ def asked(e, peer, m, data, block):
     """The Transfer that a request is about, gone to its block; None where it is a new request."""
     if block is None:
         block = 6
-    elif block & 7 == 7:
+    if block & 7 == 7:
         raise Error(_BAD_REQUEST, "block of a wrong size")
     t = e.outgoing and e.outgoing.get(peer)
     if t:
@@ -228,11 +231,13 @@ def asked(e, peer, m, data, block):
 
 def offer(e, origin, code, reply, mid):
     """The Transfer of a response, whose payload it takes, to the request of that mid and origin."""
-    t = Transfer(reply.payload, origin[0])
+    body = reply.payload
+    t = Transfer(body, origin[0])
     reply.payload = b""
     if origin[1] is not None:
         t.szx = origin[1] & 7
-    t.etag = e.new_mid().to_bytes(2, "big")  # another than the last one's
+    # The same for the same bytes: who asks for the first block amid a transfer goes on with both.
+    t.etag = (e.new_mid() if hasattr(body, "read") else crc32(body)).to_bytes(4, "big")
     t.mid = mid
     t.head = code, reply.content_format, reply.observe
     return t

@@ -52,9 +52,9 @@ _NO_PROXY = const(0xA5)
 _EXCHANGE_LIFETIME_MS = const(247000)  # RFC 7252 4.8.2
 _STALE_MS = const(128000)  # RFC 7641 3.4
 
-# The most that a response has around its payload, beside header and token: ETag 3 bytes, Observe
+# The most that a response has around its payload, beside header and token: ETag 5 bytes, Observe
 # 4, Content-Format 3, Block2 4, Block1 4, marker 1. One with a Location-Path is never divided.
-_AROUND_RESPONSE = const(19)
+_AROUND_RESPONSE = const(21)
 # And a request beside its own options: a Block option, Size1 and the marker.
 _AROUND_REQUEST = const(11)
 

@@ -42,7 +42,7 @@ _NAMES = (
     " BS_PENDING BS_FINISHED BS_FAILED"
     " OBJECT_INSTANCE_CREATED OBJECT_INSTANCE_DELETED READ SERVER_SETTING_CHANGED"
     " OBSERVATION_STARTED OBSERVATION_NOTIFICATION OBSERVATION_NOTIFICATION_ACKED"
-    " OBSERVATION_NOTIFICATION_FAILED OBSERVATION_CANCELED EVALUATION_PERIOD"
+    " OBSERVATION_NOTIFICATION_FAILED OBSERVATION_CANCELED EVALUATION_PERIOD UPDATE"
 ).split()
 _EVENTS = {getattr(lwm2m, "EVENT_" + name): name for name in _NAMES}
 
@@ -129,7 +129,7 @@ def command(client, m):
 
 
 def main(config):
-    device = {int(rid): config["device"][rid] for rid in config.get("device", {})}
+    device = values_of(lambda rid: 0, config.get("device", {}))
     for rid in (4, 5):  # Reboot and Factory Reset do nothing but to be seen
         device[rid] = lambda rid=rid: say({"event": "DONE", "path": "/3/0/%d" % rid})
     program = {}

@@ -13,7 +13,7 @@
 #   {"clients": the server's table of clients}: with other keys, but the same identities and endpoint names
 #   {"operations": [[method of a session, its arguments …], …]}: for the next sessions, in place of the table
 #   {"call": a method of the server, "endpoint", "path", "args": […], "options": {…}} → {"code", "format",
-#       "payload" in hex, "text", "values"}; of a composite operation "path" has the paths, or {path: value}
+#       "payload" in hex, "text", "values"}; an argument {"file": name} is its content; of a composite operation "path" has the paths, or {path: value}
 
 from binascii import hexlify, unhexlify
 
@@ -148,7 +148,11 @@ def command(m, answer):
         path = {key: value_of(0, path[key]) for key in path}
     args = m.get("args", [])
     if call in ("write", "create") and isinstance(args[0], dict):
-        args[0] = value_of(0, args[0]) if "hex" in args[0] else encoded(path, args[0])
+        if "file" in args[0]:
+            with open(args[0]["file"], "rb") as f:
+                args[0] = f.read()
+        else:
+            args[0] = value_of(0, args[0]) if "hex" in args[0] else encoded(path, args[0])
     handle = getattr(lwm2m_server, call)(client, path, *args, callback=callback, **m["options"])
     if call.startswith("observe"):
         handles[m["endpoint"], str(path)] = handle

@@ -22,6 +22,7 @@ import org.eclipse.leshan.core.node.LwM2mObjectInstance;
 import org.eclipse.leshan.core.node.LwM2mPath;
 import org.eclipse.leshan.core.node.LwM2mResource;
 import org.eclipse.leshan.core.node.LwM2mResourceInstance;
+import org.eclipse.leshan.core.node.LwM2mRoot;
 import org.eclipse.leshan.core.node.LwM2mSingleResource;
 import org.eclipse.leshan.core.node.ObjectLink;
 import org.eclipse.leshan.core.util.Hex;
@@ -39,6 +40,9 @@ public class Nodes {
         Map<String, Object> map = new TreeMap<>();
         if (node == null) {
             return null;
+        } else if (node instanceof LwM2mRoot root) {
+            root.getObjects().forEach((id, object) -> map.put(id.toString(), toJson(object)));
+            return map;
         } else if (node instanceof LwM2mObject object) {
             object.getInstances().forEach((id, instance) -> map.put(id.toString(), toJson(instance)));
             return map;
@@ -85,6 +89,9 @@ public class Nodes {
         }
         if (path.isObjectInstance())
             return toInstance(path.getObjectId(), path.getObjectInstanceId(), json, model);
+        if (path.isResourceInstance())
+            return LwM2mResourceInstance.newInstance(path.getResourceInstanceId(), toValue(path, json, model),
+                    typeOf(path, json, model));
         return toResource(path.getObjectId(), path.getResourceId(), json, model);
     }
 
@@ -125,9 +132,14 @@ public class Nodes {
         return json.isTextual() ? Type.STRING : Type.OPAQUE;
     }
 
-    /** By what it is in JSON. */
-    public static Object toValue(JsonNode json) {
-        return toValue(json, typeOf(json));
+    private static Type typeOf(LwM2mPath path, JsonNode json, LwM2mModel model) {
+        ResourceModel known = model.getResourceModel(path.getObjectId(), path.getResourceId());
+        return known != null ? known.type : typeOf(json);
+    }
+
+    /** Of a resource or one of its instances; by what it is in JSON where there is no definition. */
+    public static Object toValue(LwM2mPath path, JsonNode json, LwM2mModel model) {
+        return toValue(json, typeOf(path, json, model));
     }
 
     private static Object toValue(JsonNode json, Type type) {

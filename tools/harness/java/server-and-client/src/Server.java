@@ -217,7 +217,9 @@ class Server implements RegistrationListener, ObservationListener, SendListener 
 
     private Object writeComposite(JsonNode args) throws InterruptedException {
         Map<String, Object> values = new HashMap<>();
-        args.get("values").fields().forEachRemaining(e -> values.put(e.getKey(), Nodes.toValue(e.getValue())));
+        LwM2mModel model = model(args);
+        args.get("values").fields().forEachRemaining(
+                e -> values.put(e.getKey(), Nodes.toValue(new LwM2mPath(e.getKey()), e.getValue(), model)));
         return send(args, new WriteCompositeRequest(senml(args, "format"), values));
     }
 
