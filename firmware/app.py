@@ -9,6 +9,14 @@
 import time
 from lwm2m.model import FLOAT, STR, Object, R
 
+# The factory tool checks [app] of a configuration by this JSON Schema (`application = "app.py"` there). It
+# reads the file without running it, so that this is made of literals.
+SETTINGS = {
+    "properties": {
+        "interval": {"type": "integer", "minimum": 1, "maximum": 86400},  # s between two values
+    }
+}
+
 _temperature = Object(3303, (5700, R | FLOAT, 5701, R | STR), {0: {5701: "Cel"}})
 _interval_ms = 10000
 _then = None

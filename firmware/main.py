@@ -44,6 +44,7 @@ def run(port, minute_ms=60000):
         guard.break_in()
         print("Stopped. A device that has a watchdog restarts in ten minutes.")
     except BaseException as e:
+        print("LwM2M: crashed")  # what begins so, the factory tool waits for (board.py)
         for line in guard.crashed(e):
             print(line)
         port.reset()
@@ -63,6 +64,7 @@ class _Board:
         self._clock = None  # a Clock, where certificates or the factory's settings want one
         self._diagnostics = None  # a Diagnostics, where the image has it
         self._connectivity = None  # a Connectivity, likewise, when the network was up
+        self._registered = set()  # short ids, of servers
 
     def run(self):
         port, guard, led = self._port, self._guard, self._led
@@ -85,7 +87,7 @@ class _Board:
             try:
                 from device.lock import Console
 
-                self._console = Console(reserved, guard, _factory_command)
+                self._console = Console(reserved, guard, self._command)
             except ImportError:
                 pass  # role minimal: until another image comes, it takes no commands
         if values.get("button") is not None and self._held(port.button(values["button"])):
@@ -265,6 +267,21 @@ class _Board:
         sleep.begin()
         return sleep
 
+    def _note(self, event):
+        # With which servers the client is registered, for a locked device's status.
+        if event.type == lwm2m.EVENT_REG_REGISTERED:
+            self._registered.add(event.short_id)
+        elif event.type in (lwm2m.EVENT_REG_UNREGISTERED, lwm2m.EVENT_REG_FAILED):
+            self._registered.discard(event.short_id)
+
+    def _command(self, name):
+        import device.factory as factory
+
+        if name == "status":
+            factory.status(sorted(self._registered))
+        else:
+            getattr(factory, name)()
+
     def _factory_reset(self):
         self._client.core.context.factory_reset()
         self._updates.slots.factory_reset()
@@ -296,6 +313,7 @@ class _Board:
     def _on_event(self, event):
         if event.type in _SHOWN:
             self._led.show(_SHOWN[event.type])
+        self._note(event)
         if self._words:
             self._tell(self._words.level(event), event)
         if event.type == lwm2m.EVENT_BS_FINISHED:
@@ -317,12 +335,6 @@ def _address(nic):
         return ", " + nic.ifconfig()[0]
     except Exception:  # there is none, or it has another way
         return ""
-
-
-def _factory_command(name):
-    import device.factory as factory
-
-    getattr(factory, name)()
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ os.chdir("/")
 END
 """.replace("BLOCKS", str(BLOCKS))
 # The unix port's own REPL has the raw mode from 1.27 on; before that this project's variant adds one.
-_REPL = "try:\n    import rawrepl\n    rawrepl.run()\nexcept ImportError:\n    pass"
+_REPL = "try:\n    import rawrepl\n    while True:\n        rawrepl.run()\nexcept ImportError:\n    pass"
 # What the unix port has not: a chip with a number.
 _MACHINE = """\
 from umachine import *

@@ -156,7 +156,7 @@ def test_commands(path):
             if words[:1] == ["make"]:
                 check_make(words)
             elif words[:1] == ["lwm2m-factory"]:
-                assert cli._parser().parse_args(words[1:]).run  # all of its options
+                assert cli.make_parser().parse_args(words[1:]).run  # all of its options
             elif words:
                 assert words[0] in OTHERS, line
     for quoted in re.findall(r"`((?:make|lwm2m-factory) [^`]*)`", prose(path)):

@@ -61,8 +61,8 @@ def install(path, sha256):
 
 
 @_command
-def status():
-    """What this board is, and what it has."""
+def status(registered=None):
+    """What this board is, and what it has. registered: short ids of servers, where the client runs."""
     import lwm2m
 
     implementation = sys.implementation
@@ -82,6 +82,7 @@ def status():
         "locked": bool(reserved and reserved.locked()),
         "sha256": None,
         "fault": None,
+        "registered": registered,
     }
     try:
         import device.guard as guard

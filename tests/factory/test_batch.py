@@ -278,19 +278,23 @@ WRONG = [
     (
         SHARED,
         "serial\n1\n",
-        "factory.toml, line 36: server[1].security.key is the same for every board: leave it",
+        "factory.toml, line 36, column 1: server[1].security.key is the same for every board: leave it",
     ),
     (
         PSK.replace("{chip_id}", "fleet"),
         "serial\n1\n",
-        "factory.toml, line 35: server[1].security.identity is the same for every board",
+        "factory.toml, line 35, column 1: server[1].security.identity is the same for every board",
     ),
     (
         PSK.replace("{serial}", "fleet"),
         "serial\n1\n",
-        "factory.toml, line 1: endpoint is the same for every board",
+        "factory.toml, line 1, column 1: endpoint is the same for every board",
     ),
-    (PSK, "number\n1\n", "factory.toml, line 1: endpoint has {serial}: choose from {chip_id}"),
+    (
+        PSK,
+        "number\n1\n",
+        "factory.toml, line 1, column 1: endpoint has {serial}: choose from {chip_id}",
+    ),
 ]
 
 

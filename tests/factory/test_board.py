@@ -312,7 +312,8 @@ print("ets Jul 29 2019 12:21:46\\r\\nrst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST
 time.sleep(20)
 try:
     import rawrepl
-    rawrepl.run()
+    while True:
+        rawrepl.run()
 except ImportError:
     pass
 """

@@ -69,7 +69,7 @@ WRONG = [
         "ca.pem",
         "none.pem",
         (
-            "line 10: server[1].security.ca_certificate FOLDER/none.pem "
+            "line 10, column 1: server[1].security.ca_certificate FOLDER/none.pem "
             "cannot be read: No such file or directory."
         ),
     ),
@@ -77,25 +77,25 @@ WRONG = [
         '"ca.pem"',
         '"ca.key"',
         (
-            "line 10: server[1].security.ca_certificate FOLDER/ca.key "
+            "line 10, column 1: server[1].security.ca_certificate FOLDER/ca.key "
             "is no certificate in PEM or DER."
         ),
     ),
     (
         '"ca.pem"',
         '"server.pem"',
-        ("line 10: server[1].security.ca_certificate is not that of a CA."),
+        ("line 10, column 1: server[1].security.ca_certificate is not that of a CA."),
     ),
     (
         '"ca.key"',
         '"other.key"',
-        ("line 11: server[1].security.ca_key does not belong to ca_certificate."),
+        ("line 11, column 1: server[1].security.ca_key does not belong to ca_certificate."),
     ),
     (
         "1000",
         "5000",
         (
-            "line 13: server[1].security.valid_days would outlive the CA's "
+            "line 13, column 1: server[1].security.valid_days would outlive the CA's "
             "own certificate, which ends in 3999 days."
         ),
     ),

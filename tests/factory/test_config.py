@@ -117,7 +117,7 @@ def test_update(tmp_path: Path) -> None:
     assert found == {"target": "b", "keys": keys[1:], "number": 0}
     for more, words in (
         ('keys = ["one.pem"]\n', "target is missing"),
-        ('target = "12345678901234567"\nkeys = ["one.pem"]\n', "must have 1 to 16 bytes"),
+        ('target = "12345678901234567"\nkeys = ["one.pem"]\n', "must have from 1 to 16 bytes"),
         ('target = "b"\nkeys = []\n', "must name one or two files"),
         ('target = "b"\nkeys = [1]\n', "must name one or two files"),
         ('target = "b"\nkeys = ["three.pem"]\n', "three.pem cannot be read"),
@@ -135,55 +135,79 @@ WRONG = [
         PSK,
         'endpoint = "urn',
         'end_point = "urn',
-        "line 1: end_point is unknown: did you mean endpoint?",
+        "line 1, column 1: end_point is unknown: did you mean endpoint?",
     ),
     (
         PSK,
         "{serial}",
         "{serail}",
-        ("line 1: endpoint has {serail}: choose from {chip_id}, {mac}, {serial}."),
+        ("line 1, column 1: endpoint has {serail}: choose from {chip_id}, {mac}, {serial}."),
     ),
-    (PSK, "{serial}", "{serial", "line 1: endpoint has a brace that is no {name}."),
-    (PSK, "ops:", "ops: ", "line 1: endpoint must not have spaces or control characters."),
-    (PSK, "ssid = ", "sid = ", "line 3: network.ssid is missing."),
-    (PSK, '"line 3"', "3", "line 5: network.ssid must be a text in quotes."),
-    (PSK, '"line 3"', '""', "line 5: network.ssid is empty."),
+    (PSK, "{serial}", "{serial", "line 1, column 1: endpoint has a brace that is no {name}."),
+    (
+        PSK,
+        "ops:",
+        "ops: ",
+        "line 1, column 1: endpoint must not have spaces or control characters.",
+    ),
+    (PSK, "ssid = ", "sid = ", "line 5, column 1: network.sid is unknown: did you mean ssid?"),
+    (PSK, '"line 3"', "3", "line 5, column 1: network.ssid must be a text in quotes."),
+    (PSK, '"line 3"', '""', "line 5, column 1: network.ssid is empty."),
     (
         PSK,
         "correct horse",
         "horse",
-        ("line 6: network.password must have from 8 to 63 characters (WPA)."),
+        ("line 6, column 1: network.password must have from 8 to 63 characters (WPA)."),
     ),
-    (PSK, '"DE"', '"de"', 'line 7: network.country must be two capital letters, such as "DE".'),
+    (
+        PSK,
+        '"DE"',
+        '"de"',
+        'line 7, column 1: network.country must be two capital letters, such as "DE".',
+    ),
     (
         PSK,
         '"wifi"',
         '"wiffi"',
-        ('line 4: network.type must be one of wifi, ppp, ethernet, none; did you mean "wifi"?'),
+        (
+            'line 4, column 1: network.type must be one of wifi, ppp, ethernet, none; did you mean "wifi"?'
+        ),
     ),
-    (PSK, 'country = "DE"', 'address = "static"', "line 7: network.address must be one of dhcp."),
+    (
+        PSK,
+        'country = "DE"',
+        'address = "static"',
+        (
+            'line 7, column 1: network.address must be "dhcp", or a table of ip, mask, gateway and dns.'
+        ),
+    ),
     (
         PSK,
         'country = "DE"',
         'address = { ip = "1.2.3" }',
-        "line 7: network.address.mask is missing.",
+        (
+            "line 7, column 1: network.address.mask is missing.\n"
+            "line 7, column 1: network.address.gateway is missing.\n"
+            "line 7, column 1: network.address.dns is missing.\n"
+            'line 7, column 13: network.address.ip must be an IPv4 address, such as "192.0.2.7".'
+        ),
     ),
-    (PSK, "led = 25", "led = true", "line 10: board.led must be a whole number."),
-    (PSK, "led = 25", "led = 256", "line 10: board.led must be from 0 to 255."),
-    (PSK, "led = 25", "leds = 25", "line 10: board.leds is unknown: did you mean led?"),
-    (PSK, "led = 25", "console = 4", "line 10: board.console must be from 0 to 3."),
+    (PSK, "led = 25", "led = true", "line 10, column 1: board.led must be a whole number."),
+    (PSK, "led = 25", "led = 256", "line 10, column 1: board.led must be from 0 to 255."),
+    (PSK, "led = 25", "leds = 25", "line 10, column 1: board.leds is unknown: did you mean led?"),
+    (PSK, "led = 25", "console = 4", "line 10, column 1: board.console must be from 0 to 3."),
     (
         PSK,
         "interval = 60",
         "interval = 1979-05-27",
-        ("line 13: app.interval must be made of texts, numbers, true and false."),
+        ("line 13, column 1: app.interval must be made of texts, numbers, true and false."),
     ),
     *(
         (
             PSK,
             "interval = 60",
             f"interval = {text}",
-            "line 13: app.interval must be made of texts, numbers, true and false.",
+            "line 13, column 1: app.interval must be made of texts, numbers, true and false.",
         )
         for text in ("inf", "nan", "[1, -inf]", "{ a = nan }")
     ),
@@ -191,26 +215,28 @@ WRONG = [
         PSK,
         "hold_off = 5",
         "hold_off = -1",
-        ("line 17: bootstrap.hold_off must be from 0 to 2147483647."),
+        ("line 17, column 1: bootstrap.hold_off must be from 0 to 2147483647."),
     ),
     (
         PSK,
         "hold_off = 5",
         "hold_of = 5",
-        ("line 17: bootstrap.hold_of is unknown: did you mean hold_off?"),
+        ("line 17, column 1: bootstrap.hold_of is unknown: did you mean hold_off?"),
     ),
     (
         PSK,
         "coaps://bs.",
         "coap://bs.",
-        ("line 20: bootstrap.security.mode must be none with a coap:// URI; or make it coaps://."),
+        (
+            "line 20, column 1: bootstrap.security.mode must be none with a coap:// URI; or make it coaps://."
+        ),
     ),
     (
         PSK,
         '[[bootstrap.server]]\nshort_id = 7\nuri = "coaps://later.example.org"\nsecurity.mode = "psk"\n',
         "",
         (
-            "line 15: bootstrap.server is missing: give a [[bootstrap.server]], which the bootstrap "
+            "line 15, column 1: bootstrap.server is missing: give a [[bootstrap.server]], which the bootstrap "
             "server is to give boards and `export` hands over, or server = [] where that is none of "
             "this tool's business."
         ),
@@ -219,32 +245,36 @@ WRONG = [
         PSK,
         "coaps://bs.",
         "http://bs.",
-        ("line 16: bootstrap.uri must be coap://host:port or coaps://host:port."),
+        ("line 16, column 1: bootstrap.uri must be coap://host:port or coaps://host:port."),
     ),
     (
         PSK,
         "short_id = 101",
         "short_id = 65535",
-        ("line 28: server[1].short_id must be from 1 to 65534."),
+        ("line 28, column 1: server[1].short_id must be from 1 to 65534."),
     ),
     (
         PSK,
         'mode = "psk"\nid',
         'mode = "none"\nid',
-        ("line 34: server[1].security.mode must be psk or certificate with a coaps:// URI."),
+        (
+            "line 34, column 1: server[1].security.mode must be psk, rpk or certificate with a coaps:// URI.\n"
+            "line 35, column 1: server[1].security.identity is unknown: choose from mode.\n"
+            "line 36, column 1: server[1].security.key_bytes is unknown: choose from mode."
+        ),
     ),
     (
         PSK,
         "key_bytes = 32",
         "key_bytes = 8",
-        ("line 36: server[1].security.key_bytes must be from 16 to 64."),
+        ("line 36, column 1: server[1].security.key_bytes must be from 16 to 64."),
     ),
     (
         PSK,
         "key_bytes = 32",
         'key = "0011"',
         (
-            "line 36: server[1].security.key has 2 bytes: a key "
+            "line 36, column 1: server[1].security.key has 2 bytes: a key "
             "has from 16 to 64 bytes, which are 32 to 128 hexadecimal digits."
         ),
     ),
@@ -253,7 +283,7 @@ WRONG = [
         "key_bytes = 32",
         'key = "001"',
         (
-            "line 36: server[1].security.key has 3 digits: two "
+            "line 36, column 1: server[1].security.key has 3 digits: two "
             "make a byte, so the number must be even."
         ),
     ),
@@ -261,14 +291,14 @@ WRONG = [
         PSK,
         "key_bytes = 32",
         'key = "secret!!"',
-        ("line 36: server[1].security.key must be hexadecimal."),
+        ("line 36, column 1: server[1].security.key must be hexadecimal."),
     ),
     (
         PSK,
         "{chip_id}",
         "{psk}",
         (
-            "line 35: server[1].security.identity has {psk}: choose from "
+            "line 35, column 1: server[1].security.identity has {psk}: choose from "
             "{chip_id}, {mac}, {serial}, {endpoint}."
         ),
     ),
@@ -276,57 +306,66 @@ WRONG = [
         PSK,
         "[[server]]",
         '[[server]]\nshort_id = 101\nuri = "coap://x"\n[[server]]',
-        "line 31: server[2].short_id 101 is there twice.",
+        "line 31, column 1: server[2].short_id 101 is there twice.",
     ),
     (
         PSK,
         "[server.security]",
         "[servers.security]",
-        "line 33: servers is unknown: did you mean server?",
+        (
+            "line 27, column 1: server[1].security must be psk, rpk or certificate with a coaps:// URI.\n"
+            "line 33, column 1: servers is unknown: did you mean server?"
+        ),
     ),
     (
         PSK,
         "queue = true",
         "mute_send = 1",
-        "line 31: server[1].mute_send must be true or false.",
+        "line 31, column 1: server[1].mute_send must be true or false.",
     ),
     *[
         (PSK, "[[bootstrap.server]]", f"[[access]]\n{text}\n[[bootstrap.server]]", sentence)
         for text, sentence in (
-            ("instance = 0", "line 22: access[1].object is missing."),
-            ("object = 0", "line 23: access[1].object must be from 1 to 65534."),
+            ("instance = 0", "line 22, column 1: access[1].object is missing."),
+            ("object = 0", "line 23, column 1: access[1].object must be from 1 to 65534."),
             (
                 "object = 3\ninstance = 65535",
-                "line 24: access[1].instance must be from 0 to 65534.",
+                "line 24, column 1: access[1].instance must be from 0 to 65534.",
             ),
-            ("object = 3\nowner = 0", "line 24: access[1].owner must be from 1 to 65534."),
+            (
+                "object = 3\nowner = 0",
+                "line 24, column 1: access[1].owner must be from 1 to 65534.",
+            ),
             (
                 "object = 3\nowners = 1",
-                "line 24: access[1].owners is unknown: did you mean owner?",
+                "line 24, column 1: access[1].owners is unknown: did you mean owner?",
             ),
-            ("object = 3\nrights = 1", "line 24: access[1].rights must be a table: [rights]."),
+            (
+                "object = 3\nrights = 1",
+                "line 24, column 1: access[1].rights must be a table: [access.rights].",
+            ),
             (
                 "object = 3\ninstance = 0\nrights = { 2 = 'RC' }",
-                "line 25: access[1].rights.2 must be of the letters RWED, in quotes.",
+                "line 25, column 12: access[1].rights.2 must be of the letters RWED, in quotes.",
             ),
             (
                 "object = 3\nrights = { 2 = 'R' }",
-                "line 24: access[1].rights.2 must be of the letters C, in quotes.",
+                "line 24, column 12: access[1].rights.2 must be of the letters C, in quotes.",
             ),
             (
                 "object = 3\ninstance = 0\nrights = { 2 = 1 }",
-                "line 25: access[1].rights.2 must be of the letters RWED, in quotes.",
+                "line 25, column 12: access[1].rights.2 must be of the letters RWED, in quotes.",
             ),
             *[
                 (
                     f"object = 3\ninstance = 0\nrights = {{ {name} = 'R' }}",
-                    f"line 25: access[1].rights.{name} is no short_id from 1 to 65534, nor default.",
+                    f"line 25, column 12: access[1].rights.{name} is no short_id from 1 to 65534, nor default.",
                 )
-                for name in ("0", "65535", "all", "-1")
+                for name in ("0", "07", "65535", "all", "-1")
             ],
             (
                 "object = 3\ninstance = 0\n[[access]]\nobject = 3\ninstance = 0",
-                "line 25: access[2] is there twice for that object and instance.",
+                "line 25, column 1: access[2] is there twice for that object and instance.",
             ),
         )
     ],
@@ -335,13 +374,16 @@ WRONG = [
         CERTIFICATE,
         "[0xC0AE]",
         '["x"]',
-        ("line 15: server[1].security.cipher_suites must be IANA's numbers, such as 0xC0A8."),
+        (
+            "line 15, column 18: server[1].security.cipher_suites[1] must be one of IANA's numbers, "
+            "such as 0xC0A8."
+        ),
     ),
     (
         CERTIFICATE,
         "sni",
         "key",
-        "line 14: server[1].security.key is unknown: did you mean ca_key?",
+        "line 14, column 1: server[1].security.key is unknown: did you mean ca_key?",
     ),
 ]
 
@@ -358,11 +400,11 @@ def test_wrong(authority: Path, text: str, old: str, new: str, sentence: str) ->
     [
         (
             'user = "iot"\nauth = "eap"',
-            "line 6: network.auth must be one of pap, chap; did you mean",
+            "line 6, column 1: network.auth must be one of pap, chap; did you mean",
         ),
-        ('password = "x"', "line 5: network.password needs a user beside it."),
-        ('auth = "pap"', "line 5: network.auth needs a user beside it."),
-        (f'user = "{"x" * 256}"', "line 5: network.user must have at most 255 bytes."),
+        ('password = "x"', "line 5, column 1: network.password needs a user beside it."),
+        ('auth = "pap"', "line 5, column 1: network.auth needs a user beside it."),
+        (f'user = "{"x" * 256}"', "line 5, column 1: network.user must have at most 255 bytes."),
     ],
 )
 def test_wrong_login(tmp_path: Path, text: str, sentence: str) -> None:
@@ -406,3 +448,68 @@ print(client.core.objects[2].instances)
     done = micropython("-c", program, timeout=60)
     assert done.returncode == 0, done.stderr
     assert ast.literal_eval(done.stdout) == image.unpack(made.data).state[2]
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    # Of every kind: shape, names, bounds, what fields must be together. In the file's order.
+    text = (
+        'endpoint = "{serail}"\n'
+        '[network]\n  type = "ppp"\n  uart = 9\n  tx = 3\n  rx = 3\n'
+        "  chat = [\n"
+        '    ["AT", "OK", 2],\n'
+        '    ["AT", "OK"],\n'
+        "  ]\n"
+        "[appp]\n"
+        "[[server]]\n"
+        'short_id = 1\nuri = "coaps://x"\nsecurity = { mode = "psk", key_bits = 128, key = "xyz" }\n'
+        "[[server]]\n"
+        'short_id = 1\nuri = "coap://x"\nlifetime = "1 h"\n'
+        "[bootstrap]\n"
+        'uri = "coap://b"\n'
+        'server = [{ short_id = 1, uri = "http://x", delay = 1 }, 2]\n'
+    )
+    with pytest.raises(FactoryError) as caught:
+        load(tmp_path, text)
+    assert str(caught.value).replace(f"{tmp_path}/factory.toml, line ", "").split("\n") == [
+        "1, column 1: endpoint has {serail}: choose from {chip_id}, {mac}, {serial}.",
+        "4, column 3: network.uart must be from 0 to 7.",
+        "6, column 3: network.rx is 3, as network.tx: each has its own pin.",
+        '9, column 5: network.chat[2] must be ["send", "expect", seconds].',
+        "11, column 1: appp is unknown: did you mean app?",
+        "15, column 28: server[1].security.key_bits is unknown: did you mean key_bytes?",
+        "15, column 44: server[1].security.key must be hexadecimal.",
+        "17, column 1: server[2].short_id 1 is there twice.",
+        "19, column 1: server[2].lifetime must be a whole number.",
+        "22, column 27: bootstrap.server[1].uri must be coap://host:port or coaps://host:port.",
+        "22, column 45: bootstrap.server[1].delay cannot be given by a bootstrap server's export.",
+        "22, column 58: bootstrap.server[2] must be a table.",
+    ]
+    assert "xyz" not in str(caught.value)
+
+
+# In place of [network] in a configuration that is right otherwise.
+TABLES = [
+    ("", 'line 1, column 1: network is missing: give a [network]; its type may be "none".'),
+    ("network = 1", "line 2, column 1: network must be a table: [network]."),
+    ("[[network]]", "line 2, column 1: network must be a table: [network]."),
+    ("[network]", "line 2, column 1: network.type is missing."),
+    ("[network]\ntype = 1", "line 3, column 1: network.type must be a text in quotes."),
+    (
+        '[network]\ntype = "none"\n[server]\n[board]\nled = 1',
+        "line 4, column 1: server must be a list of tables: [[server]].",
+    ),
+    (
+        '[network]\ntype = "none"\n[update]\nkeys = 1\ntarget = 1',
+        (
+            "line 5, column 1: update.keys must name one or two files.\n"
+            "line 6, column 1: update.target must be a text in quotes."
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "sentence"), TABLES, ids=[row[1] for row in TABLES])
+def test_tables(tmp_path: Path, text: str, sentence: str) -> None:
+    rest = "" if "[server]" in text else f"\n{SERVER}"
+    right = f'endpoint = "x"\n[network]{rest}'
+    check_refused(tmp_path, right, right, f'endpoint = "x"\n{text}{rest}', sentence)

@@ -43,7 +43,7 @@ while True:
     try:
         console.poll()
     except SystemExit:
-        if not area.locked(): rawrepl.run()
+        while not area.locked(): rawrepl.run()
     time.sleep_ms(20)
 """
 

@@ -175,8 +175,8 @@ def test_check(tmp_path: Path) -> None:
         path.write_text("serail,key\n1\n")
         done = factory(tmp_path, "check", "factory.toml", "boards.csv")
         assert done.stderr == (
-            "factory.toml, line 1: endpoint has {serial}: choose from {chip_id}, {mac}, {serail}, "
-            "{key}.\n"
+            "factory.toml, line 1, column 1: endpoint has {serial}: choose from {chip_id}, {mac}, "
+            "{serail}, {key}.\n"
             "boards.csv, line 2: it has 1 columns, and must have 2 as the first line.\n"
         )
         # Right, and one of them is given.

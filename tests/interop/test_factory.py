@@ -3,7 +3,11 @@
 import json
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from factory.leshan_rest import Rest
 from factory.samples import make_authority
+from harness.tool import factory
 from lwm2m_factory import config, export, identity, ledger
 
 BOARD = """\
@@ -32,9 +36,14 @@ def exported(folder, endpoint, text):
         export.FORMS["leshan"](kept, folder / "leshan", 7)
     found = json.loads((folder / "leshan/bootstrapStore.json").read_text())[endpoint]
     for security in found["security"].values():
-        for name in ("publicKeyOrId", "serverPublicKey", "secretKey"):
-            security[name] = bytes(byte & 0xFF for byte in security[name]).hex()
+        in_hex(security)
     return found
+
+
+def in_hex(security):
+    # Its bytes, as the harness takes them.
+    for name in ("publicKeyOrId", "serverPublicKey", "secretKey"):
+        security[name] = bytes(byte & 0xFF for byte in security[name]).hex()
 
 
 def test_board_is_bootstrapped(leshan, device, endpoint, tmp_path):
@@ -76,5 +85,43 @@ def test_leshan_checks_the_accounts(leshan, endpoint, tmp_path, queue):
     leshan.bootstrap.call("configure", endpoint=endpoint, config=found)
     found["security"]["0"]["secretKey"] = ""
     with pytest.raises(Exception, match="secret key must not be empty"):
+        leshan.bootstrap.call("configure", endpoint=endpoint, config=found)
+    leshan.bootstrap.call("forget", endpoint=endpoint)
+
+
+def test_pushed(leshan, device, endpoint, tmp_path):
+    # The demo servers are not on the public Maven repository: the calls are theirs, the stores behind
+    # them those of a Leshan that runs, which checks what it gets.
+    def on_config(name, config):
+        taken = json.loads(json.dumps(config))
+        for security in taken["security"].values():
+            in_hex(security)
+        leshan.bootstrap.call("configure", endpoint=name, config=taken)
+
+    (tmp_path / "factory.toml").write_text(
+        BOARD % leshan.bootstrap_uri + SERVER % leshan.server_uri
+    )
+    with ledger.Ledger(tmp_path / ledger.NAME) as kept, kept.book() as book:
+        made = identity.make(config.load(tmp_path / "factory.toml"), {"serial": endpoint})
+        book.assign("chip", made)
+    with Rest(on_config=on_config) as rest:
+        for said in ("1 new, 0 there already", "0 new, 1 there already"):
+            done = factory(tmp_path, "export", "--to", "leshan", "--push", rest.url)
+            assert done.stdout == f"{rest.url}: {said}.\n", done.stderr
+    device(bootstrap_uri=leshan.bootstrap_uri)
+    leshan.bootstrap.wait_event("session_finished", endpoint=endpoint)
+    assert leshan.server.wait_event("registered", endpoint=endpoint)["lifetime"] == 120
+
+
+def test_leshan_checks_raw_public_keys(leshan, endpoint, tmp_path):
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    (tmp_path / "server.der").write_bytes(key.public_bytes(*form))
+    text = BOARD % leshan.bootstrap_uri + SERVER % "coaps://server.example.org"
+    text += 'security = { mode = "rpk", server_public_key = "server.der" }\n'
+    found = exported(tmp_path, endpoint, text)
+    leshan.bootstrap.call("configure", endpoint=endpoint, config=found)
+    found["security"]["0"]["publicKeyOrId"] = "00"
+    with pytest.raises(Exception, match=r"(?i)public key"):
         leshan.bootstrap.call("configure", endpoint=endpoint, config=found)
     leshan.bootstrap.call("forget", endpoint=endpoint)

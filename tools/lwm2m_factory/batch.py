@@ -18,13 +18,13 @@ from rich.text import Text
 from . import FactoryError, identity, memory, pins
 from .board import Board
 from .canonical import SERIAL, hexadecimal, number, row_name
-from .config import PSK, Config
+from .config import Config
+from .faults import ConfigError, Fault
 from .former import BEFORE
 from .ledger import ASSIGNED, DONE, FAILED, FREED, Book, Ledger
 from .line import GivenUp
 from .patterns import BOARD_VALUES, fill, names_in
 from .ports import is_there, ports, wait_for
-from .sections import ConfigError
 from .sheet import Sheet
 from .text import printable
 
@@ -103,7 +103,7 @@ def _provision(
                 f"The board on {port} runs stock MicroPython, which cannot be locked: flash an "
                 "image of this project, or leave out board.locked."
             )
-        pins.check_board(config.section, config.settings, status["board"] or "")
+        pins.check_board(config.source, status["board"] or "")
         memory.check(port, config, status)
         mac = status["mac"] or ""
         with ledger.book() as book:
@@ -233,30 +233,37 @@ def check_sheet(sheet: Sheet, config: Config) -> None:
     try:
         _check_shared(config, set(sheet.names))
     except ConfigError as e:
-        sheet.refuse([str(e)])
+        sheet.refuse(e.args)
     sheet.refuse()
 
 
 def _check_shared(config: Config, names: "set[str]") -> None:
     # What would be the same on every board.
     own = {*names, *BOARD_VALUES}
+    found: List[Fault] = []
     if not set(names_in(config.endpoint)) & own:
-        raise config.section.error(
-            "endpoint", "is the same for every board: put {serial} into it."
-        )
+        found.append((("endpoint",), "is the same for every board: put {serial} into it."))
     for account in config.accounts + config.given:
-        security = account.security
-        if security.mode != PSK:
+        security = account.table.security
+        if security.mode != "psk":
             continue
-        section = account.section.section("security")
+        place = *account.place, "security"
         if not set(names_in(security.identity)) & {*own, "endpoint"}:
-            raise section.error(
-                "identity", "is the same for every board: leave it out, or put {serial} into it."
+            found.append(
+                (
+                    (*place, "identity"),
+                    "is the same for every board: leave it out, or put {serial} into it.",
+                )
             )
         if security.key != "random" and not names_in(security.key):
-            raise section.error(
-                "key", "is the same for every board: leave it out, or name a column of the CSV."
+            found.append(
+                (
+                    (*place, "key"),
+                    "is the same for every board: leave it out, or name a column of the CSV.",
+                )
             )
+    if found:
+        raise config.source.error(*found)
 
 
 # What is shown.

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import struct
 import threading
 import time
@@ -29,6 +30,10 @@ _START_S = (8, 16, 32, 64)
 _AGAIN_S = 20  # until a board that restarts is there again
 _COMMAND_S = 70  # for a locked board's answer, which may be looking up a name
 _WIPE_S = 120  # an RP2040 erases a MB in 12 s
+# What main.py says, with lwm2m-words.
+_CRASHED = "LwM2M: crashed"
+_REGISTERED = re.compile(r"(server \d+): registered\b.*")
+_TOLD = re.compile(r"(Network|server \d+|bootstrap server): .*")
 _GONE = (errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF, errno.ENOENT)
 
 
@@ -93,6 +98,55 @@ class Board:
 
     def selftest(self) -> dict:
         return self._call("selftest")
+
+    def registered(self, seconds: float) -> str:
+        """Let its program run until it is registered with a server; returns which.
+
+        FactoryError where that has not come by then, with what it has said of it. Its REPL is not there
+        any more then.
+        """
+        end = time.monotonic() + seconds
+        if self.locked:
+            while time.monotonic() < end:
+                found = self.status().get("registered")
+                if found:
+                    return f"server {found[0]}"
+                time.sleep(1)
+            raise FactoryError(
+                f"The board on {self.port} is not registered after {seconds:.0f} s."
+            )
+        last = ""
+        self._guard(self._start)
+        while time.monotonic() < end:
+            left = max(end - time.monotonic(), 0.01)
+            line = self._guard(self._read_line, left).decode(errors="backslashreplace").strip()
+            found = _REGISTERED.fullmatch(line)
+            if found:
+                return found[1]
+            if line == _CRASHED:
+                what = self._guard(self._read_line, TIMEOUT_S).decode(errors="backslashreplace")
+                kind = what.partition(":")[0].strip()  # a message may have a key in it
+                raise FactoryError(
+                    f"The board on {self.port} has crashed as it ran ({kind}): `status` shows where."
+                )
+            if _TOLD.fullmatch(line):
+                last = line
+        raise FactoryError(
+            f"The board on {self.port} has not registered within {seconds:.0f} s"
+            + (
+                f"; the last that it said is: {last}."
+                if last
+                else ", and has said nothing of it, as it does where board.console is below 2."
+            )
+        )
+
+    def _start(self) -> None:
+        # A soft reset: main.py runs.
+        self._transport.exit_raw_repl()
+        self._transport.serial.write(b"\x04")
+
+    def _read_line(self, seconds: float) -> bytes:
+        return self._transport.read_until(1, b"\n", timeout=seconds, timeout_overall=seconds)
 
     def reset(self) -> dict:
         """Back to the factory's accounts."""

@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from . import FactoryError
-from .sections import Section
 
 Ask = Callable[[Path], str]  # asks for the password of a key's file
 
@@ -55,91 +54,116 @@ class Authority:
             .not_valid_after(start + datetime.timedelta(self.valid_days))
             .sign(self.key, hashes.SHA256())
         )
-        private = key.private_bytes(
-            serialization.Encoding.DER,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        return der(certificate), private
+        return der(certificate), private_der(key)
+
+
+def make_pair() -> Tuple[bytes, bytes]:
+    """A pair of keys of P-256: SubjectPublicKeyInfo (RFC 7250 3), and PKCS#8, both DER."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return public_der(key.public_key()), private_der(key)
+
+
+def public_der(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def private_der(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.DER,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def public_of(private: bytes) -> bytes:
+    """The public key that belongs to a private one, both DER."""
+    return public_der(serialization.load_der_private_key(private, None).public_key())
 
 
 class Files:
-    """Reads what fields of the configuration name; a key's password is asked for once."""
+    """Reads what fields of a configuration in that folder name; a key's password is asked for once.
 
-    def __init__(self, ask: Optional[Ask]):
+    What is wrong with a file is a FactoryError that begins with its name.
+    """
+
+    def __init__(self, folder: Path, ask: Optional[Ask]):
+        self.folder = folder
         self._ask = ask
         self._keys: Dict[Path, ec.EllipticCurvePrivateKey] = {}
 
-    def authority(self, section: Section) -> Authority:
-        """What ca_certificate, ca_key and valid_days say."""
-        ca = self.certificate(section, "ca_certificate")
-        try:
-            if not ca.extensions.get_extension_for_class(x509.BasicConstraints).value.ca:
-                raise section.error("ca_certificate", "is not that of a CA.")
-        except x509.ExtensionNotFound:
-            raise section.error("ca_certificate", "is not that of a CA.") from None
-        key = self._key(section, "ca_key")
-        if not _same_key(ca, key):
-            raise section.error("ca_key", "does not belong to ca_certificate.")
-        days = section.take("valid_days", int, 7300, range(1, 36500))
-        if _now() + datetime.timedelta(days) > ca.not_valid_after_utc:
-            left = (ca.not_valid_after_utc - _now()).days
-            raise section.error(
-                "valid_days",
-                f"would outlive the CA's own certificate, which ends in {left} days.",
-            )
-        return Authority(ca, key, days)
-
-    def certificate(self, section: Section, key: str) -> x509.Certificate:
-        """The certificate in the file that a field names."""
-        path, data = _read(section, key)
+    def certificate(self, name: str) -> x509.Certificate:
+        path, data = self.read(name)
         pem = b"-----BEGIN" in data
         try:
             return (x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate)(
                 data
             )
         except ValueError:
-            raise section.error(key, f"{path} is no certificate in PEM or DER.") from None
+            raise FactoryError(f"{path} is no certificate in PEM or DER.") from None
 
-    def _key(self, section: Section, key: str) -> ec.EllipticCurvePrivateKey:
-        path, data = _read(section, key)
+    def public_key(self, name: str) -> bytes:
+        """A public key, as boards have it."""
+        path, data = self.read(name)
+        pem = b"-----BEGIN" in data
+        parse = serialization.load_pem_public_key if pem else serialization.load_der_public_key
+        try:
+            found = parse(data)
+        except ValueError:
+            raise FactoryError(f"{path} is no public key in PEM or DER.") from None
+        if not isinstance(found, ec.EllipticCurvePublicKey) or found.curve.name != "secp256r1":
+            raise FactoryError(f"{path} must be a key of P-256, as boards have.")
+        return public_der(found)
+
+    def key(self, name: str) -> ec.EllipticCurvePrivateKey:
+        path, data = self.read(name)
         if path not in self._keys:
-            found = self._parse_key(section, key, path, data)
+            found = self._parse_key(path, data)
             if not isinstance(found, ec.EllipticCurvePrivateKey):
-                raise section.error(key, f"{path} must be an elliptic curve key, as boards have.")
+                raise FactoryError(f"{path} must be an elliptic curve key, as boards have.")
             self._keys[path] = found
         return self._keys[path]
 
-    def _parse_key(self, section: Section, key: str, path: Path, data: bytes):
+    def _parse_key(self, path: Path, data: bytes):
         pem = b"-----BEGIN" in data
         parse = serialization.load_pem_private_key if pem else serialization.load_der_private_key
         try:
             return parse(data, None)
         except TypeError:  # it is encrypted
             if self._ask is None:
-                raise section.error(
-                    key, f"{path} has a password, and nobody can be asked."
-                ) from None
+                raise FactoryError(f"{path} has a password, and nobody can be asked.") from None
         except ValueError:
-            raise section.error(key, f"{path} is no private key in PEM or DER.") from None
+            raise FactoryError(f"{path} is no private key in PEM or DER.") from None
         try:
             return parse(data, self._ask(path).encode())
         except ValueError:
-            raise section.error(key, f"{path} has another password.") from None
+            raise FactoryError(f"{path} has another password.") from None
+
+    def read(self, name: str) -> Tuple[Path, bytes]:
+        path = self.folder / name
+        try:
+            return path, path.read_bytes()
+        except OSError as e:
+            raise FactoryError(f"{path} cannot be read: {e.strerror}.") from None
 
 
-def _read(section: Section, key: str) -> Tuple[Path, bytes]:
-    path = section.path.parent / section.take(key, str)
+def is_authority(certificate: x509.Certificate) -> bool:
     try:
-        return path, path.read_bytes()
-    except OSError as e:
-        raise section.error(key, f"{path} cannot be read: {e.strerror}.") from None
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def days_left(certificate: x509.Certificate) -> int:
+    """Whole days for which it is valid yet."""
+    return (certificate.not_valid_after_utc - _now()).days
+
+
+def same_key(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bool:
+    form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    return certificate.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)
 
 
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.timezone.utc)
-
-
-def _same_key(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bool:
-    form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    return certificate.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)

@@ -21,18 +21,21 @@ from . import (
     former,
     ledger,
     package,
+    push,
     report,
     schema,
     verify,
 )
+from .accounts import NAMES
 from .board import Board
 from .canonical import hexadecimal, row_name
+from .faults import ConfigError
 from .patterns import BOARD_VALUES, names_in
 from .ports import listed, only_port
 from .sheet import Sheet
 from .text import printable
 
-MODES = config.NAMES
+_REGISTER_S = 180  # a modem's network and a bootstrap server take their time
 _LEFT = 3  # the status of a batch that was ended with rows left; 1: a board has failed
 
 
@@ -124,7 +127,7 @@ def _describe(status: dict) -> List[str]:
     ]
     for account in status["accounts"]:
         who = "bootstrap" if account["short_id"] is None else account["short_id"]
-        mode = MODES.get(account["mode"], account["mode"])
+        mode = NAMES.get(account["mode"], account["mode"])
         lines.append(f"Account   {who}: {account['uri']} ({mode})")
     lines.append(f"Locked    {'yes' if status['locked'] else 'no'}")
     if status.get("fault"):
@@ -171,19 +174,24 @@ def _verify(args: argparse.Namespace) -> None:
     with _board(port) as board:
         status = board.status()
         tested = board.selftest()["tested"]
-    chip, endpoint = status["chip_id"], status["endpoint"]
-    given = record = None
-    if _is_there(args):
-        with _open(args) as kept, kept.book() as book:
-            given = book.board(chip)
-            if given is None:
-                raise FactoryError(f"The board {chip} is not in {kept.name}.")
-            record = book.record(given)
-    proof = verify.compare(status, tested, given, record)
-    if proof.faults:
-        raise FactoryError(*(f"The board {chip} {fault}" for fault in proof.faults))
+        chip, endpoint = status["chip_id"], status["endpoint"]
+        given = record = None
+        if _is_there(args):
+            with _open(args) as kept, kept.book() as book:
+                given = book.board(chip)
+                if given is None:
+                    raise FactoryError(f"The board {chip} is not in {kept.name}.")
+                record = book.record(given)
+        proof = verify.compare(status, tested, given, record)
+        if proof.faults:
+            raise FactoryError(*(f"The board {chip} {fault}" for fault in proof.faults))
+        if args.register is not None:
+            print(
+                f"Waiting until it is registered, {args.register:.0f} s at most …", file=sys.stderr
+            )
+            verify.registered(proof, board.registered(args.register))
     _say(f"{endpoint} on {port} is as it should be: {', '.join(proof.proved)}.")
-    _say(f"Not looked at: {', '.join(proof.left)}.")
+    _say(f"Not looked at: {', '.join(proof.left) or 'nothing'}.")
 
 
 def _app(args: argparse.Namespace) -> None:
@@ -245,8 +253,8 @@ def _load(args: argparse.Namespace) -> config.Config:
     sheet = Sheet(args.csv)
     try:
         found = config.load(args.config, sheet.names, _ask_password)
-    except config.ConfigError as e:
-        sheet.refuse([str(e)])
+    except ConfigError as e:
+        sheet.refuse(e.args)
         raise
     batch.check_sheet(sheet, found)
     return found
@@ -264,6 +272,10 @@ def _check(args: argparse.Namespace) -> None:
             left = batch.Rows(args.csv, found, kept).left()
         given = f" {len(sheet.rows) - left} of them are given." if left is not None else ""
     _say(f"{args.config} and {args.csv} are right: {len(sheet.rows)} rows.{given}")
+
+
+def _schema(args: argparse.Namespace) -> None:
+    print(json.dumps(config.SCHEMA, indent=2, ensure_ascii=False))
 
 
 def _provision(args: argparse.Namespace) -> None:
@@ -394,15 +406,42 @@ def _flash(args: argparse.Namespace) -> None:
     _say(flash.flash(args.image, args.port, args.drive, args.erase))
 
 
-def _export(args: argparse.Namespace) -> None:
+def _push(args: argparse.Namespace) -> Optional[int]:
+    if args.to != "leshan":
+        raise FactoryError("--push is for --to leshan: other forms are files.")
+    server = push.Server(args.push, push.headers(args.headers) if args.headers else {})
+    if server.is_open:
+        _sure(args, f"The keys of all boards will go to {server.url} unencrypted.")
+    console = Console(stderr=True)
+
+    def step(count: int) -> None:
+        if console.is_terminal and count % 100 == 0:
+            console.print(f"{count} …", style="dim", end="\r")
+
+    with _existing(args) as kept:
+        export.complete(kept, args.to, _configured(args))
+        done = push.push(kept, server, args.short_id, args.yes, step)
+    if not any(done):
+        raise FactoryError(
+            f"There is nothing to export: no board has what {server.url} is to know."
+        )
+    for line in push.sentences(done, server.url):
+        _say(line)
+    return 1 if done.other else None
+
+
+def _configured(args: argparse.Namespace) -> Callable[[List[str]], config.Config]:
+    return lambda names: config.load(args.config, names, _ask_password)
+
+
+def _export(args: argparse.Namespace) -> Optional[int]:
+    if args.push:
+        return _push(args)
     if export.is_there(args.to, args.output):
         _sure(args, f"{args.output} is there already, and will be replaced.")
 
-    def load(names: List[str]) -> config.Config:
-        return config.load(args.config, names, _ask_password)
-
     with _existing(args) as kept:
-        export.complete(kept, args.to, load)
+        export.complete(kept, args.to, _configured(args))
         counts = export.FORMS[args.to](kept, args.output, args.short_id)
     if not any(counts.values()):
         raise FactoryError(
@@ -412,6 +451,7 @@ def _export(args: argparse.Namespace) -> None:
         _say(f"{name}: {count} entries")
     if args.to != "labels":
         _say(f"{args.output} has keys in it; nobody else on this machine may read it.")
+    return None
 
 
 def _package(args: argparse.Namespace) -> None:
@@ -466,6 +506,7 @@ def _write(path: Path, data: bytes) -> None:
 _EXAMPLES = {
     "provision": "factory.toml --serial 0001 --port /dev/ttyACM0",
     "check": "factory.toml boards.csv",
+    "schema": "> factory.schema.json",
     "batch": "factory.toml boards.csv --report day.html",
     "ports": "",
     "status": "--port /dev/ttyACM0 --json",
@@ -485,12 +526,14 @@ _EXAMPLES = {
     "public-key": "one.pem",
 }
 _MORE = {
+    "schema": "\nWith `#:schema factory.schema.json` as the first line of factory.toml, editors that know TOML\n"
+    "complete and check it.",
     "batch": "\nIts status is 0 where all rows are done, 1 where a board has failed, 3 where it was ended "
     "with\nrows left.",
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lwm2m-factory",
         description="Give boards their LwM2M identities, over their serial ports.",
@@ -549,6 +592,7 @@ def _parser() -> argparse.ArgumentParser:
     checked.add_argument("config", type=Path, help="the configuration, TOML")
     checked.add_argument("csv", type=Path, nargs="?", help="the rows, as batch has them")
     files(checked, False)
+    command("schema", _schema, "print the JSON Schema of configurations, for editors")
     many = command("batch", _batch, "give many boards theirs, as they are plugged in")
     many.add_argument("config", type=Path, help="the configuration, TOML")
     many.add_argument(
@@ -565,6 +609,14 @@ def _parser() -> argparse.ArgumentParser:
     as_json(told, "as the board says it")
     checked = command("verify", _verify, "test a board, and compare it with what it was given")
     port(checked)
+    checked.add_argument(
+        "--register",
+        type=float,
+        nargs="?",
+        const=_REGISTER_S,
+        metavar="SECONDS",
+        help=f"and wait until it is registered with a server, by default {_REGISTER_S} s at most",
+    )
     files(checked)
     copied = command("app", _app, "copy an application onto a board, and start it")
     copied.add_argument("folder", type=Path, help="with app.py, and what it needs")
@@ -603,8 +655,17 @@ def _parser() -> argparse.ArgumentParser:
     files(past)
     out = command("export", _export, "write what servers have to know of the boards")
     out.add_argument("--to", required=True, choices=list(export.FORMS), help="for whom")
+    where = out.add_mutually_exclusive_group(required=True)
+    where.add_argument("-o", "--output", type=Path, help="a file; a folder for leshan and labels")
+    where.add_argument(
+        "--push",
+        metavar="URL",
+        help="of a running Leshan demo server, which is told by its REST calls",
+    )
     out.add_argument(
-        "-o", "--output", type=Path, required=True, help="a file; a folder for leshan and labels"
+        "--headers",
+        type=Path,
+        help="for --push, a file of mode 0600: Cookie: … or Authorization: …",
     )
     out.add_argument("--short-id", type=int, help="of the server that is exported for")
     out.add_argument("--yes", action="store_true", help="replace what is there, and do not ask")
@@ -652,7 +713,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command. What goes wrong is a sentence on stderr and the status 1."""
-    args = _parser().parse_args(argv)
+    args = make_parser().parse_args(argv)
     try:
         return args.run(args) or 0
     except FactoryError as e:

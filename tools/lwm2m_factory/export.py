@@ -28,7 +28,7 @@ _LESHAN_USAGES = (
     "TRUST_ANCHOR_ASSERTION",
     "DOMAIN_ISSUER_CERTIFICATE",
 )
-_LESHAN_MODES = {"psk": "PSK", "certificate": "X509", "none": "NO_SEC"}
+_LESHAN_MODES = {"psk": "PSK", "rpk": "RPK", "certificate": "X509", "none": "NO_SEC"}
 
 
 def leshan(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
@@ -229,6 +229,8 @@ def _proof(security: dict) -> Optional[dict]:
     # How a client proves who it is, as module lwm2m.clients has it.
     if security["mode"] == "psk":
         return security
+    if security["mode"] == "rpk":
+        return {"mode": "rpk", "public_key": security["public_key"]}
     return {"mode": "certificate"} if security["mode"] == "certificate" else None
 
 
@@ -275,9 +277,13 @@ def _config(given: List[dict]) -> dict:
             "securityMode": _LESHAN_MODES[security["mode"]],
             "publicKeyOrId": _signed(
                 security.get("identity", "").encode()
-                or bytes.fromhex(security.get("certificate", ""))
+                or bytes.fromhex(security.get("certificate") or security.get("public_key", ""))
             ),
-            "serverPublicKey": _signed(bytes.fromhex(security.get("server_certificate", ""))),
+            "serverPublicKey": _signed(
+                bytes.fromhex(
+                    security.get("server_certificate") or security.get("server_public_key", "")
+                )
+            ),
             "secretKey": _signed(bytes.fromhex(security.get("key", ""))),
             "serverId": account["short_id"],
         }
@@ -303,27 +309,43 @@ def _call(method: str, path: str, body: dict) -> str:
 
 def _bootstrap_calls(kept: ledger.Ledger) -> Iterator[str]:
     for record in kept.records():
-        given = _given(record)
-        if given:
-            security = _security_info(record["endpoint"], _bootstrap_account(record)["security"])
-            if security:
-                yield _call("PUT", "/api/security/clients/", security)
+        security, config = leshan_bootstrap(record)
+        if security:
+            yield _call("PUT", "/api/security/clients/", security)
+        if config:
             path = f"/api/bootstrap/{quote(record['endpoint'], safe='')}"
-            yield _call("POST", path, _config(given))
+            yield _call("POST", path, config)
+
+
+def leshan_bootstrap(record: dict) -> "tuple[dict | None, dict | None]":
+    """A board as Leshan's bootstrap server is told of it: its SecurityInfo and its BootstrapConfig."""
+    given = _given(record)
+    if not given:
+        return None, None
+    account = _bootstrap_account(record)
+    return _security_info(record["endpoint"], account["security"]), _config(given)
 
 
 def _server_calls(kept: ledger.Ledger, short_id: Optional[int]) -> Iterator[str]:
     for record in kept.records():
-        account = _server_account(record, short_id)
-        security = account and _security_info(record["endpoint"], account["security"])
+        security = leshan_server(record, short_id)
         if security:
             yield _call("PUT", "/api/security/clients/", security)
+
+
+def leshan_server(record: dict, short_id: Optional[int]) -> Optional[dict]:
+    """A board as Leshan's LwM2M server is told of it: its SecurityInfo."""
+    account = _server_account(record, short_id)
+    return account and _security_info(record["endpoint"], account["security"])
 
 
 def _security_info(endpoint: str, security: dict) -> Optional[dict]:
     if security["mode"] == "psk":
         details = {"identity": security["identity"], "key": security["key"]}
         return {"endpoint": endpoint, "tls": {"mode": "psk", "details": details}}
+    if security["mode"] == "rpk":
+        details = {"key": security["public_key"]}
+        return {"endpoint": endpoint, "tls": {"mode": "rpk", "details": details}}
     if security["mode"] == "certificate":
         return {"endpoint": endpoint, "tls": {"mode": "x509"}}
     return None
@@ -344,7 +366,7 @@ def _csv(kept: ledger.Ledger) -> Iterator[str]:
 
     yield line(
         *("endpoint", "chip_id", "account", "in_board", "uri", "mode", "identity", "key"),
-        "certificate",
+        *("certificate", "public_key"),
     )
     for record in kept.records():
         for account in record["accounts"] + record["given"]:
@@ -357,8 +379,12 @@ def _csv(kept: ledger.Ledger) -> Iterator[str]:
                 account["uri"],
                 security["mode"],
                 security.get("identity", ""),
-                security.get("key", ""),
+                # A private key that is in the board is nobody else's.
+                ""
+                if security["mode"] == "rpk" and not account["given"]
+                else security.get("key", ""),
                 security.get("certificate", ""),
+                security.get("public_key", ""),
             )
 
 

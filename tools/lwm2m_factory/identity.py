@@ -5,8 +5,9 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
-from . import FactoryError, image
-from .config import CERTIFICATE, NAMES, PSK, Account, Config
+from . import FactoryError, certificates, image
+from .accounts import MODES, Bootstrap
+from .config import Account, Config
 from .patterns import BOARD_VALUES, endpoint_fault, fill, key_fault, names_in
 
 _MAX_IDENTITY = 128  # bytes, RFC 4279 5.1
@@ -44,7 +45,7 @@ def make(config: Config, values: Dict[str, str], earlier: Optional[dict] = None)
     values = dict(values, endpoint=endpoint)
     keys = {}
     for each in (*earlier["accounts"], *earlier["given"]) if earlier else ():
-        if each["security"]["mode"] == "psk":
+        if each["security"]["mode"] in ("psk", "rpk"):
             keys[_place(each)] = each["security"]["key"]
     state = {0: {}, 1: {}}
     record = {"endpoint": endpoint, "values": told, "accounts": [], "given": []}
@@ -76,23 +77,20 @@ def completed(config: Config, record: dict) -> Identity:
 
 
 def _place(record: dict) -> Tuple:
-    return record.get("short_id"), record["given"]
+    return record.get("short_id"), record["given"], record["security"]["mode"]
 
 
 def _record(account: Account, given: bool) -> dict:
-    found = {
-        "uri": account.uri,
-        "given": given,
-        "security": {"mode": NAMES[account.security.mode]},
-    }
-    if account.short_id is None:
-        found["hold_off"], found["account_timeout"] = account.timers
+    table = account.table
+    found = {"uri": table.uri, "given": given, "security": {"mode": table.security.mode}}
+    if isinstance(table, Bootstrap):
+        found["hold_off"], found["account_timeout"] = table.hold_off, table.account_timeout
     else:
-        found["short_id"] = account.short_id
-        found["lifetime"] = account.server[1]
-        found["binding"] = account.server[7]
-        found["store_notifications"] = account.server[6]
-        found["mute_send"] = account.server[23]
+        found["short_id"] = table.short_id
+        found["lifetime"] = table.lifetime
+        found["binding"] = "UQ" if table.queue else "U"
+        found["store_notifications"] = table.store_notifications
+        found["mute_send"] = table.mute_send
     return found
 
 
@@ -100,10 +98,10 @@ def _secure(
     account: Account, values: Dict[str, str], kept: Optional[str], record: dict, given: bool
 ) -> dict:
     # The resources 3 to 5 and the optional ones of /0; the record gets what export needs. kept:
-    # the pre-shared key that it had before.
-    security = account.security
-    if security.mode == PSK:
-        name = f"{account.section.name}.security"
+    # the pre-shared or private key that it had before.
+    security = account.table.security
+    if security.mode == "psk":
+        name = f"{account.name}.security"
         identity_ = _filled(security.identity, values, f"{name}.identity")
         if not 0 < len(identity_.encode()) <= _MAX_IDENTITY:
             raise FactoryError(f"{name}.identity must have from 1 to {_MAX_IDENTITY} bytes.")
@@ -117,19 +115,30 @@ def _secure(
                 raise FactoryError(f"{name}.key {text}")
         record["identity"] = identity_
         record["key"] = key.lower()
-        return {3: identity_.encode(), 4: b"", 5: bytes.fromhex(key), **security.options}
-    if security.mode == CERTIFICATE:
+        return {3: identity_.encode(), 4: b"", 5: bytes.fromhex(key), **security.resources()}
+    if security.mode == "rpk":
+        if kept:
+            private = bytes.fromhex(kept)
+            public = certificates.public_of(private)
+        else:
+            public, private = certificates.make_pair()
+        record["public_key"] = public.hex()
+        record["server_public_key"] = security.server_public_key.hex()
+        record["key"] = private.hex()
+        return {3: public, 4: security.server_public_key, 5: private, **security.resources()}
+    if security.mode == "certificate":
         certificate, key = security.authority.issue(values["endpoint"])
+        options, expected = security.resources(), security.expected()
         record["certificate"] = certificate.hex()
         if given:  # the bootstrap server needs all of it; else the key is the board's alone
             record["key"] = key.hex()
-            record["server_certificate"] = security.server_certificate.hex()
+            record["server_certificate"] = expected.hex()
             for name, rid in (("matching", 13), ("sni", 14), ("usage", 15)):
-                if rid in security.options:
-                    record[name] = security.options[rid]
-            if 16 in security.options:
-                record["ciphers"] = list(security.options[16].values())
-        return {3: certificate, 4: security.server_certificate, 5: key, **security.options}
+                if rid in options:
+                    record[name] = options[rid]
+            if security.cipher_suites:
+                record["ciphers"] = security.cipher_suites
+        return {3: certificate, 4: expected, 5: key, **options}
     return {3: b"", 4: b"", 5: b""}
 
 
@@ -142,10 +151,11 @@ def _filled(pattern: str, values: Dict[str, str], name: str) -> str:
 
 def _put(state: image.State, account: Account, resources: dict) -> None:
     iid = len(state[0])
-    own = account.short_id is None
-    state[0][iid] = {0: account.uri, 1: own, 2: account.security.mode, **resources}
+    table = account.table
+    own = isinstance(table, Bootstrap)
+    state[0][iid] = {0: table.uri, 1: own, 2: MODES[table.security.mode], **resources}
     if own:
-        state[0][iid].update({11: account.timers[0], 12: account.timers[1]})
+        state[0][iid].update({11: table.hold_off, 12: table.account_timeout})
     else:
-        state[0][iid][10] = account.short_id
-        state[1][len(state[1])] = dict(account.server)
+        state[0][iid][10] = table.short_id
+        state[1][len(state[1])] = table.resources()

@@ -24,7 +24,10 @@ _HERE = Path(__file__).resolve().parent
 
 
 # Packages of lib/ whose modules are wanted, by the name under which they are imported.
-_PACKAGES = {"ucoap": ("ucoap",), "lwm2m": ("lwm2m", "lwm2m-consistency", "lwm2m-store")}
+_PACKAGES = {
+    "ucoap": ("ucoap",),
+    "lwm2m": ("lwm2m", "lwm2m-consistency", "lwm2m-rpk", "lwm2m-store"),
+}
 
 
 def _folder(package: str, name: str) -> str:
@@ -55,7 +58,7 @@ import lwm2m.consistency as consistency  # noqa: E402
 import lwm2m.objects as objects  # noqa: E402
 import lwm2m.store as store  # noqa: E402
 
-MODES = (0, 2, 3)  # Security Modes that devices with lwm2m-x509 can do
+MODES = (0, 1, 2, 3)  # Security Modes that devices with lwm2m-x509 and lwm2m-rpk can do
 
 
 class Content(NamedTuple):

@@ -460,5 +460,7 @@ def _identities(record: dict, digest: Callable[[bytes], str]) -> "Iterator[Tuple
             identity = security["identity"]
             found[f"identity {who}", identity] = f"The identity {identity}"
             found["key", digest(bytes.fromhex(security["key"]))] = "A key"
+        elif security["mode"] == "rpk":
+            found["key", digest(bytes.fromhex(security["public_key"]))] = "A key"
     for (kind, value), what in found.items():
         yield kind, value, what

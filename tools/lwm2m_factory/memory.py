@@ -6,7 +6,7 @@ rest, in which the modules lie: neither role has ever registered so (boards/ESP3
 """
 
 from . import FactoryError
-from .config import CERTIFICATE, Config
+from .config import Config
 
 _CHIPS = ("ESP32", "ESP32-PICO-D4")  # as MicroPython calls those that are no S2, S3, C3, …
 _PSRAM = 1 << 20  # bytes, of which a heap without PSRAM has less
@@ -20,7 +20,7 @@ def check(port: str, config: Config, status: dict) -> None:
         or (status.get("memory") or 0) >= _PSRAM
     )
     accounts = (*config.accounts, *config.given)
-    if not has_room and any(each.security.mode == CERTIFICATE for each in accounts):
+    if not has_room and any(each.table.security.mode == "certificate" for each in accounts):
         raise FactoryError(
             f"The board on {port} is an ESP32 with stock MicroPython and without PSRAM, which has too "
             "little memory for certificates: give it servers of another security mode, or take a board "

@@ -2,108 +2,196 @@
 
 import ipaddress
 import math
-import re
-from typing import Optional
+from typing import Annotated, Any, Dict, Iterator, List, Literal, Optional, Union
 
-from .sections import Section
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 
-
-def read(section: Optional[Section], top: Section) -> dict:
-    """The settings of [network]; top: the file, where it is missing."""
-    if section is None:
-        raise top.error("network", 'is missing: give a [network]; its type may be "none".')
-    kind = section.choice("type", ("wifi", "ppp", "ethernet", "none"))
-    found = {"type": kind}
-    if kind == "wifi":
-        found.update(_wifi(section))
-        known = ("type", "ssid", "password", "country", "address")
-    elif kind == "ppp":
-        found.update(_ppp(section))
-        known = ("type", "uart", "tx", "rx", "rts", "cts", "baud", "apn", "pin", "chat")
-        known += ("user", "password", "auth")
-    elif kind == "ethernet":
-        found["address"] = _address(section)
-        found.update(section.rest())  # they differ from chip to chip
-        known = ()
-    else:
-        known = ("type",)
-    section.done(known)
-    return found
+from .faults import Fault
+from .fields import Anything, Pin, Table, Text, must, says, size, whole, wrong
 
 
-def _wifi(section: Section) -> dict:
-    found = {"ssid": section.take("ssid", str)}
-    if not 1 <= len(found["ssid"].encode()) <= 32:
-        raise section.error("ssid", "must have from 1 to 32 bytes.")
-    if section.has("password"):
-        password = section.take("password", str)
-        if not 8 <= len(password.encode()) <= 63 and not re.fullmatch(
-            r"[0-9a-fA-F]{64}", password
-        ):
-            raise section.error("password", "must have from 8 to 63 characters (WPA).")
-        found["password"] = password
-    if section.has("country"):
-        found["country"] = section.take("country", str)
-        if not re.fullmatch(r"[A-Z]{2}", found["country"]):
-            raise section.error("country", 'must be two capital letters, such as "DE".')
-    found["address"] = _address(section)
-    return found
-
-
-def _address(section: Section):
-    if not section.has_table("address"):
-        section.choice("address", ("dhcp",), "dhcp")
-        return "dhcp"
-    inner = section.section("address")
-    names = ("ip", "mask", "gateway", "dns")
-    found = {name: inner.take(name, str) for name in names}
-    for name, value in found.items():
-        try:
-            ipaddress.IPv4Address(value)
-        except ValueError:
-            raise inner.error(name, 'must be an IPv4 address, such as "192.0.2.7".') from None
-    inner.done(names)
+def _ipv4_fault(text: str) -> Optional[str]:
     try:
-        net = ipaddress.IPv4Network((found["ip"], found["mask"]), strict=False)
+        ipaddress.IPv4Address(text)
     except ValueError:
-        raise inner.error("mask", 'must be a mask, such as "255.255.255.0".') from None
-    if ipaddress.IPv4Address(found["gateway"]) not in net:
-        raise inner.error("gateway", f"is not in the board's network, {net}.")
-    return found
+        return 'must be an IPv4 address, such as "192.0.2.7".'
+    return None
 
 
-def _ppp(section: Section) -> dict:
-    found = {"uart": section.take("uart", int, within=range(8))}
-    for name in ("tx", "rx", "rts", "cts"):
-        if section.has(name):
-            found[name] = section.take(name, int, within=range(256))
-    found["baud"] = section.take("baud", int, 115200, range(1200, 4000001))
-    if section.has("apn"):
-        found["apn"] = section.take("apn", str)
-    if section.has("pin"):
-        found["pin"] = section.take("pin", str)
-        if not re.fullmatch(r"\d{4,8}", found["pin"]):
-            raise section.error("pin", "must be 4 to 8 digits, in quotes.")
-    if section.has("user"):
-        found["user"] = section.take("user", str)
-        found["password"] = section.take("password", str) if section.has("password") else ""
-        found["auth"] = section.choice("auth", ("pap", "chap"), "pap")
-        for name in ("user", "password"):
-            if len(found[name].encode()) > 255:  # RFC 1334 2.2.1
-                raise section.error(name, "must have at most 255 bytes.")
-    else:
+Ipv4 = Annotated[Text, must(_ipv4_fault)]
+
+
+class Address(Table):
+    """An address that the board has for good, of IPv4."""
+
+    ip: Ipv4 = Field(description="the board's")
+    mask: Ipv4 = Field(description='such as "255.255.255.0"')
+    gateway: Ipv4 = Field(description="the router's")
+    dns: Ipv4 = Field(description="the name server's")
+
+    @field_validator("mask")
+    @classmethod
+    def _is_mask(cls, mask: str) -> str:
+        try:
+            ipaddress.IPv4Network(("0.0.0.0", mask))
+        except ValueError:
+            raise wrong('must be a mask, such as "255.255.255.0".') from None
+        return mask
+
+    @field_validator("gateway")
+    @classmethod
+    def _is_near(cls, gateway: str, info: ValidationInfo) -> str:
+        if "ip" in info.data and "mask" in info.data:
+            net = ipaddress.IPv4Network((info.data["ip"], info.data["mask"]), strict=False)
+            if ipaddress.IPv4Address(gateway) not in net:
+                raise wrong(f"is not in the board's network, {net}.")
+        return gateway
+
+
+# The tag is the place in the schema's oneOf.
+Addresses = Annotated[
+    Union[
+        Annotated[
+            Literal["dhcp"],
+            says('must be "dhcp", or a table of ip, mask, gateway and dns.'),
+            Tag("0"),
+        ],
+        Annotated[Address, Tag("1")],
+    ],
+    Discriminator(lambda value: "1" if isinstance(value, (dict, Address)) else "0"),
+]
+
+
+def _password_fault(text: str) -> Optional[str]:
+    if 8 <= len(text.encode()) <= 63 or (
+        len(text) == 64 and all(c in "0123456789abcdefABCDEF" for c in text)
+    ):
+        return None
+    return "must have from 8 to 63 characters (WPA)."
+
+
+class Wifi(Table):
+    """Wi-Fi."""
+
+    type: Literal["wifi"] = Field(description="which network it is")
+    ssid: size(1, 32) = Field(description="the network's name")
+    password: Optional[Annotated[Text, must(_password_fault)]] = Field(
+        None, description="left out: an open network", repr=False
+    )
+    country: Optional[
+        Annotated[
+            str,
+            Field(pattern="^[A-Z]{2}$"),
+            says('must be two capital letters, such as "DE".'),
+        ]
+    ] = Field(None, description="whose rules of radio are kept")
+    address: Addresses = Field("dhcp", description="or a table: ip, mask, gateway, dns")
+
+
+_STEP = 'must be ["send", "expect", seconds].'
+
+
+def _step(value: Any) -> list:
+    if (
+        isinstance(value, list)
+        and len(value) == 3
+        and [type(part) for part in value[:2]] == [str, str]
+        and type(value[2]) in (int, float)
+        and 0 < value[2] < math.inf
+    ):
+        return value
+    raise wrong(_STEP)
+
+
+Step = Annotated[
+    list,
+    PlainValidator(_step),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "prefixItems": [
+                {"type": "string"},
+                {"type": "string"},
+                {"type": "number", "exclusiveMinimum": 0},
+            ],
+            "minItems": 3,
+            "maxItems": 3,
+        }
+    ),
+]
+
+
+def _login_fault(text: str) -> Optional[str]:
+    # RFC 1334 2.2.1
+    return None if len(text.encode()) <= 255 else "must have at most 255 bytes."
+
+
+class Ppp(Table):
+    """A modem at a UART."""
+
+    type: Literal["ppp"] = Field(description="which network it is")
+    uart: whole(0, 7) = Field(description="its number")
+    tx: Optional[Pin] = Field(None, description="GPIO number")
+    rx: Optional[Pin] = Field(None, description="GPIO number")
+    rts: Optional[Pin] = Field(None, description="GPIO number")
+    cts: Optional[Pin] = Field(None, description="GPIO number")
+    baud: whole(1200, 4000000) = Field(115200, description="bits a second")
+    apn: Optional[Text] = Field(None, description="the operator's access point name")
+    pin: Optional[
+        Annotated[str, Field(pattern="^[0-9]{4,8}$"), says("must be 4 to 8 digits, in quotes.")]
+    ] = Field(None, description="the SIM's", repr=False)
+    user: Optional[Annotated[Text, must(_login_fault)]] = Field(
+        None, description="to whom the operator's network opens; left out: to anybody"
+    )
+    password: Optional[Annotated[str, must(_login_fault)]] = Field(
+        None, description="of the user; left out: an empty one", repr=False
+    )
+    auth: Optional[Literal["pap", "chap"]] = Field(
+        None, description='how the user is authenticated; left out: `"pap"`'
+    )
+    chat: Optional[List[Step]] = Field(
+        None, description='what is said to the modem: [["AT", "OK", 2], …], with seconds to wait'
+    )
+
+    def told(self) -> dict:
+        found = super().told()
+        if "user" in found:
+            found = {"password": "", "auth": "pap", **found}
+        return found
+
+
+class Ethernet(Table):
+    """Ethernet; what else stands here is what network.LAN is told."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: Dict[str, Anything] = Field(init=False)
+
+    type: Literal["ethernet"] = Field(description="which network it is")
+    address: Addresses = Field("dhcp", description="or a table: ip, mask, gateway, dns")
+
+
+class NoNetwork(Table):
+    """A board that has its network otherwise, or none."""
+
+    type: Literal["none"] = Field(description="which network it is")
+
+
+def check(table: dict) -> Iterator[Fault]:
+    """What is missing beside other fields. table: the configuration, as TOML has it."""
+    inside = table.get("network")
+    if isinstance(inside, dict) and inside.get("type") == "ppp" and "user" not in inside:
         for name in ("password", "auth"):
-            if section.has(name):
-                raise section.error(name, "needs a user beside it.")
-    if section.has("chat"):
-        found["chat"] = section.take("chat", list)
-        for step in found["chat"]:
-            if not (
-                isinstance(step, list)
-                and [type(part) for part in step[:2]] == [str, str]
-                and len(step) == 3
-                and type(step[2]) in (int, float)
-                and 0 < step[2] < math.inf
-            ):
-                raise section.error("chat", 'must be a list of ["send", "expect", seconds].')
-    return found
+            if name in inside:
+                yield ("network", name), "needs a user beside it."
+
+
+Network = Annotated[Union[Wifi, Ppp, Ethernet, NoNetwork], Field(discriminator="type")]

@@ -5,7 +5,7 @@ An ESP32 routes a UART to any pin (its GPIO matrix); an RP2040 has four pins a g
 
 from typing import Dict, Iterator, NamedTuple, Optional, Set, Tuple
 
-from .sections import ConfigError, Section
+from .faults import Fault, Source
 
 _UART = ("tx", "rx", "cts", "rts")  # by an RP2040's order
 _OUT = ("tx", "rts", "led")
@@ -38,27 +38,24 @@ _CHIPS: Dict[str, Chip] = {
 }
 
 
-def _used(settings: dict) -> "Iterator[Tuple[str, int]]":
-    network = settings["network"] if settings["network"]["type"] == "ppp" else {}
-    places = {"board": settings, "network": network, "sleep": settings.get("sleep", {})}
-    for name in _PLACES:
-        found = places[_PLACES[name]]
-        if type(found.get(name)) is int:
-            yield name, found[name]
+def _used(table: dict) -> "Iterator[Tuple[str, int]]":
+    for name, section in _PLACES.items():
+        inside = table.get(section)
+        if not isinstance(inside, dict) or (section == "network" and inside.get("type") != "ppp"):
+            continue
+        if type(inside.get(name)) is int:
+            yield name, inside[name]
 
 
-def _error(top: Section, name: str, sentence: str) -> ConfigError:
-    return top.section(_PLACES.get(name, "network")).error(name, sentence)
-
-
-def check(top: Section, settings: dict) -> None:
-    """ConfigError where a pin is there for two things."""
+def check(table: dict) -> Iterator[Fault]:
+    """What is wrong where a pin is there for two things. table: the configuration, as TOML has it."""
     seen: Dict[int, str] = {}
-    for name, pin in _used(settings):
+    for name, pin in _used(table):
         if pin in seen:
             other = seen[pin]
-            raise _error(
-                top, name, f"is {pin}, as {_PLACES[other]}.{other}: each has its own pin."
+            yield (
+                (_PLACES[name], name),
+                f"is {pin}, as {_PLACES[other]}.{other}: each has its own pin.",
             )
         seen[pin] = name
 
@@ -68,30 +65,37 @@ def chip_of(board: str) -> Optional[Chip]:
     return _CHIPS.get(board.rpartition(" with ")[2].replace("-", ""))
 
 
-def check_board(top: Section, settings: dict, board: str) -> None:
-    """ConfigError where a board cannot do what the settings say. board: its name."""
+def check_board(source: Source, board: str) -> None:
+    """ConfigError where a board cannot do what the configuration says. board: its name."""
     chip = chip_of(board)
-    if chip is None:
-        return
-    uart = settings["network"].get("uart")
+    found = list(_off_chip(source.table, chip)) if chip else []
+    if found:
+        raise source.error(*found)
+
+
+def _off_chip(table: dict, chip: Chip) -> Iterator[Fault]:
+    uart = table["network"].get("uart") if table["network"]["type"] == "ppp" else None
     if uart is not None and uart >= chip.uarts:
-        raise _error(
-            top, "uart", f"is {uart}: an {chip.name} has UARTs from 0 to {chip.uarts - 1}."
+        yield (
+            ("network", "uart"),
+            f"is {uart}: an {chip.name} has UARTs from 0 to {chip.uarts - 1}.",
         )
-    deep = settings.get("sleep", {}).get("mode") == "deep"
+    deep = table.get("sleep", {}).get("mode") == "deep"
     if deep and not chip.wakes:
-        raise top.section("sleep").error(
-            "mode", f'is "deep", which an {chip.name} does not have: choose "light".'
+        yield (
+            ("sleep", "mode"),
+            f'is "deep", which an {chip.name} does not have: choose "light".',
         )
-    for name, pin in _used(settings):
-        if deep and name == "pin" and pin not in chip.wakes:
+    for name, pin in _used(table):
+        place = _PLACES[name], name
+        if deep and name == "pin" and chip.wakes and pin not in chip.wakes:
             listed = ", ".join(map(str, sorted(chip.wakes)))
-            raise _error(top, name, f"is {pin}: only {listed} wake an {chip.name} that sleeps.")
-        if pin not in chip.pins:
-            raise _error(top, name, f"is {pin}: an {chip.name} has no such pin to use.")
-        if name in _OUT and pin in chip.inputs:
-            raise _error(top, name, f"is {pin}: that pin of an {chip.name} is an input only.")
-        if chip.name == "RP2040" and name in _UART:
+            yield place, f"is {pin}: only {listed} wake an {chip.name} that sleeps."
+        elif pin not in chip.pins:
+            yield place, f"is {pin}: an {chip.name} has no such pin to use."
+        elif name in _OUT and pin in chip.inputs:
+            yield place, f"is {pin}: that pin of an {chip.name} is an input only."
+        elif chip.name == "RP2040" and name in _UART and uart < chip.uarts:
             # As MicroPython's machine_uart.c has it too.
             fits = [
                 n
@@ -100,6 +104,4 @@ def check_board(top: Section, settings: dict, board: str) -> None:
             ]
             if pin not in fits:
                 listed = ", ".join(map(str, fits))
-                raise _error(
-                    top, name, f"is {pin}: choose from {listed} for UART {uart} of an RP2040."
-                )
+                yield place, f"is {pin}: choose from {listed} for UART {uart} of an RP2040."

@@ -10,7 +10,7 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from . import FactoryError
 from .canonical import SERIAL, hexadecimal, number
-from .config import PSK, Config
+from .config import Config
 from .patterns import BOARD_VALUES, endpoint_fault, fill, key_fault, names_in
 
 KNOWN = (SERIAL, *BOARD_VALUES)  # columns that mean something by themselves
@@ -175,10 +175,10 @@ class Sheet:
         found.append((SERIAL, SERIAL, number(row.get(SERIAL, "")), f" {row.get(SERIAL)}"))
         patterns = [("endpoint", config.endpoint)]
         for account in config.accounts + config.given:
-            security = account.security
-            if security.mode == PSK:
+            security = account.table.security
+            if security.mode == "psk":
                 patterns.append(("key", security.key))
-                patterns.append((f"{account.section.name}.security.identity", security.identity))
+                patterns.append((f"{account.name}.security.identity", security.identity))
         for what, pattern in dict.fromkeys(patterns):
             names = names_in(pattern)
             column = next((name for name in names if name in row), None)

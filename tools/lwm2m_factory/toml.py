@@ -1,5 +1,6 @@
-"""TOML: what a file says, as the standard library reads it, and on which lines it says so."""
+"""TOML: what a file says, as the standard library reads it, and where it says so."""
 
+import bisect
 import re
 import sys
 import unicodedata
@@ -11,19 +12,21 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-Place = Tuple[Union[str, int], ...]  # names of tables and keys, and numbers in arrays of tables
+Place = Tuple[Union[str, int], ...]  # names of tables and keys, and numbers in arrays, from 0
+Where = Tuple[int, int]  # line and column, from 1
 
 _MAX_DEPTH = 50  # of brackets; a configuration has two or three
 _PART = r"""[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'"""
 _KEY = re.compile(rf"[ \t]*({_PART})[ \t]*(\.?)")
-# What of a value's text matters for where it ends.
-_TOKEN = re.compile(
+_STRING = (
     r'"""(?:[^\\]|\\.)*?"{3,5}|'
     r"'''.*?'{3,5}|"
     r'"(?:[^"\\\n]|\\.)*"|'
-    r"'[^'\n]*'|#[^\n]*|[\[\]{}\n]",
-    re.DOTALL,
+    r"'[^'\n]*'"
 )
+_TOKEN = re.compile(rf"{_STRING}|#[^\n]*|[\[\]{{}}\n]", re.DOTALL)
+_SCALAR = re.compile(rf"{_STRING}|[^,\]}}#\n]*", re.DOTALL)
+_BETWEEN = re.compile(r"(?:[ \t\n,=]|#[^\n]*)*")
 _SENTENCES = (
     ("Cannot overwrite a value", "this key is there twice"),
     ("Cannot mutate immutable namespace", "this table is there already, and complete"),
@@ -41,8 +44,11 @@ class Wrong(Exception):
         self.what = what
 
 
-def read(text: str) -> "tuple[dict, dict[Place, int]]":
-    """The file, and the line of each of its tables and keys that has one. Wrong where it is no TOML."""
+def read(text: str) -> "tuple[dict, dict[Place, Where]]":
+    """The file, and where each of its tables, keys and elements of arrays begins that is there by itself.
+
+    Wrong where it is no TOML.
+    """
     text = text.replace("\r\n", "\n")
     _check_depth(text)
     try:
@@ -51,10 +57,10 @@ def read(text: str) -> "tuple[dict, dict[Place, int]]":
         raise _wrong(text, str(e)) from None
     except RecursionError:
         raise Wrong(1, None, "it is nested too deeply") from None
-    return found, _lines(text)
+    return found, _Reader(text).places()
 
 
-def load(path: Path) -> "tuple[dict, dict[Place, int]]":
+def load(path: Path) -> "tuple[dict, dict[Place, Where]]":
     return read(path.read_bytes().decode("utf-8-sig"))
 
 
@@ -87,42 +93,74 @@ def _check_depth(text: str) -> None:
             depth = max(depth - 1, 0)
 
 
-def _lines(text: str) -> "dict[Place, int]":
-    found: Dict[Place, int] = {}
-    counts: Dict[Place, int] = {}  # of the tables in arrays of tables
-    table: Place = ()
-    at, line = 0, 1
+class _Reader:
+    # Of what the standard library has read without an error.
 
-    def inside(place: Place, names: List[str]) -> Place:
+    def __init__(self, text: str):
+        self._text = text
+        self._found: Dict[Place, int] = {}  # offsets
+        self._counts: Dict[Place, int] = {}  # of the tables in arrays of tables
+
+    def places(self) -> "dict[Place, Where]":
+        self._read()
+        starts = [0] + [found.end() for found in re.finditer("\n", self._text)]
+        where = {}
+        for place, offset in self._found.items():
+            line = bisect.bisect_right(starts, offset)
+            where[place] = line, offset - starts[line - 1] + 1
+        return where
+
+    def _read(self) -> None:
+        table: Place = ()
+        at = self._skip(0)
+        while at < len(self._text):
+            if self._text[at] == "[":
+                double = self._text.startswith("[[", at)
+                names, end = _key(self._text, at + 1 + double)
+                table = (*self._inside((), names[:-1]), names[-1])
+                if double:
+                    self._counts[table] = self._counts.get(table, 0) + 1
+                if table in self._counts:
+                    table += (self._counts[table] - 1,)
+                self._found.setdefault(table, at)
+                at = self._text.index("]", end) + 1 + double
+            else:
+                at = self._pair(at, table)
+            at = self._skip(at)
+
+    def _inside(self, place: Place, names: List[str]) -> Place:
         for name in names:
             place += (name,)
-            if place in counts:
-                place += (counts[place] - 1,)
+            if place in self._counts:
+                place += (self._counts[place] - 1,)
         return place
 
-    while at < len(text):
-        if text[at] in " \t\n":
-            line += text[at] == "\n"
-            at += 1
-        elif text[at] == "#":
-            at = (text.find("\n", at) + 1 or len(text) + 1) - 1
-        elif text[at] == "[":
-            double = text.startswith("[[", at)
-            names, at = _key(text, at + 1 + double)
-            table = inside((), names[:-1]) + (names[-1],)
-            if double:
-                counts[table] = counts.get(table, 0) + 1
-                table += (counts[table] - 1,)
-            elif table in counts:
-                table += (counts[table] - 1,)
-            found.setdefault(table, line)
-            at = text.index("]", at) + 1 + double
-        else:
-            names, at = _key(text, at)
-            found.setdefault(inside(table, names), line)
-            start, at = at, _end(text, at)
-            line += text.count("\n", start, at)
-    return found
+    def _skip(self, at: int) -> int:
+        # What stands between two things.
+        return _BETWEEN.match(self._text, at).end()
+
+    def _pair(self, at: int, table: Place) -> int:
+        names, end = _key(self._text, at)
+        place = self._inside(table, names)
+        self._found.setdefault(place, at)
+        return self._value(self._skip(end), place)
+
+    def _value(self, at: int, place: Place) -> int:
+        # Behind it.
+        opened = self._text[at]
+        if opened not in ("[", "{"):
+            return _SCALAR.match(self._text, at).end()
+        count = 0
+        at = self._skip(at + 1)
+        while self._text[at] not in ("]", "}"):
+            if opened == "{":
+                at = self._pair(at, place)
+            else:
+                self._found.setdefault((*place, count), at)
+                at = self._value(at, (*place, count))
+                count += 1
+            at = self._skip(at)
+        return at + 1
 
 
 def _key(text: str, at: int) -> "tuple[list[str], int]":
@@ -134,16 +172,3 @@ def _key(text: str, at: int) -> "tuple[list[str], int]":
         at = part.end()
         if not part[2]:
             return names, at
-
-
-def _end(text: str, at: int) -> int:
-    # Behind a value: at the end of its line, where no bracket is open.
-    depth = 0
-    for token in _TOKEN.finditer(text, at):
-        if token[0] in ("[", "{"):
-            depth += 1
-        elif token[0] in ("]", "}"):
-            depth -= 1
-        elif token[0] == "\n" and not depth:
-            return token.start()
-    return len(text)

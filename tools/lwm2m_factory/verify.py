@@ -3,8 +3,11 @@
 from typing import List, NamedTuple, Optional
 
 from .canonical import hexadecimal
-from .config import MODES
+from .accounts import MODES
 from .ledger import Given
+
+
+_NETWORK = "its network and registration"
 
 
 class Proof(NamedTuple):
@@ -19,7 +22,7 @@ def compare(
     status: dict, tested: List[str], given: Optional[Given], record: Optional[dict]
 ) -> Proof:
     """status, tested: what the board says. given, record: what the ledger does, where there is one."""
-    proof = Proof(list(tested), ["its network and registration"], [])
+    proof = Proof(list(tested), [_NETWORK], [])
     guard = status.get("guard")
     if guard is None:
         proof.left.append("whether it has crashed")
@@ -46,6 +49,12 @@ def compare(
         proof.proved.append("what was given")
     _accounts(status, record, proof)
     return proof
+
+
+def registered(proof: Proof, server: str) -> None:
+    """Note that it has registered."""
+    proof.left.remove(_NETWORK)
+    proof.proved.append(f"its registration with {server}")
 
 
 def _accounts(status: dict, record: dict, proof: Proof) -> None:
