@@ -41,8 +41,9 @@ test: ## all tests but those with other projects' servers; PYTEST_ARGS= for pyte
 	@$(build) --venv
 	@$(venv) pytest tests --ignore=tests/interop --ignore=tests/board --ignore=tests/soak -n auto --dist loadfile $(PYTEST_ARGS)
 
-soak: ## long runs, for hours: 10,000 clients after outages (HERD= of them); PYTEST_ARGS= for pytest
+soak: ## long runs, for hours: 5,000 boards of a factory, 10,000 clients after outages (HERD= of them); PYTEST_ARGS= for pytest
 	@$(build) --venv
+	@LINE=5000 $(venv) pytest tests/factory/test_ledger.py -k killed_with_postgresql
 	@$(venv) pytest tests/soak -s $(PYTEST_ARGS)
 
 preview: ## the tests under MicroPython, under a preview of the next one; needs CPython 3.11
