@@ -29,7 +29,7 @@ from harness.micropython import environment, lib_dir, micropython
 from harness.ports import HOST, free_ports
 from harness.udp_relay import Datagram, UdpRelay
 
-from . import bench_board
+from . import bench_board, bench_factory
 
 SERVER = ROOT / "lib" / "lwm2m-server" / "examples" / "server.py"
 PROGRAMS = Path(__file__).with_name("programs")
@@ -341,6 +341,10 @@ def with_board() -> Iterator[Row]:
     yield Row("longest step(0) without handshakes at 125 MHz, " + of, round(ms, 1), "ms", 50)
 
 
+def with_factory() -> Iterator[Row]:
+    return bench_factory.rows(Row)
+
+
 def table(rows: List[Row]) -> str:
     width = max(len(row.what) for row in rows)
     lines = []
@@ -363,6 +367,7 @@ def main() -> None:
             flash,
             parse_rate,
             with_board,
+            with_factory,
         )
         for row in part()
     ]
