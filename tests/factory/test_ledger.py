@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -369,12 +370,16 @@ def test_urls(tmp_path: Path, url: str, sentence: str) -> None:
 
 # Several stations, which are killed.
 
+# Of each of four; `make soak` has 5,000 boards in all.
+STATION_BOARDS = int(os.environ.get("LINE", "240")) // 4
+
 
 class Line:
     """Stations that share a ledger."""
 
     def __init__(self, where: Union[str, Path], folder: Path, count: int, each: int):
         self.folder, self.where, self.count, self.each = folder, where, count, each
+        self.patience = PATIENCE_S * (1 + each // 60)
         (folder / "boards").mkdir()
         (folder / "factory.toml").write_text(OWN)
         lines = "".join(f"{n:05},{n:032x}\n" for n in range(count * each))
@@ -399,13 +404,15 @@ class Line:
                 # Boards that it looks at again are said as well.
                 more = kill * self.each // (kills + 1) + chance.randrange(1, 10)
                 lines.wait(
-                    lambda lines=lines, more=more: len(lines.lines) >= more, f"{more} lines"
+                    lambda lines=lines, more=more: len(lines.lines) >= more,
+                    f"{more} lines",
+                    self.patience,
                 )
                 process.kill()
                 self.end(process, lines)
                 running[n] = self.start(n)
         for process, lines in running.values():
-            assert process.wait(PATIENCE_S) == 0, lines.text()
+            assert process.wait(self.patience) == 0, lines.text()
             self.end(process, lines)
 
     @staticmethod
@@ -440,7 +447,7 @@ def test_stations_that_are_killed(tmp_path: Path) -> None:
 
 @needs_postgresql
 def test_stations_that_are_killed_with_postgresql(tmp_path: Path, postgresql: Postgresql) -> None:
-    line = Line(postgresql.url, tmp_path, 4, 60)
+    line = Line(postgresql.url, tmp_path, 4, STATION_BOARDS)
     line.run(3, seed=2)
     line.check()
 

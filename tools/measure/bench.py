@@ -33,7 +33,7 @@ from harness.udp_relay import Datagram, UdpRelay
 from cryptography.hazmat.primitives.asymmetric import ec
 from lwm2m_factory import package
 
-from . import bench_board
+from . import bench_board, bench_factory
 
 SERVER = ROOT / "lib" / "lwm2m-server" / "examples" / "server.py"
 ROLLOUT = ROOT / "lib" / "lwm2m-server" / "examples" / "rollout.py"
@@ -484,6 +484,10 @@ def with_board() -> Iterator[Row]:
     yield Row("longest step(0) without handshakes at 125 MHz, " + of, round(ms, 1), "ms", 50)
 
 
+def with_factory() -> Iterator[Row]:
+    return bench_factory.rows(Row)
+
+
 def table(rows: List[Row]) -> str:
     width = max(len(row.what) for row in rows)
     lines = []
@@ -511,6 +515,7 @@ def main() -> None:
             pushed,
             parse_rate,
             with_board,
+            with_factory,
         )
         for row in part()
     ]
