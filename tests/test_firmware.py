@@ -671,9 +671,9 @@ def test_commands(locked, servers, line):
     # reset: the accounts that the bootstrap server gave are gone.
     locked.start(stdin=line.inner)
     servers.said.wait_for("registered")
-    server = locked.said.wait_for("registered, lifetime").split(":")[0].split()[-1]
+    locked.said.wait_for("server 1: registered, lifetime")
     line.send(b"status\r")
-    assert json.loads(locked.said.wait_for("{"))["registered"] == [int(server)]
+    assert json.loads(locked.said.wait_for("{"))["registered"] == [1]
     line.send(b"reset\r")
     assert json.loads(locked.said.wait_for("{"))["ok"]
     assert locked.ended() == -signal.SIGKILL

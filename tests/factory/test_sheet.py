@@ -135,7 +135,11 @@ WRONG = [
             "boards.csv, line 5, column 2: mac must be hexadecimal.",
         ],
     ),
-    (PSK, "number\n1\n", ["factory.toml, line 1: endpoint has {serial}: choose from {chip_id}"]),
+    (
+        PSK,
+        "number\n1\n",
+        ["factory.toml, line 1, column 1: endpoint has {serial}: choose from {chip_id}"],
+    ),
 ]
 
 
