@@ -72,7 +72,7 @@ KNOWN = {
     "builds": {"lwm2m_factory"},
     "harness": {"builds"},
     "demo": {"builds", "harness", "lwm2m_factory"},
-    "measure": {"builds", "harness"},
+    "measure": {"builds", "harness", "lwm2m_factory"},
 }
 
 
