@@ -26,7 +26,6 @@ class Port:
         self.word = word
 
     def cause(self, kept):
-        self.kept = kept
         return self.why
 
     def watched(self, before):

@@ -62,7 +62,7 @@ def _run(seed):
     client = world.client()
     client.add_bootstrap_server("coap://bs:5783", lwm2m.SEC_NONE)
     bootstrap = client.core.bootstrap
-    finish = bootstrap._finish
+    finish = bootstrap.finish
     passed = []  # the connections of sessions whose Finish was executed, and passed
 
     def counted():
@@ -70,7 +70,7 @@ def _run(seed):
         passed.append(bootstrap.account.connection)
         return code
 
-    bootstrap._finish = counted
+    bootstrap.finish = counted
     done = []
     world.watch = lambda event: (
         done.append(world.time) if event.type == lwm2m.EVENT_REG_REGISTERED else None
