@@ -1,3 +1,5 @@
+# heapsize: 600K
+#
 # Boards that sleep: when, for how long, what wakes them, and what an application is told.
 
 import device.sleep as sleep
