@@ -7,7 +7,6 @@ import stat
 import subprocess
 
 import pytest
-from builds.steps import ROOT
 from harness import tool
 from harness.awaited import PATIENCE_S
 from harness.lines import Lines
@@ -23,6 +22,14 @@ uri = "{uri}"
 server = []
 [app]
 interval = 1
+"""
+
+
+APP = """\
+from lwm2m.model import STR, Object, R
+
+def setup(client, settings):
+    client.add_object(Object(3303, (5701, R | STR), {0: {5701: "Cel"}}))
 """
 
 
@@ -57,7 +64,7 @@ def start(tmp_path, servers):
     yield start
     for process in started:
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
@@ -67,7 +74,7 @@ def interrupt(process):
 
 
 def test_an_application_is_managed(start, servers, tmp_path):
-    process, said = start((ROOT / "firmware" / "app.py").read_text())
+    process, said = start(APP)
     said.wait_for("my-device-0001: its flash is")
     said.wait_for("server 1: registered")
     assert servers.tell("read", "/3303/0/5701") == "2.05 b'Cel'"
