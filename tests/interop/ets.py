@@ -454,7 +454,7 @@ REGISTRATION = [
     left(
         109,
         "Behaviour in Queue Mode",
-        "The client says that it has queue mode, and does not sleep.",
+        "Not in this suite: test_sleep.py lets a client sleep, with Leshan, 20 times.",
     ),
     left(110, "Profile ID (1.2)", "The client has no profile ids, which are optional."),
     left(111, "Profile ID with an object list (1.2)", "As 110."),
