@@ -209,10 +209,9 @@ class _Board:
                         sleep.up(client)
                     self._tell(_EVENTS, "Network: up" + _address(link.nic()))
                     self._monitor(link, values["network"]["type"])
-            # A network that was off while the board slept was not away.
-            gate.poll(
-                up or bool(sleep and sleep.joins), now
-            )  # what the application runs on this net beside the client goes on
+            # What the application runs on this net beside the client goes on. A network that was off while
+            # the board slept was not away.
+            gate.poll(up or bool(sleep and sleep.joins), now)
             if up and self._has_time(now, values):
                 typed = self._console and self._console.poll()
                 if client.step(0 if typed else 1):
