@@ -271,14 +271,14 @@ def test_an_operation_comes_first():
 
 def test_no_memory():
     case = _Case()
-    bootstrap = case.client.core.bootstrap
-    write = bootstrap.write
+    transaction = lwm2m.optional("transaction")
+    write = transaction.write
 
     def starved(*args):
-        bootstrap.write = write
+        transaction.write = write
         raise MemoryError
 
-    bootstrap.write = starved
+    transaction.write = starved
     assert case.world.run(200, case.texts)
     assert dump(case.client) == case.before
     assert case.world.run(200, lambda: case.registrar.location)  # the next attempt

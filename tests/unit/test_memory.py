@@ -1,4 +1,4 @@
-# heapsize: 400K
+# heapsize: 480K
 # What happens when memory runs out, and what an idle step takes of it.
 
 import gc
@@ -9,8 +9,10 @@ from ucoap import DELETE, POST, PUT, Error
 from lwm2m.management import format_module
 from lwm2m.model import INT, OPAQUE, STR, TIME, Object, R, W, M, MULTI
 import lwm2m
-import lwm2m.text  # as frozen modules take next to no memory to load
+import lwm2m.consistency  # as frozen modules take next to no memory to load
+import lwm2m.text
 import lwm2m.tlv
+import lwm2m.transaction
 from lwm2m.objects import split_uri
 from world import (
     Provisioner,
@@ -165,14 +167,14 @@ def test_operations_of_a_bootstrap_server():
     def reset():
         assert [{iid: dict(obj[iid]) for iid in obj} for obj in given] == copy  # never in place
         objects[0].instances, objects[1].instances = given
-        bootstrap._covered = 0
+        bootstrap.covered = 0
         bootstrap.state = running
 
     def state():
         found = [
             {iid: dict(o.instances[iid]) for iid in o.instances} for o in (objects[0], objects[1])
         ]
-        return found, bootstrap._covered, bootstrap.state
+        return found, bootstrap.covered, bootstrap.state
 
     for request, done in (
         ((PUT, "/0/2", encode(account(2)), TLV), 0x44),

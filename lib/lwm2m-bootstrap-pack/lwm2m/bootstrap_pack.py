@@ -1,12 +1,13 @@
 # Bootstrap-Pack-Request (LwM2M 1.2 6.1.7.7): a client asks for all of its accounts, and gets them in the
-# answer. Module bootstrap has the attempts and the transaction; where a server has no pack, or one that
-# does not fit together, it goes on with the Bootstrap-Request.
+# answer. Module bootstrap has the attempts, transaction what is changed; where a server has no pack, or
+# one that does not fit together, it goes on with the Bootstrap-Request.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
 from ucoap import ACCEPT, CONTENT_FORMAT, GET, Error
 from ucoap.engine import TIMEOUT
 import lwm2m.model as model
+from . import optional
 from .account import failure, uri_options
 from .management import format_module
 
@@ -89,6 +90,7 @@ def _apply(b, format, payload):
     if format not in (_SENML_JSON, _SENML_CBOR, _LWM2M_CBOR):
         raise Error(_UNSUPPORTED, "a pack in no format that was asked for")
     objects = b.core.objects
+    transaction = optional("transaction")
     oids = []
     cursor = format_module(format).Cursor(payload, (), format)
     while cursor.next():
@@ -101,8 +103,7 @@ def _apply(b, format, payload):
         if not obj or not obj.bootstrap:
             raise Error(_BAD_REQUEST, "/%d is not to be written" % oid)
         path = (oid,)
-        b.delete(path, obj)
-        b.write(
-            path, obj, None, None, model.decode(objects, path, _Part(payload, format, oid), True)
-        )
-    b.finish()
+        found = model.decode(objects, path, _Part(payload, format, oid), True)
+        transaction.delete(b, path, obj)
+        transaction.write(b, path, obj, None, None, found)
+    transaction.finish(b)

@@ -1,21 +1,14 @@
 # The client's side of the Bootstrap interface (LwM2M 1.1 6.1).
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
-# A session is one transaction. An operation never changes an instance, or an object's dict of
-# instances, in place: it makes a new one and puts it there as its last step. What was there when
-# the session began is kept, and put back unless a Finish passes.
+# Here are its attempts and their times; what a server changes in a session is module transaction's.
 
 from micropython import const
 from ucoap import Error
-import lwm2m.management as management
-from lwm2m import optional
+from lwm2m import forget, optional
 from lwm2m.account import Account, failure, uri_options
-from lwm2m.consistency import inconsistency
-from lwm2m.model import missing, path_of
-from lwm2m.objects import server_id
 
 _BOOTSTRAP_ID = const(65535)
-_UNDATED = const(65535)  # no resource's id: in place of /1/x/12 where no clock told the time
 _BOOTSTRAP = const(1)  # of Core.state
 _CONNECTED = const(2)  # of Account.state
 _EXCHANGE_LIFETIME = const(247)  # s, RFC 7252 4.8.2
@@ -25,22 +18,10 @@ _RETRY_COUNT = const(5)
 _RETRY_TIMER = const(60)
 
 # Of CoAP, as ucoap has them; LwM2M 1.1 7.4.
-_GET = const(1)
 _POST = const(2)
-_PUT = const(3)
-_DELETE = const(4)
-_URI_PATH = const(11)
-_ACCEPT = const(17)
-_LINK = const(40)
 
-_DELETED = const(0x42)
 _CHANGED = const(0x44)
-_CONTENT = const(0x45)
-_BAD_REQUEST = const(0x80)
 _UNAUTHORIZED = const(0x81)
-_NOT_FOUND = const(0x84)
-_NOT_ALLOWED = const(0x85)
-_NOT_ACCEPTABLE = const(0x86)
 _INTERNAL = const(0xA0)
 _UNAVAILABLE = const(0xA3)
 
@@ -57,10 +38,6 @@ _REQUESTED = const(3)  # the Bootstrap-Request has gone out
 _RUNNING = const(4)  # it was answered, or an operation came
 _FINISHED = const(5)  # the answer to Finish is going out
 _EXHAUSTED = const(6)  # no attempt is left
-
-# What a Delete on / or /0 means to the bootstrap server account, which survives it.
-_REPLACEABLE = const(1)  # a new one may be written under any instance id
-_HIDDEN = const(2)  # and its instance id is free for others, as nobody has discovered it since
 
 
 class Bootstrap:
@@ -81,12 +58,12 @@ class Bootstrap:
         self._attempts = 0  # failed ones
         self._usable = False  # whether there are servers to go back to
         self._format = True  # whether to tell the preferred Content-Format
-        self._backup = {}  # {object: its instances before the session}
-        self._covered = 0  # 0, _REPLACEABLE or _HIDDEN
+        self.backup = {}  # {object: its instances before the session}; module transaction's
+        self.covered = 0  # likewise
 
     def account_iid(self):
         """The instance id of the bootstrap server account, or -1."""
-        return _account_of(self.core.objects[0].instances)
+        return account_of(self.core.objects[0].instances)
 
     # --- Attempts
 
@@ -134,6 +111,8 @@ class Bootstrap:
             core.weary = 0
             core.event(_BS_FINISHED, _BOOTSTRAP_ID)
             core.begin()
+            forget("transaction")  # last, as they take memory
+            forget("consistency")
         elif state == _WAITING and self._due <= core.seconds:
             self._connect(now)
         elif state == _RUNNING and self._due <= core.seconds:
@@ -142,13 +121,10 @@ class Bootstrap:
             if 0 <= self._close_due <= core.seconds:
                 self._close()
             if 0 <= self.purge_due <= core.seconds:
+                self.purge_due = -1
                 iid = self.account_iid()
                 if iid >= 0:
-                    instances = dict(core.objects[0].instances)
-                    instances.pop(iid)
-                    core.objects[0].instances = instances
-                    core.changed(0, iid, -1)
-                self.purge_due = -1
+                    core.objects[0].remove(iid)
         if self._connected():
             self.request(now)
         return self.state == _EXHAUSTED
@@ -247,199 +223,29 @@ class Bootstrap:
         seconds = core.objects[0].instances.get(self.account_iid(), {}).get(12) or 0
         self.purge_due = core.after(seconds) if seconds > 0 else -1
 
-    # --- The transaction
+    # --- Sessions
 
     def undo(self):
         """Put back what was there before the session."""
-        for obj in self._backup:
-            obj.instances = self._backup[obj]
-        self._backup.clear()
-        self._covered = 0
-
-    def _put(self, changes):
-        # Put new dicts of instances in place: (object, instances) each; the last step of an
-        # operation, and the only one that has effect.
-        for obj, _ in changes:
-            if obj not in self._backup:
-                self._backup[obj] = obj.instances
-        for obj, instances in changes:
-            obj.instances = instances
-
-    # --- Operations
-
-    def handle(self, account, m, payload, reply):
-        """Serve a request of the bootstrap server. Returns the response code; raises Error."""
-        self.check(account)
-        self._enter(_RUNNING, self.timeout)
-        code = m.code
-        if code == _POST and m.strings(_URI_PATH) == ["bs"]:
-            return self.finish()
-        path = path_of(m)
-        obj = None
-        if path:
-            obj = self.core.objects.get(path[0])
-            if not obj:
-                raise Error(_NOT_FOUND if code == _GET else _BAD_REQUEST, "no such object")
-        accept = m.uint(_ACCEPT)
-        if code == _GET and accept == _LINK:
-            return self._discover(path, obj, reply)
-        if code == _GET and self.core.version != "1.0":
-            return self._read(path, obj, accept, reply)
-        if code == _DELETE:
-            return self.delete(path, obj)
-        if code == _PUT:
-            return self.write(path, obj, m, payload)
-        raise Error(_NOT_ALLOWED)
+        for obj in self.backup:
+            obj.instances = self.backup[obj]
+        self.backup.clear()
+        self.covered = 0
 
     def check(self, account):
         """Raise Error 4.01 where a request is not of a session under way."""
         if account is not self.account or not _REQUESTED <= self.state <= _RUNNING:
             raise Error(_UNAUTHORIZED, "no bootstrap session")
 
-    def _discover(self, path, obj, reply):
-        # LwM2M 1.1 6.1.7.3.
-        if len(path) > 1:
-            raise Error(_BAD_REQUEST)
-        objects = self.core.objects if obj is None else {obj.id: obj}
-        version = self.core.version
-        root = 'lwm2m="1.0",' if version == "1.0" else "</>;lwm2m=%s," % version
-        reply.content_format = _LINK
-        reply.payload = root + management.object_links(objects, self._attributes)
-        self._covered = min(self._covered, _REPLACEABLE)
-        return _CONTENT
-
-    def _attributes(self, obj, iid):
-        text = ""
-        if obj.id < 2:
-            short_id = server_id(obj, iid)
-            if short_id != _BOOTSTRAP_ID and short_id is not None:
-                text = ";ssid=%d" % short_id
-            if obj.id == 0 and self.core.version != "1.0":
-                text += ';uri="%s"' % obj.instances[iid].get(0, "")
-        return text
-
-    def _read(self, path, obj, accept, reply):
-        # LwM2M 1.1 6.1.7.4.
-        if len(path) > 2:
-            raise Error(_BAD_REQUEST)
-        if not path or path[0] not in (1, 2):
-            raise Error(_UNAUTHORIZED if path and path[0] == 0 else _NOT_ALLOWED)
-        if len(path) == 2 and path[1] not in obj.instances:
-            raise Error(_NOT_FOUND)
-        management.answer(obj, path, 0, accept, reply, 0x0F)
-        return _CONTENT
-
-    def delete(self, path, obj):
-        """LwM2M 1.1 6.1.7.6. Raises Error."""
-        if len(path) > 2:
-            raise Error(_BAD_REQUEST)
-        objects = self.core.objects
-        changes = []
-        for oid in objects if obj is None else path[:1]:
-            obj = objects[oid]
-            old = obj.instances
-            kept = self.account_iid() if oid == 0 else -1
-            if len(path) == 2:
-                if path[1] not in old or not obj.bootstrap or path[1] == kept:
-                    raise Error(_BAD_REQUEST, "not to be deleted")
-                new = dict(old)
-                new.pop(path[1])
-            elif obj.bootstrap:
-                new = {kept: old[kept]} if kept >= 0 else {}
-            else:
-                continue
-            changes.append((obj, new))
-        self._put(changes)
-        if not path or path == (0,):
-            self._covered = _HIDDEN
-        return _DELETED
-
-    def write(self, path, obj, m, payload, found=None):
-        """LwM2M 1.1 6.1.7.5. found: what is written, as model's decode() has it. Raises Error."""
-        n = len(path)
-        if not 1 <= n <= 3 or not obj.bootstrap or (n == 3 and not obj.flags(path[2]) & 0x0F):
-            raise Error(_BAD_REQUEST, "not to be written")
-        if found is None:
-            found = management.decode(self.core.objects, m, payload, path, True)
-        found = found.get(obj.id) or {}
-        instances = dict(obj.instances)
-        covered = self._covered
-        if not found:
-            found = {path[1] if n > 1 else -1: {}}
-        for iid in found:
-            values = found[iid]
-            iid = max(iid, 0)
-            text = missing(obj, values)
-            if n == 3:
-                if path[2] not in values:
-                    raise Error(_BAD_REQUEST, "the resource of the path is missing")
-                if covered != _HIDDEN or obj.id or iid != _account_of(instances):
-                    old = instances.get(iid)
-                    if old:
-                        values = dict(old)
-                        values.update(found[iid])
-            elif text:
-                raise Error(_BAD_REQUEST, "/%d/%d: %s" % (obj.id, iid, text))
-            if obj.id == 0:
-                covered = _make_room(instances, iid, values, covered)
-            instances[iid] = values
-        self._put(((obj, instances),))
-        self._covered = covered
-        return _CHANGED
-
-    def finish(self):
-        """Check the accounts, and store them (LwM2M 1.1 6.1.7.7). Raises Error."""
-        core = self.core
-        text = inconsistency(core.objects, core.net.modes, core.context)
-        if text:
-            raise Error(_NOT_ACCEPTABLE, text)
-        server = core.objects[1]
-        rid = 12  # Last Bootstrapped
-        try:
-            time = core.objects[3].get(0, 13)
-            server.check(rid, time)
-        except Exception:  # the accounts are not to be wrong because the clock is
-            rid, time = _UNDATED, True
-        instances = {}
-        for iid in server.instances:
-            instances[iid] = values = dict(server.instances[iid])
-            values.pop(12, None)
-            values.pop(_UNDATED, None)
-            values[rid] = time
-        self._put(((server, instances),))
-        if core.context:  # from here on a power cut finds the new accounts
-            text = core.context.commit()
-            if text:
-                raise Error(_INTERNAL, text)
-        self.start_timeout()
-        self._backup.clear()
-        self._covered = 0
-        self.state = _FINISHED
-        self.vain += 1
-        return _CHANGED
+    def handle(self, account, m, payload, reply):
+        """Serve a request of the bootstrap server. Returns the response code; raises Error."""
+        self.check(account)
+        self._enter(_RUNNING, self.timeout)
+        return optional("transaction").handle(self, m, payload, reply)
 
 
-def _account_of(instances):
+def account_of(instances):
     for iid in instances:
         if instances[iid].get(1):
             return iid
     return -1
-
-
-def _make_room(instances, iid, values, covered):
-    # There is one bootstrap server account. It cannot be overwritten or doubled, but it gives
-    # way to what a server writes that has deleted it. Returns the new `covered`.
-    old = _account_of(instances)
-    new = values.get(1)
-    if old < 0 or (old == iid) == bool(new):
-        return 0 if new else covered
-    if covered < (_REPLACEABLE if new else _HIDDEN):
-        raise Error(_BAD_REQUEST, "/0/%d is the bootstrap server account" % old)
-    if new:
-        instances.pop(old)
-        return 0
-    free = 0
-    while free in instances:
-        free += 1
-    instances[free] = instances[old]
-    return covered

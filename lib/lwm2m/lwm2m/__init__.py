@@ -52,10 +52,14 @@ def __getattr__(name):
 
 def optional(module):
     """Module lwm2m.<module>, or None where this image lacks it. One that is broken raises."""
+    name = "lwm2m." + module
     try:
-        return __import__("lwm2m." + module, None, None, ("",))
+        return __import__(name, None, None, ("",))
+    except MemoryError:  # what is there of it is not to be taken for the whole
+        sys.modules.pop(name, None)
+        raise
     except ImportError as e:
-        if "'lwm2m.%s'" % module not in str(e):
+        if "'%s'" % name not in str(e):
             raise e
 
 

@@ -5,7 +5,7 @@
 from micropython import const
 from ucoap import Error
 import lwm2m.model as model
-from . import optional
+from . import forget, optional
 from lwm2m.model import path_of, resolve
 
 # Content-Formats (LwM2M 1.1 7.4).
@@ -134,7 +134,10 @@ def _operation(code, n, accept):
 
 def best_format():
     """The Content-Format that this image likes best for more than one value."""
-    return _SENML_CBOR if optional("senml_cbor") else _TLV
+    if not optional("senml_cbor"):
+        return _TLV
+    forget("senml_cbor")  # it was only asked for
+    return _SENML_CBOR
 
 
 def format_of(flags, path, accept):
@@ -246,9 +249,13 @@ def decode(objects, m, payload, path, lenient=False):
         format in _ONE and (n < 3 or (n == 3 and objects[path[0]].flags(path[2]) & _MULTI))
     ):
         raise Error(_UNSUPPORTED, "%s cannot carry that" % format)
-    return model.decode(
-        objects, path, format_module(format).Cursor(payload, path, format), lenient
-    )
+    cursor = format_module(format).Cursor(payload, path, format)
+    found = model.decode(objects, path, cursor, lenient)
+    if n > 1:
+        values = found.setdefault(path[0], {}).setdefault(path[1], {})
+        if n > 2 and path[2] not in values:
+            raise Error(_BAD_REQUEST, "the resource of the path is missing")
+    return found
 
 
 def _write(core, path, flags, m, payload):
@@ -261,9 +268,6 @@ def _write(core, path, flags, m, payload):
     if m.find(_URI_QUERY) >= 0:
         raise Error(_NOT_ALLOWED, "no attributes here")
     changes = decode(core.objects, m, payload, path)
-    values = changes.setdefault(path[0], {}).setdefault(path[1], {})
-    if n > 2 and path[2] not in values:
-        raise Error(_BAD_REQUEST, "the resource of the path is missing")
     model.apply(core.objects, changes, n == 2 and not post, n == 4 or post)
 
 
