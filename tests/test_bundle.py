@@ -47,7 +47,7 @@ def names(board: Path) -> "set[str]":
 
 def test_roles() -> None:
     # README and the Makefile's help speak of these.
-    assert ROLES == ["client", "full", "minimal", "station"]
+    assert ROLES == ["client", "full", "managed", "minimal", "sensor", "station"]
 
 
 @pytest.mark.parametrize("role", ROLES)

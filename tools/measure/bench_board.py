@@ -158,6 +158,8 @@ def figures() -> Dict[str, object]:
                 lines = bytes(board.output).decode().splitlines()
                 longest = [json.loads(line) for line in lines if line.startswith('{"longest"')]
                 found["longest"], found["after"] = longest[-1]["longest"]
+                finish = [json.loads(line) for line in lines if line.startswith('{"finish"')]
+                found["finish"] = finish[-1]["finish"]
                 # Behind that, as PPP takes its bytes in interrupts: a block's are more than the client's work.
                 for name, call, path, *args in _PATHS:
                     board.paint()

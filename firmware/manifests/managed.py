@@ -1,0 +1,12 @@
+# A client with all of device management, but without updates over the air, sleep and the servers.
+include("client.py")
+require("lwm2m-access")
+require("lwm2m-attributes")
+require("lwm2m-bootstrap-pack")
+require("lwm2m-composite")
+require("lwm2m-connectivity")
+require("lwm2m-device")
+require("lwm2m-diagnostics")
+require("lwm2m-ipso")
+require("lwm2m-storing")
+require("lwm2m-v12")
