@@ -6,6 +6,7 @@ import json
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Tuple
 from urllib.parse import quote
@@ -408,14 +409,20 @@ def test_labels_stay_in_their_folder(tmp_path: Path) -> None:
     assert (tmp_path / "factory.toml").read_text() == PSK
 
 
-@pytest.mark.parametrize("lead", ["=", "+", "-", "@"])
-def test_formulas(tmp_path: Path, lead: str) -> None:
-    kept = given(tmp_path, PSK.replace("urn:dev:ops", f"{lead}cmd|'/C_calc'!A0"), 1)
-    export.FORMS["csv"](kept, tmp_path / "keys.csv", None)
+def test_formulas(tmp_path: Path) -> None:
+    with given(tmp_path, PSK, 0) as kept:
+        found = config.load(tmp_path / "factory.toml")
+        for n, lead in enumerate("=+-@"):
+            made = identity.make(found, dict(VALUES, chip_id=f"c{n}", serial=str(n)))
+            with kept.book() as book:
+                book.assign(f"c{n}", replace(made, endpoint=f"{lead}cmd|'/C_calc'!A0"))
+    done = tool.factory(tmp_path, "export", "--to", "csv", "-o", "keys.csv")
+    assert done.returncode == 0, done.stderr
     with open(tmp_path / "keys.csv", newline="") as f:
-        for row in csv.DictReader(f):
-            assert row["endpoint"].startswith("'" + lead)
-            assert not [text for text in row.values() if text.startswith(("=", "+", "-", "@"))]
+        rows = list(csv.DictReader(f))
+    assert [row["endpoint"][:2] for row in rows[::3]] == ["'=", "'+", "'-", "'@"]
+    for row in rows:
+        assert not [text for text in row.values() if text.startswith(("=", "+", "-", "@"))]
 
 
 def test_label_names(tmp_path: Path) -> None:
@@ -426,7 +433,9 @@ def test_label_names(tmp_path: Path) -> None:
             record = {"accounts": [], "given": []}
             with kept.book() as book:
                 book.assign(f"c{n}", identity.Identity(name, b"", record))
-        assert export.FORMS["labels"](kept, tmp_path / "out", None) == {"out": len(names)}
+    done = tool.factory(tmp_path, "export", "--to", "labels", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert str(len(names)) in done.stdout
     found = [path.name.lower() for path in (tmp_path / "out").iterdir()]
     assert len(set(found)) == len(names)
     assert not [name for name in found if name.startswith(".")]
