@@ -27,6 +27,7 @@ DONE = "done"
 FAILED = "failed"
 FORGOTTEN = "forgotten"  # its chip may get another identity, nobody its own
 FREED = "freed"  # forgotten, and its identity may be given again
+LABELLED = "labelled"  # once more
 REPLACED = "replaced"  # its identity has gone to another chip
 
 _SUCCESSOR = "successor"  # a board that has another one's claims, and no secrets yet
