@@ -11,7 +11,8 @@ from urllib.parse import unquote
 
 
 class Rest:
-    """with Rest() as rest: at rest.url. bootstraps: whether it is the bootstrap server's.
+    """with Rest() as rest: at rest.url. bootstraps: whether it is the bootstrap server's. who: a header
+    that a front of it wants.
 
     on_security(info), on_config(endpoint, config): what takes them besides; raises ValueError to refuse.
     """
@@ -19,7 +20,7 @@ class Rest:
     def __init__(
         self,
         bootstraps: bool = True,
-        token: Optional[str] = None,
+        who: Optional[str] = None,
         on_security: Callable = lambda info: None,
         on_config: Callable = lambda endpoint, config: None,
     ):
@@ -28,7 +29,7 @@ class Rest:
         self.calls = 0  # that were not asked with GET
         self.drop_after: Optional[int] = None  # calls, after which nobody answers any more
         self.bootstraps = bootstraps
-        self.token = token
+        self.who = who and who.split(": ")
         self.on_security = on_security
         self.on_config = on_config
 
@@ -63,7 +64,7 @@ class Rest:
                     self._answer(400, str(e))
 
             def _answer(self, status: int, said: object) -> None:
-                if rest.token and self.headers.get("Authorization") != f"Bearer {rest.token}":
+                if rest.who and self.headers.get(rest.who[0]) != rest.who[1]:
                     status, said = 401, ""
                 data = (said if isinstance(said, str) else json.dumps(said)).encode()
                 self.send_response(status)

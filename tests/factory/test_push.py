@@ -92,20 +92,27 @@ def test_it_goes_on_where_it_was(fleet: Path) -> None:
         assert sorted(rest.securities) == sorted(rest.configs) == ENDPOINTS
 
 
-def test_token(fleet: Path) -> None:
+@pytest.mark.parametrize(
+    "who", ["Authorization: Bearer t0ken", "Cookie: JSESSIONID=t0ken"], ids=["token", "session"]
+)
+def test_who_it_is(fleet: Path, who: str) -> None:
     path = fleet / "headers"
-    with Rest(token="t0ken") as rest:
+    with Rest(who=who) as rest:
         done = push(fleet, rest)
         assert (done.returncode, done.stderr) == (
             1,
             f"{rest.url} asks who you are (401): give its cookie or token with --headers.\n",
         )
-        path.write_text("Authorization: Bearer t0ken\n")
+        path.write_text(f"{who}\n")
         done = push(fleet, rest, "--headers", path)
         assert done.returncode == 1 and "may be read by others" in done.stderr
         path.chmod(0o600)
         done = push(fleet, rest, "--headers", path)
         assert done.stdout == f"{rest.url}: {BOARDS} new, 0 there already.\n", done.stderr
+        assert "t0ken" not in done.stdout + done.stderr
+        path.write_text(f"{who}x\n")
+        done = push(fleet, rest, "--headers", path)
+        assert done.returncode == 1 and "(401)" in done.stderr and "t0ken" not in done.stderr
 
 
 def test_refused(fleet: Path) -> None:

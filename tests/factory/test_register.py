@@ -1,12 +1,15 @@
-"""verify --register: a board whose main.py runs, with our own server, at its end registered or in words."""
+"""verify --register: a board whose main.py runs, with our own servers, at its end registered or in words."""
 
 import contextlib
 from pathlib import Path
 from typing import Iterator
 
 import pytest
+from builds.steps import ROOT
 from harness.awaited import PATIENCE_S
-from harness.ports import free_port
+from harness.certs import certs
+from harness.lines import Process
+from harness.ports import free_port, free_ports
 from harness.tool import factory
 from managed import Servers
 from pty_board import PtyBoard
@@ -20,6 +23,24 @@ network.type = "none"
 short_id = 1
 uri = "%s"
 """
+RAW_KEYS = """\
+endpoint = "urn:dev:ops:32473-{serial}"
+network.type = "none"
+
+[bootstrap]
+uri = "coaps://127.0.0.1:%d"
+security = { mode = "rpk", server_public_key = "SERVER_PUBLIC" }
+
+[[bootstrap.server]]
+short_id = 1
+uri = "coaps://127.0.0.1:%d"
+lifetime = 60
+security = { mode = "rpk", server_public_key = "SERVER_PUBLIC" }
+"""
+PROGRAMS = (
+    ROOT / "lib/lwm2m-bootstrap-server/examples/bootstrap_server.py",
+    ROOT / "lib/lwm2m-server/examples/server.py",
+)
 PROVED = (
     "factory copy, accounts, no crash, what was given, its servers, its registration with server 1"
 )
@@ -50,8 +71,8 @@ sys.modules["app"] = app
 
 
 @contextlib.contextmanager
-def provisioned(folder: Path, uri: str, app: str = "", more: str = "") -> "Iterator[PtyBoard]":
-    (folder / "factory.toml").write_text(CONFIG % uri + more)
+def provisioned(folder: Path, config: str, app: str = "") -> "Iterator[PtyBoard]":
+    (folder / "factory.toml").write_text(config)
     with PtyBoard(folder / "board", CHIP, main=MAIN.replace("APP", app)) as board:
         done = factory(folder, "provision", "factory.toml", "--serial", "1", "--port", board.port)
         assert done.returncode == 0, done.stderr
@@ -62,7 +83,7 @@ def provisioned(folder: Path, uri: str, app: str = "", more: str = "") -> "Itera
 def test_registered(tmp_path: Path) -> None:
     servers = Servers()
     try:
-        with provisioned(tmp_path, f"coap://127.0.0.1:{servers.port}") as board:
+        with provisioned(tmp_path, CONFIG % f"coap://127.0.0.1:{servers.port}") as board:
             done = factory(tmp_path, "verify", "--register", PATIENCE_S, "--port", board.port)
             assert (done.returncode, done.stdout.splitlines()) == (
                 0,
@@ -73,6 +94,35 @@ def test_registered(tmp_path: Path) -> None:
             ), done.stderr
     finally:
         servers.close()
+
+
+def test_raw_public_keys(tmp_path: Path) -> None:
+    # The pairs are the tool's, in the board and in what it exports; both servers are our own.
+    for name in ("SERVER_PUBLIC", "SERVER_KEY"):
+        (tmp_path / name).write_bytes(getattr(certs, name))
+    own = (tmp_path / "SERVER_PUBLIC", tmp_path / "SERVER_KEY")
+    bs_port, port = free_ports(2)
+    with provisioned(
+        tmp_path, RAW_KEYS % (bs_port, port)
+    ) as board, contextlib.ExitStack() as ended:
+        started = []
+        for to, args in (
+            ("bootstrap-server", ("{table}", bs_port, "127.0.0.1")),
+            ("server", (port, "127.0.0.1", "{table}")),
+        ):
+            table = tmp_path / f"{to}.json"
+            done = factory(tmp_path, "export", "--to", to, "-o", table)
+            assert done.returncode == 0, done.stderr
+            args = [table if each == "{table}" else each for each in args]
+            process = Process(PROGRAMS[len(started)], *args, *own, role="station")
+            started.append(ended.enter_context(process))
+            process.says("Listening")
+        done = factory(tmp_path, "verify", "--register", PATIENCE_S, "--port", board.port)
+        assert done.returncode == 0, done.stderr
+        assert "its registration with server 1.\n" in done.stdout
+        bootstrap, server = started
+        bootstrap.says("urn:dev:ops:32473-1 has its accounts")
+        server.says("urn:dev:ops:32473-1 has registered for 60 s")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +148,8 @@ def test_registered(tmp_path: Path) -> None:
     ],
 )
 def test_not_registered(tmp_path: Path, app: str, more: str, seconds: float, said: str) -> None:
-    with provisioned(tmp_path, f"coap://127.0.0.1:{free_port()}", app, more) as board:
+    config = CONFIG % f"coap://127.0.0.1:{free_port()}" + more
+    with provisioned(tmp_path, config, app) as board:
         done = factory(tmp_path, "verify", "--register", seconds, "--port", board.port)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.splitlines()[-1] == f"The board on {board.port} {said}"

@@ -122,6 +122,29 @@ def test_free(line) -> None:
     ]
 
 
+def test_label(line) -> None:
+    folder, _ = line
+    label = ("label", ENDPOINT, "-o", "label.svg")
+    done = factory(folder, *label)
+    assert (done.returncode, done.stdout) == (0, f"label.svg is the label of {ENDPOINT}.\n"), (
+        done.stderr
+    )
+    text = (folder / "label.svg").read_text()
+    assert f">{ENDPOINT}</text>" in text and f">Chip {OLD}</text>" in text
+    done = factory(folder, *label)
+    assert done.returncode == 1 and done.stderr.startswith("label.svg is there already")
+    assert factory(folder, "label", OLD, "-o", "label.svg", "--yes").returncode == 0
+    assert history(folder, ENDPOINT)[2:] == [("labelled", OLD)] * 2
+    # That of a board that is another's by now would be a second one of it.
+    assert factory(folder, "forget", OLD, "--yes").returncode == 0
+    done = factory(folder, *label[:3], "other.svg")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"The board {OLD} is forgotten: it has no label.\n",
+    )
+    assert not (folder / "other.svg").exists()
+
+
 def test_unknown(tmp_path: Path, line) -> None:
     for command in (("forget", "x", "--yes"), ("replace", "factory.toml", "x", "--port", "y")):
         done = factory(tmp_path, *command)

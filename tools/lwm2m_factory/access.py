@@ -44,7 +44,7 @@ class Access(Table):
         'left out, as in `rights = { 2 = "R", default = "" }`',
     )
 
-    def resources(self) -> Dict[int, object]:
+    def resources(self) -> "Dict[int, object]":  # in here, object is the field
         """The resources of /2."""
         rights = {
             0 if name == _DEFAULT else int(name): sum(_BITS[letter] for letter in set(letters))

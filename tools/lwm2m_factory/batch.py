@@ -132,6 +132,10 @@ class Rows:
         self.endless = path is None
         self._ledger = ledger
         self._before: Dict[str, str] = {}  # by the names that they had before there was a database
+        # Rows that name a board, by what they say of it, and the others; names of them, in order.
+        self._wanting: Dict[Tuple[str, str], List[str]] = collections.defaultdict(list)
+        self._others: List[str] = []
+        self._next = 0  # of those, before which all are taken
         self._taken: Set[str] = set()
         self._done: Set[str] = set()
         self._seen: Optional[int] = None  # the last event that those two are made of
@@ -158,6 +162,13 @@ class Rows:
                 before = fill(config.endpoint, row)
             self._before[BEFORE + (before or f"line {line}")] = name
             self.rows[name] = row
+            wanted = [
+                (what, hexadecimal(row[what])) for what in ("chip_id", "mac") if row.get(what)
+            ]
+            for each in wanted:
+                self._wanting[each].append(name)
+            if not wanted:
+                self._others.append(name)
 
     def choose(self, book: Book, chip: str, mac: str) -> Tuple[Dict[str, str], Optional[str]]:
         """The row for a board: the one it had before, one that names it, or the next free one."""
@@ -167,15 +178,7 @@ class Rows:
         given = book.board(chip)
         name = given and given.row and self._before.get(given.row, given.row)
         if name is None:
-            for one, row in self.rows.items():
-                if one in self._taken:
-                    continue
-                wanted = row.get("chip_id", ""), row.get("mac", "")
-                if _same(wanted[0], chip) or _same(wanted[1], mac):
-                    name = one
-                    break
-                if name is None and not any(wanted):
-                    name = one
+            name = self._free(chip, mac)
         if name is None:
             raise FactoryError(f"There is no row left for the board {chip}.")
         if name not in self.rows:
@@ -183,6 +186,18 @@ class Rows:
                 f"The board {chip} was given the row {name}, which this CSV does not have."
             )
         return self.rows[name], name
+
+    def _free(self, chip: str, mac: str) -> Optional[str]:
+        # Of any number of rows at once.
+        for what, value in (("chip_id", chip), ("mac", mac)):
+            for name in self._wanting.get((what, hexadecimal(value)), ()):
+                if name not in self._taken:
+                    return name
+        while self._next < len(self._others):
+            if self._others[self._next] not in self._taken:
+                return self._others[self._next]
+            self._next += 1
+        return None
 
     def of_serial(self, serial: str) -> Tuple[Dict[str, str], str]:
         """The row that has a serial number, and its name."""
@@ -221,10 +236,7 @@ class Rows:
                 elif name and event.event == FREED:
                     self._taken.discard(name)
                     self._done.discard(name)
-
-
-def _same(wanted: str, found: str) -> bool:
-    return bool(wanted) and hexadecimal(wanted) == hexadecimal(found)
+                    self._next = 0
 
 
 def check_sheet(sheet: Sheet, config: Config) -> None:

@@ -377,6 +377,19 @@ def _replace(args: argparse.Namespace) -> None:
         _say(f"It has the place of {args.who}, with keys of its own: export them to the servers.")
 
 
+def _label(args: argparse.Namespace) -> None:
+    if export.is_there("label", args.output):
+        _sure(args, f"{args.output} is there already, and will be replaced.")
+    with _existing(args) as kept:
+        with kept.book() as book:
+            board = book.find(args.who)
+            if board.state not in (ledger.ASSIGNED, ledger.DONE):
+                raise FactoryError(f"The board {board.chip} is {board.state}: it has no label.")
+            export.label_file(book.record(board), args.output)
+            book.note(ledger.LABELLED, board.chip, board.endpoint, board.row)
+    _say(f"{args.output} is the label of {board.endpoint}.")
+
+
 def _history(args: argparse.Namespace) -> None:
     with _existing(args) as kept:
         last = 0
@@ -519,6 +532,7 @@ _EXAMPLES = {
     "flash": "firmware.uf2 --drive /media/me/RPI-RP2",
     "forget": "e66038b713952135",
     "replace": "factory.toml urn:dev:ops:32473-0001 --port /dev/ttyACM0",
+    "label": "urn:dev:ops:32473-0001 -o label.svg",
     "history": "urn:dev:ops:32473-0001",
     "export": "--to leshan -o leshan --short-id 1",
     "package": "app -o app.lwp --target thermometer-a --number 2 --key one.pem",
@@ -649,6 +663,11 @@ def make_parser() -> argparse.ArgumentParser:
     new.add_argument("who", help="the broken one's chip, or its endpoint name")
     port(new)
     files(new, False)
+    again = command("label", _label, "make a board's label once more")
+    again.add_argument("who", help="its chip, or its endpoint name")
+    again.add_argument("-o", "--output", type=Path, required=True, help="the file, SVG")
+    again.add_argument("--yes", action="store_true", help="replace what is there, and do not ask")
+    files(again)
     past = command("history", _history, "say what was done with a chip or an endpoint name")
     past.add_argument("who", help="the chip, or the endpoint name")
     as_json(past, "an object an event")

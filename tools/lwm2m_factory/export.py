@@ -396,6 +396,15 @@ def _text(value: str) -> str:
 # Labels: 40 mm by 15 mm, in tenths of a millimetre.
 
 
+def label_file(record: dict, path: Path) -> None:
+    """A board's label in a file."""
+    _check_replaceable(path)
+    try:
+        path.write_text(label(record), encoding="utf-8")
+    except OSError as e:
+        raise FactoryError(f"{path} cannot be written: {e.strerror}.") from None
+
+
 def label(record: dict) -> str:
     """A board's label, SVG."""
     code = segno.make(record["endpoint"], micro=False)

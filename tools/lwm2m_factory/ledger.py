@@ -27,6 +27,7 @@ DONE = "done"
 FAILED = "failed"
 FORGOTTEN = "forgotten"  # its chip may get another identity, nobody its own
 FREED = "freed"  # forgotten, and its identity may be given again
+LABELLED = "labelled"  # once more
 REPLACED = "replaced"  # its identity has gone to another chip
 
 _SUCCESSOR = "successor"  # a board that has another one's claims, and no secrets yet
@@ -212,10 +213,24 @@ class Book:
 
     def owner(self, kind: str, value: str) -> Optional[Given]:
         """The board that something was given to."""
-        query = sa.select(boards).join(claims, claims.c.board == boards.c.id)
-        query = query.where(claims.c.kind == kind, claims.c.value == value)
-        row = self._connection.execute(query).first()
-        return row and Given(*row)
+        return self._owners([(kind, value)]).get((kind, value))
+
+    def _owners(self, wanted: "Sequence[Tuple[str, str]]") -> "Dict[Tuple[str, str], Given]":
+        # Those that there are, asked for at once.
+        query = (
+            sa.select(claims.c.kind, claims.c.value, boards)
+            .join(boards, boards.c.id == claims.c.board)
+            .where(
+                sa.or_(
+                    *(
+                        sa.and_(claims.c.kind == kind, claims.c.value == value)
+                        for kind, value in wanted
+                    )
+                )
+            )
+        )
+        found = self._connection.execute(query)
+        return {(kind, value): Given(*board) for kind, value, *board in found}
 
     def board(self, chip: str) -> Optional[Given]:
         return self.owner("chip", hexadecimal(chip))
@@ -237,20 +252,21 @@ class Book:
 
     def check(self, chip: str, endpoint: str) -> None:
         """FactoryError where another board has that endpoint, or this board has another one."""
-        had = self.board(chip)
+        chip_claim, claim = ("chip", hexadecimal(chip)), ("endpoint", endpoint)
+        owners = self._owners([chip_claim, claim])
+        self._check_board(chip, endpoint, owners.get(chip_claim))
+        self._check_owner(chip, endpoint, owners.get(claim), f"The endpoint {endpoint}")
+
+    def _check_board(self, chip: str, endpoint: str, had: Optional[Given]) -> None:
         if had and had.endpoint != endpoint:
             raise FactoryError(
                 f"The board {chip} was given the endpoint {had.endpoint} already, and would get "
                 f"{endpoint}: no board has two."
             )
-        self._holder(chip, endpoint, "endpoint", endpoint, f"The endpoint {endpoint}")
 
-    def _holder(
-        self, chip: str, endpoint: str, kind: str, value: str, what: str
-    ) -> Optional[Given]:
-        # Who has it; FactoryError where that is another board than this chip, as it is now or was
-        # before it was forgotten, and than the one that it replaces.
-        owner = self.owner(kind, value)
+    def _check_owner(self, chip: str, endpoint: str, owner: Optional[Given], what: str) -> None:
+        # FactoryError where that is another board than this chip, as it is now or was before it was
+        # forgotten, and than the one that it replaces.
         if (
             owner
             and hexadecimal(owner.chip) != hexadecimal(chip)
@@ -259,7 +275,6 @@ class Book:
             raise FactoryError(
                 f"{what} was given to the board {owner.chip} already: no identity is given twice."
             )
-        return owner
 
     def record(self, board: Given) -> dict:
         """All that a board was given, with its keys."""
@@ -327,26 +342,32 @@ class Book:
         **details,
     ) -> None:
         """Note that this board is about to get this identity: from now on nobody else does."""
-        self.check(chip, made.endpoint)
-        board = self.board(chip)
-        wanted = [("chip", hexadecimal(chip), f"The chip {chip}")]
-        wanted.append(("endpoint", made.endpoint, f"The endpoint {made.endpoint}"))
+        wanted = {("endpoint", made.endpoint): f"The endpoint {made.endpoint}"}
+        wanted["chip", hexadecimal(chip)] = f"The chip {chip}"
         if row is not None:
-            wanted.append(("row", row, f"The row {row}"))
-        wanted += _identities(made.record, self._digest)
-        holders = [self._holder(chip, made.endpoint, *each) for each in wanted]
+            wanted["row", row] = f"The row {row}"
+        wanted.update(_identities(made.record, self._digest))
+        owners = self._owners(list(wanted))
+        board = owners.get(("chip", hexadecimal(chip)))
+        self._check_board(chip, made.endpoint, board)
+        for claim, what in wanted.items():
+            self._check_owner(chip, made.endpoint, owners.get(claim), what)
         if board is None:
             board = self._add(chip, made.endpoint, row, mac, ASSIGNED)
         else:
             state = ASSIGNED if board.state == _SUCCESSOR else board.state
             self._set(board, row=row or board.row, mac=mac or board.mac, state=state)
-        for (kind, value, _), holder in zip(wanted, holders):
-            if holder is None:
-                claim = {"kind": kind, "value": value, "board": board.id}
-                self._connection.execute(claims.insert().values(claim))
-            elif holder.id != board.id:
+        for (kind, value), owner in owners.items():
+            if owner.id != board.id:
                 query = claims.update().where(claims.c.kind == kind, claims.c.value == value)
                 self._connection.execute(query.values(board=board.id))
+        new = [
+            {"kind": kind, "value": value, "board": board.id}
+            for kind, value in wanted
+            if (kind, value) not in owners
+        ]
+        if new:
+            self._connection.execute(claims.insert(), new)
         self._keep(board, made.record)
         self.note(ASSIGNED, chip, made.endpoint, row or board.row, mac=mac, **details)
 
@@ -450,8 +471,8 @@ def _events(rows) -> List[Event]:
     return [Event(*values, json.loads(details)) for *values, details in rows]
 
 
-def _identities(record: dict, digest: Callable[[bytes], str]) -> "Iterator[Tuple[str, str, str]]":
-    # A key may be used for several accounts of a board, and an identity too.
+def _identities(record: dict, digest: Callable[[bytes], str]) -> "Dict[Tuple[str, str], str]":
+    # What is claimed, and what it is called. A key may be used for several accounts of a board, and an identity too.
     found: Dict[Tuple[str, str], str] = {}
     for account in record["accounts"] + record["given"]:
         security = account["security"]
@@ -462,5 +483,4 @@ def _identities(record: dict, digest: Callable[[bytes], str]) -> "Iterator[Tuple
             found["key", digest(bytes.fromhex(security["key"]))] = "A key"
         elif security["mode"] == "rpk":
             found["key", digest(bytes.fromhex(security["public_key"]))] = "A key"
-    for (kind, value), what in found.items():
-        yield kind, value, what
+    return found
