@@ -60,8 +60,8 @@ def servers():
 
 
 @pytest.fixture(scope="module")
-def provisioned(servers, tmp_path_factory) -> Path:
-    """The flash of a board with the client bundle and its identity, of which the factory knew no number."""
+def bundled(tmp_path_factory) -> Path:
+    """The flash of a board with the client bundle."""
     folder = tmp_path_factory.mktemp("wifi")
     drive = folder / "drive"
     drive.mkdir()
@@ -72,14 +72,25 @@ def provisioned(servers, tmp_path_factory) -> Path:
     assert done.returncode == 0, done.stdout + done.stderr
     flash = folder / "flash.bin"
     flash.write_bytes(flashed_by_boot_rom((drive / image.name).read_bytes()))
-    (folder / "factory.toml").write_text(CONFIG % servers.bs_port)
+    return flash
+
+
+def provision(bundled: Path, folder: Path, text: str) -> Path:
+    """The flash of such a board that was given its identity, of which the factory knew no number."""
+    (folder / "factory.toml").write_text(text)
+    flash = Path(shutil.copy(bundled, folder / "provisioned.bin"))
     with Board(flash, wifi=[POINT]) as board:
-        board.expect("the factory has given this board nothing yet")
+        board.expect("the factory has given this board nothing yet", HOST_S)
         board.expect(">>> ")
         done = tool.factory(folder, "provision", "factory.toml", "--port", board.port)
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"Endpoint  {ENDPOINT}" in done.stdout
     return flash
+
+
+@pytest.fixture(scope="module")
+def provisioned(bundled: Path, servers, tmp_path_factory) -> Path:
+    return provision(bundled, tmp_path_factory.mktemp("plain"), CONFIG % servers.bs_port)
 
 
 @pytest.fixture
@@ -100,7 +111,10 @@ def start(provisioned: Path, tmp_path: Path):
 def test_driver(tmp_path) -> None:
     with Board(tmp_path / "flash.bin", stock.image("RPI_PICO_W"), wifi=[POINT, OPEN]) as board:
         board.run(JOIN)
-        assert board.run("print(nic.active(), nic.config('mac').hex(':'))").split() == ["True", MAC]
+        assert board.run("print(nic.active(), nic.config('mac').hex(':'))").split() == [
+            "True",
+            MAC,
+        ]
         # name, address, channel, RSSI, security (4: WPA2, 1: some)
         found = eval(board.run("print([one[:5] for one in nic.scan()])"))
         assert found == [
@@ -128,34 +142,7 @@ def test_is_bootstrapped_and_managed(start, servers) -> None:
     board = start(POINT, OPEN)
     servers.said.wait_for("bootstrapped " + ENDPOINT, HOST_S)
     servers.said.wait_for("registered " + ENDPOINT, HOST_S)
-    assert board.lan.asked == [SERVER]
+    assert set(board.lan.asked) == {SERVER}
     assert servers.tell("read", "/3/0/3") == "2.05 b'0.1.0'"
     print("free heap, KB:", servers.tell("read", "/3/0/10"))
-    assert servers.tell("read", "/4/0/4/0") == "2.05 b'10.64.0.2'"
-    # The access point goes, and comes back: so does the device, which may wait as long as it was away.
-    board.air(OPEN)
-    board.expect("Network: ")
-    board.expect("Network: Wi-Fi finds no such network")
-    board.air(POINT, OPEN)
-    board.expect("Network: up 10.64.0.2")
-    assert servers.tell("read", "/3/0/3") == "2.05 b'0.1.0'"
-
-
-def test_wrong_password(start) -> None:
-    board = start({**POINT, "password": "battery staple"})
-    board.expect("Network: Wi-Fi password is wrong", HOST_S)
-
-
-def test_dhcp_never_answers(start, servers) -> None:
-    board = start(POINT)
-    board.lan.dhcp = False
-    board.hurry()
-    board.expect("Network: Wi-Fi gets no address: does DHCP answer?", HOST_S)
-    board.lan.dhcp = True
-    servers.said.wait_for("registered " + ENDPOINT, HOST_S)
-
-
-def test_dns_is_slow(start, servers) -> None:
-    board = start(POINT)
-    board.lan.dns_delay = 3
-    servers.said.wait_for("registered " + ENDPOINT, HOST_S)
+    assert servers.tell("observe", "/3/0/3") == "2.05 b'0.1.0'"
