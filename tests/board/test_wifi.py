@@ -146,3 +146,23 @@ def test_is_bootstrapped_and_managed(start, servers) -> None:
     assert servers.tell("read", "/3/0/3") == "2.05 b'0.1.0'"
     print("free heap, KB:", servers.tell("read", "/3/0/10"))
     assert servers.tell("observe", "/3/0/3") == "2.05 b'0.1.0'"
+
+
+def hurry(board: Board) -> None:
+    """An attempt to join takes a minute of its time."""
+    board.wait_for("usb")
+    board.live(1)
+    board.hurry(5)
+
+
+def test_wrong_password(start) -> None:
+    board = start({**POINT, "password": "battery staple"})
+    hurry(board)
+    board.expect("Network: OSError: Wi-Fi password is wrong", HOST_S)
+
+
+def test_dhcp_never_answers(start) -> None:
+    board = start(POINT)
+    board.lan.dhcp = False
+    hurry(board)
+    board.expect(r"Network: OSError: Wi-Fi gets no address: does DHCP answer\?", HOST_S)
