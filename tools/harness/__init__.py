@@ -4,7 +4,8 @@ micropython, tool, lines, awaited, ports  how processes are started, read and aw
 udp_relay                                 a network between them that counts, and loses
 keys, certs                               of the tests under DTLS
 processes, programs/                      a device and servers under MicroPython that are driven
-board, ppp_peer, rp2040/, from_factory    an emulated RP2040, its network, its way from the factory
+board, ppp_peer, lan_peer, rp2040/        an emulated RP2040, its networks
+from_factory                              its way from the factory
 leshan, java/                             Eclipse Leshan
 
 board runs before build/venv exists, with nothing but the standard library (make size BOARD=).

@@ -6,7 +6,9 @@
     board.reset(); board.cut(3, "half"); board.kill(); board.start()
 
 The serial port is a pty, `board.port`, which mpremote and other tools may open meanwhile. UART0 ends in
-a PPP peer (`board.ppp`), through which 10.64.0.1 is this machine's loopback. The milliseconds of an
+a PPP peer (`board.ppp`), through which 10.64.0.1 is this machine's loopback. With access points given, as
+cyw43.mjs describes them, it has the Wi-Fi of a Pico W, and behind each of them is `board.lan`, with the
+same 10.64.0.1. The milliseconds of an
 emulated board mean little; `board.stats()` counts instructions.
 
 On a busy machine a board is slow. What is waited for has failed when it is not there after so many
@@ -24,14 +26,16 @@ import threading
 import time
 import tty
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 from builds import emulator
 
+from .lan_peer import Lan
 from .ppp_peer import Peer
 
 _SCRIPT = Path(__file__).with_name("rp2040") / "rp2040.mjs"
 BOARD = "RPI_PICO_LWM2M"  # a folder of boards/, whose image it runs
+MAC = "28:cd:c1:00:00:01"  # of its Wi-Fi
 TIMEOUT_S = 60
 HOST_S = (
     600  # for a process of this machine that waits for a board: only one that hangs takes so long
@@ -48,8 +52,15 @@ class Gone(Exception):
 class Board:
     """A board with power on; close() takes it away for good."""
 
-    def __init__(self, flash: Path, image: Optional[Path] = None, full_speed: bool = False):
+    def __init__(
+        self,
+        flash: Path,
+        image: Optional[Path] = None,
+        full_speed: bool = False,
+        wifi: Sequence[Dict] = (),
+    ):
         self.flash = flash
+        self._points = list(wifi)
         self._full_speed = full_speed
         self._master, self._slave = (
             os.openpty()
@@ -88,7 +99,8 @@ class Board:
         ]
         command += ["--image", str(image)] * (image is not None)
         command += ["--full-speed"] * self._full_speed
-        pairs = [socket.socketpair() for _ in range(4)]
+        command += ["--wifi", MAC] * bool(self._points)
+        pairs = [socket.socketpair() for _ in range(5)]
         self._sockets = [ours for ours, _ in pairs]
         theirs = [their.fileno() for _, their in pairs]
         self._process = subprocess.Popen(
@@ -101,7 +113,16 @@ class Board:
         if send:
             self._sockets[0].sendall(send)
         self.ppp = Peer(self._sockets[1].sendall, self._loop)
-        readers = (self._from_usb, self.ppp.receive, lambda data: None, self._from_control)
+        self.lan = Lan(self._sockets[4].sendall, self._loop)
+        if self._points:
+            self.air(*self._points)
+        readers = (
+            self._from_usb,
+            self.ppp.receive,
+            lambda data: None,
+            self._from_control,
+            self.lan.receive,
+        )
         self._line = b""
 
         def attach() -> None:
@@ -126,6 +147,7 @@ class Board:
                 self._loop.remove_reader(ours)
                 ours.close()
             self.ppp.close()
+            self.lan.close()
             done.set()
 
         self._loop.call_soon_threadsafe(detach)
@@ -185,6 +207,7 @@ class Board:
                     self._clock = event["emulated_s"]
                     self._clock_told = time.monotonic()
                     self.ppp.tick(self._clock)
+                    self.lan.tick(self._clock)
                 else:
                     self.events.append(event)
             self._changed.notify_all()
@@ -263,6 +286,11 @@ class Board:
     def word(self, value: int) -> None:
         """What the board reads at 0x40070008, from now on until it has no power."""
         self._command(command="word", value=value)
+
+    def air(self, *points: Dict) -> None:
+        """Which access points there are from now on; see cyw43.mjs."""
+        self._points = list(points)
+        self._command(command="air", points=points)
 
     def paint(self) -> None:
         """From now on, count what the C stack takes."""

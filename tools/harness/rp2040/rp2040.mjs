@@ -1,9 +1,12 @@
 // An RP2040 board that runs a real image: rp2040js with what it lacks. tools/harness/board.py starts it.
 //
 //   node rp2040.mjs --modules build/emulator/node_modules --bootrom FILE --flash FILE --fds N,N,N,N
-//                   [--image UF2] [--full-speed]
+//                   [--image UF2] [--full-speed] [--wifi MAC]
 //
-// The file descriptors are connected sockets: USB serial, UART0, UART1 and control. Control speaks JSON
+// The file descriptors are connected sockets: USB serial, UART0, UART1 and control; with --wifi a fifth,
+// Ethernet frames, each behind its length in 16 bits, big-endian. cyw43.mjs is the chip then, of this
+// address, and {"command": "air", "points": [...]} tells it which access points there are from now on.
+// Control speaks JSON
 // lines. To here: {"command": "reset"}, {"command": "stats"}, {"command": "cut", "after": n,
 // "tear": "nothing" | "half" | "garbage"} which lets power fail in the n-th flash operation from now, 0
 // being the next, of which nothing, the first half, or a random part of its bits has happened, and
@@ -31,6 +34,7 @@ import fs from 'node:fs';
 import net from 'node:net';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { Radio } from './cyw43.mjs';
 
 const args = {};
 for (let i = 2; i < process.argv.length; i++) {
@@ -279,7 +283,8 @@ function makeMachine(before) {
     }
   };
   mcu.core.PC = XIP;
-  return { simulator, mcu, usb };
+  const radio = args.wifi && new Radio(mcu, air, sendFrame);
+  return { simulator, mcu, usb, radio };
 }
 
 // --- The world
@@ -318,6 +323,23 @@ function take(port) {
   return byte;
 }
 
+const air = { mac: args.wifi, points: [] };
+let sendFrame;
+if (args.wifi) {
+  const socket = new net.Socket({ fd: fds[4], readable: true, writable: true });
+  sendFrame = (frame) => socket.write(Buffer.concat([Buffer.from([frame.length >> 8, frame.length & 0xff]), frame]));
+  let waiting = Buffer.alloc(0);
+  socket.on('data', (data) => {
+    waiting = Buffer.concat([waiting, data]);
+    while (waiting.length >= 2 && waiting.length >= 2 + waiting.readUInt16BE()) {
+      const end = 2 + waiting.readUInt16BE();
+      machine.radio.deliver(waiting.subarray(2, end));
+      waiting = waiting.subarray(end);
+    }
+  });
+  socket.on('error', () => {});
+}
+
 const control = new net.Socket({ fd: fds[3], readable: true, writable: true });
 let line = '';
 control.on('data', (data) => {
@@ -329,6 +351,10 @@ control.on('data', (data) => {
     if (command === 'reset') resetting = true;
     if (command === 'cut') cut = rest;
     if (command === 'hurry') hurry = rest.times;
+    if (command === 'air') {
+      air.points = rest.points;
+      machine.radio.listen();
+    }
     if (command === 'word') word = rest.value;
     if (command === 'paint') paint();
     if (command === 'stats') {
