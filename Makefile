@@ -51,6 +51,7 @@ soak: ## long runs, for hours: 5,000 boards of a factory, 10,000 clients after o
 	@LINE=5000 $(venv) pytest tests/factory/test_ledger.py -k killed_with_postgresql
 	@$(venv) pytest tests/soak tests/board/soak_update.py -s $(PYTEST_ARGS)
 	@SLEEPS=100 $(venv) pytest tests/interop/test_sleep.py $(PYTEST_ARGS)
+	@CHANGES=50000 $(venv) pytest tests/test_mbedtls.py $(PYTEST_ARGS)
 
 preview: ## the tests under MicroPython, under a preview of the next one; needs CPython 3.11
 	@$(build) --venv
