@@ -52,6 +52,7 @@ soak: ## long runs, for hours: 5,000 boards of a factory, its cable pulled at ev
 	@CABLE_STEP=1 KILL_STEP=1 $(venv) pytest -s tests/factory/test_board.py tests/factory/test_killed.py -k "cable_pulled or each_step"
 	@$(venv) pytest tests/soak tests/board/soak_update.py -s $(PYTEST_ARGS)
 	@SLEEPS=100 $(venv) pytest tests/interop/test_sleep.py $(PYTEST_ARGS)
+	@CHANGES=50000 $(venv) pytest tests/test_mbedtls.py $(PYTEST_ARGS)
 
 preview: ## the tests under MicroPython, under a preview of the next one; needs CPython 3.11
 	@$(build) --venv

@@ -192,7 +192,7 @@ class _Board:
             guard.refuse,
             self._on_network_fault,
         )
-        gate = Gate(client)
+        gate = Gate(client, link)
         sleep = self._find_sleep(values)
         turn = getattr(self._app, "turn", None)
         was_up = None
@@ -207,7 +207,7 @@ class _Board:
                 if up:
                     if sleep:
                         sleep.up(client)
-                    self._tell(_EVENTS, "Network: up" + _address(link.nic()))
+                    self._tell(_EVENTS, "Network: up, " + link.address())
                     self._monitor(link, values["network"]["type"])
             # What the application runs on this net beside the client goes on. A network that was off while
             # the board slept was not away.
@@ -326,14 +326,6 @@ def _uses(client, mode):
     # Whether an account has that Security Mode (/0/x/2).
     security = client.core.objects[0].instances
     return mode in [security[iid].get(2) for iid in security]
-
-
-def _address(nic):
-    # ", " and the address of an interface, where it tells one.
-    try:
-        return ", " + nic.ifconfig()[0]
-    except Exception:  # there is none, or it has another way
-        return ""
 
 
 if __name__ == "__main__":

@@ -22,6 +22,10 @@ _JOIN_MS = const(60000)  # to get an address
 _STEADY_MS = const(60000)
 _MAX_AWAY_MS = const(900000)
 
+_MANAGEMENT = const(2)  # of Core.state
+_REGISTERED = const(4)  # of Account.state
+_UPDATING = const(5)
+
 
 def find_driver(kind):
     """The class that drives a network of that type (a str): lan.Driver or ppp.Driver.
@@ -67,25 +71,34 @@ class Backoff:
 
 
 class Gate:
-    """Lets a client use the network while that is up.
+    """Lets a client use the network, a Link, while that is up.
 
     What was away comes back to a whole fleet at once: a client then waits for a random part of the time
-    that it was away, at most of 15 minutes.
+    that it was away, at most of 15 minutes. It goes on with its sessions, and tells so with an Update:
+    only where it has another address now, and a session does not know it from there, it begins anew.
     """
 
-    def __init__(self, client):
+    def __init__(self, client, link):
         self._client = client
+        self._link = link
         self._up = None  # None before the first answer: there is no wait after a reset
+        self._address = None  # when it was up last
         self._since = 0  # ms, when the network went
         self._due = None  # ms, when the client may be back; None where it is not kept away
 
     def poll(self, up, now):
         """Returns whether the client may run. now: ms, masked to 30 bits."""
+        core = self._client.core
         if up != self._up:
-            if self._up and self._due is None:
-                self._client.offline()  # its next address may be another
-                self._since = self._due = now
-            elif up and self._due is not None:
+            if self._due is None:
+                if up:
+                    self._address = self._link.address()
+                elif self._up:
+                    if core.context:
+                        core.context.flush()
+                    core.net.remove(core)
+                    self._since = self._due = now
+            elif up:
                 away = min(diff(now, self._since), _MAX_AWAY_MS)
                 self._due = now + (away * (rng() & 0x3FF) >> 10) & _MASK
             self._up = up
@@ -97,6 +110,18 @@ class Gate:
             if diff(now, self._due) < 0:
                 return False
             self._due = None
+            address = self._address
+            self._address = self._link.address()
+            for account in core.accounts:
+                # Whether its server knows it from where it is now; then it is told so.
+                if not _REGISTERED <= account.state <= _UPDATING or (
+                    address != self._address and not getattr(account.connection, "roams", False)
+                ):
+                    self._client.offline()
+                    break
+                account.due = core.seconds
+            if core.state != _MANAGEMENT:
+                self._client.offline()
             self._client.online()
         return True
 
@@ -124,6 +149,13 @@ class Link:
     def nic(self):
         """What module network has for it, or None."""
         return self._driver and self._driver.nic
+
+    def address(self):
+        """The address of its interface (str), or words where it does not tell one."""
+        try:
+            return self._driver.nic.ifconfig()[0]
+        except Exception:  # there is none, or it has another way
+            return "unknown"
 
     def stop(self):
         """Switch the network off; poll() brings it up again."""

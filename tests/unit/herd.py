@@ -40,7 +40,7 @@ class _Device:
         self.link = Link(values, self.network, None)
         self.client = world.client()
         self.client.core.on_event = None
-        self.gate = Gate(self.client)
+        self.gate = Gate(self.client, self.link)
         # At a random moment, seen from the outage: of a lifetime, or after power came.
         self.since_s = random.below(600)
         if what == BOOTSTRAP:
@@ -82,8 +82,10 @@ class _Device:
 
     def back(self):
         core = self.client.core
-        return self.server.requests and (
-            core.bootstrap.state == 4 or bool(core.accounts and core.accounts[0].location)
+        return (
+            self.server.requests
+            and getattr(self.server, "location", 1)
+            and (core.bootstrap.state == 4 or bool(core.accounts and core.accounts[0].location))
         )
 
 
@@ -109,6 +111,7 @@ def outage(what, seconds, seed):
     server.requests.clear()
     if what != BOOTSTRAP:
         server.location = 0  # the server has forgotten it
+    if what == SERVER:
         if d.client.core.accounts and d.client.core.accounts[0].state == 4:
             return [], sent
     end = world.time

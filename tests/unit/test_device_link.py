@@ -421,10 +421,21 @@ def test_backoff():
 
 
 class Calls:
-    """What a Gate tells a client."""
+    """What a Gate tells a client, its core and its net; it is one that is bootstrapped just then."""
+
+    context = None
+    state = 1
+    accounts = ()
 
     def __init__(self):
         self.calls = []
+        self.core = self.net = self
+
+    def remove(self, core):
+        self.calls.append("held")
+
+    def address(self):
+        return ""
 
     def offline(self):
         self.calls.append("offline")
@@ -435,7 +446,7 @@ class Calls:
 
 def test_gate():
     client = Calls()
-    gate = link.Gate(client)
+    gate = link.Gate(client, client)
     now = MASK - 5000
     assert not gate.poll(False, now)
     assert gate.poll(True, now + 60000 & MASK)  # after a reset there is no wait
@@ -449,12 +460,12 @@ def test_gate():
             for _ in range(minutes + 1):
                 assert not gate.poll(False, now)
                 now = now + 60000 & MASK
-            assert client.calls == ["offline"]
+            assert client.calls == ["held"]
             wait = 0
             while not gate.poll(True, now):
                 now = now + 1000 & MASK
                 wait += 1
-            assert client.calls == ["offline", "online"]
+            assert client.calls == ["held", "offline", "online"]
             waits.add(wait)
         assert len(waits) > 10 and max(waits) <= 901 and max(waits) > 450, waits
     # Away for a moment: it is as short.
@@ -467,4 +478,4 @@ def test_gate():
     assert not gate.poll(False, now + 600000 & MASK)
     gate.poll(True, now + 600000 & MASK)
     gate.poll(False, now + 600000 & MASK)
-    assert client.calls.count("offline") - client.calls.count("online") == 1
+    assert client.calls.count("held") - client.calls.count("online") == 1

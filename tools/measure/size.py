@@ -32,6 +32,8 @@ BUDGET = {
     "lwm2m-diagnostics": 3 * 1024,
     "lwm2m-ipso": 2 * 1024,
     "lwm2m-queue": 5 * 1024,
+    "lwm2m-resume": 1280,
+    "lwm2m-rpk": 2 * 1024,
     "lwm2m-update": 10 * 1024,
 }
 
