@@ -32,7 +32,7 @@ BUDGET = {
     "lwm2m-diagnostics": 3 * 1024,
     "lwm2m-ipso": 2 * 1024,
     "lwm2m-queue": 5 * 1024,
-    "lwm2m-update": 10 * 1024,
+    "lwm2m-update": 8 * 1024,
 }
 
 
