@@ -57,6 +57,7 @@ EDGE = {
     "lwm2m.dtls_server": {"os", "tls"},
     "lwm2m.listen": {"socket"},
     "lwm2m.net": {"os", "select", "socket", "time"},
+    "lwm2m.pull": {"os"},
     "lwm2m.resume": {"tls"},
     "lwm2m.slots": {"os"},
     "lwm2m.store": {"os"},

@@ -4,7 +4,8 @@
 #
 # What lwm2m.slots wants of such a place:
 #   spare(slot)       its own slot for the next one; slot: of the application that is not run
-#   open(slot, size)  a file to write it to; raises OSError ENOSPC where it is too large
+#   open(slot, size, at)  a file to write it to, from `at` on, a multiple of a page: what is before
+#                     that is there; raises OSError ENOSPC where it is too large
 #   read(slot, size)  a file to read it from, as it is in flash
 #   switch(slot)      it is to be tried from the next start on, as is noted by now; may raise OSError
 #   start(slot)       whether its trial has one more start, which is this one; may raise OSError
@@ -34,12 +35,14 @@ def _program(flash, sector, page, at):
 
 
 class _Written:
-    """A file that is written to sectors of flash."""
+    """A file that is written to sectors of flash; on: whether another one has begun it."""
 
-    def __init__(self, flash, at):
+    def __init__(self, flash, at, on):
         self._flash = flash
         self._at = at  # bytes, of the next page
-        self._erased = at // _SECTOR  # the sector that is to be erased next
+        # The sector that is to be erased next. One that is gone on with may have more in it than is
+        # known, which is the same: programming that again changes nothing.
+        self._erased = (at + (_SECTOR - 1 if on else 0)) // _SECTOR
         self._page = bytearray(_PAGE)
         self._n = 0  # bytes of it that are there
 
@@ -104,10 +107,10 @@ class Romfs:
     def spare(self, slot):
         return slot
 
-    def open(self, slot, size):
+    def open(self, slot, size, at):
         if size > self._size - _PAGE:
             raise OSError(_ENOSPC)
-        return _Written(self._rom, slot * self._size + _PAGE)
+        return _Written(self._rom, slot * self._size + _PAGE + at, at)
 
     def read(self, slot, size):
         return _Read(self._rom, slot * self._size + _PAGE, size)
@@ -156,10 +159,10 @@ class Image:
     def spare(self, slot):
         return self._other.info()[1] - _OTA
 
-    def open(self, slot, size):
+    def open(self, slot, size, at):
         if size > self._other.info()[3]:
             raise OSError(_ENOSPC)
-        return _Written(self._other, 0)
+        return _Written(self._other, at, at)
 
     def read(self, slot, size):
         return _Read(self._other, 0, size)

@@ -1258,7 +1258,7 @@ FIRMWARE = [
         pushes(file="../app.py"),
         update_state(2, 0),
         execute("/5/0/2"),
-        said("UPDATE", text="not installed: a file that cannot be"),
+        said("UPDATE", text="not installed: it cannot be unpacked"),
         update_state(2, 8),
         read("/3/0/3", "1.0"),
     ),

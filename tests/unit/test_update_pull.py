@@ -208,7 +208,7 @@ def test_a_depot_that_goes_in_the_middle():
     d = Device()
     depot = Depot(d.world, a=BIG)
     order(d, "coap://depot:5700/a")
-    assert d.run(60, lambda: d.slots._at > 10000)
+    assert d.run(60, lambda: d.slots.at > 10000)
     depot.silent = True
     assert not d.run(100, lambda: value(d, 3) != 1)
     depot.silent = False
@@ -221,7 +221,7 @@ def test_a_package_that_changes_on_the_way():
     d = Device()
     depot = Depot(d.world, a=BIG)
     order(d, "coap://depot:5700/a")
-    assert d.run(60, lambda: d.slots._at > 10000)
+    assert d.run(60, lambda: d.slots.at > 10000)
     depot.engine.outgoing.clear()
     assert d.run(600, lambda: value(d, 3) == 2)
     assert len(depot.requests) == 2
@@ -231,7 +231,7 @@ def test_the_connection_is_lost():
     d = Device()
     Depot(d.world, a=BIG)
     order(d, "coap://depot:5700/a")
-    assert d.run(60, lambda: d.slots._at > 10000)
+    assert d.run(60, lambda: d.slots.at > 10000)
     (account,) = d.core.leaving
     d.core.disconnected(account, 0xA3, "gone", d.world.now())
     assert value(d, 3) == 1
@@ -251,7 +251,7 @@ def half(etag=b"1"):
     d = Device()
     keeper = Keeper(d.world, etag, a=BIG)
     order(d, "coap://depot:5700/a")
-    assert d.run(60, lambda: d.slots._at > len(BIG) // 2)
+    assert d.run(60, lambda: d.slots.at > len(BIG) // 2)
     return d, keeper
 
 
@@ -272,7 +272,7 @@ def test_it_goes_on_behind_what_has_come():
         else:
             lose(d)
         assert d.run(600, lambda: value(d, 3) == 2)
-        assert d.state() == (2, 0) and d.slots._at == d.slots._package.size
+        assert d.state() == (2, 0) and d.slots.at == d.slots._package.size
         assert keeper.asked.count(0) == 1
         at = sorted(keeper.asked)
         assert len(at) - len(set(at)) <= (5 if silent else 1)
@@ -297,9 +297,9 @@ def test_a_link_that_is_lost_again_and_again():
     # Each time something more has come: then it is no reason to give up.
     d, keeper = half()
     for _ in range(9):
-        at = d.slots._at
+        at = d.slots.at
         lose(d)
-        assert d.run(100, lambda: d.slots._at > at + 256)
+        assert d.run(100, lambda: d.slots.at > at + 256)
     assert d.run(600, lambda: value(d, 3) == 2)
     assert keeper.asked.count(0) == 1
     # Where nothing does, it is.

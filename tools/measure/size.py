@@ -34,7 +34,7 @@ BUDGET = {
     "lwm2m-queue": 5 * 1024,
     "lwm2m-resume": 1280,
     "lwm2m-rpk": 2 * 1024,
-    "lwm2m-update": 10 * 1024,
+    "lwm2m-update": 8 * 1024,
 }
 
 # And that the packages of a role take together, without the device's own code.

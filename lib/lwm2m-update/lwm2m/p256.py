@@ -6,7 +6,6 @@
 
 _P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
 _N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-_B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
 _G = (
     0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
     0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
@@ -14,32 +13,27 @@ _G = (
 )
 
 
-def verify(digest, signature, key):
-    """Whether a signature (64 bytes, r and s) of a SHA-256 digest is that of a key (64 bytes, x and y)."""
-    if len(digest) != 32 or len(signature) != 64 or len(key) != 64:
-        return False
-    r, s = _two(signature)
-    x, y = _two(key)
-    if not (0 < r < _N and 0 < s < _N and x < _P and y < _P):
-        return False
-    if (y * y - (x * x - 3) * x - _B) % _P:  # not on the curve, on which infinity has no x and y
+def verify(digest, data, key):
+    """Whether data (64 bytes, r and s) is the signature of a SHA-256 digest by a key.
+
+    key: 64 bytes, x and y. It is the device's own, so that who gives it sees to it that it is a
+    point of the curve, as lwm2m-factory does.
+    """
+    r, s = _two(data)
+    if not (0 < r < _N and 0 < s < _N):
         return False
     w = pow(s, _N - 2, _N)
-    u = (int.from_bytes(digest, "big") * w % _N).to_bytes(32, "big")
-    v = (r * w % _N).to_bytes(32, "big")
-    q = x, y, 1
-    sums = (None, _G, q, _add(_G, q))  # both multiplications in one pass (Shamir's way)
-    point = 1, 1, 0
-    for i in range(256):
-        point = _double(point)
-        bit = 7 - i & 7
-        which = (u[i >> 3] >> bit & 1) | (v[i >> 3] >> bit & 1) << 1
-        if which:
-            point = _add(point, sums[which])
-    x, y, z = point
+    u = int.from_bytes(digest, "big") * w % _N
+    w = r * w % _N
+    q = _two(key) + (1,)
+    none = point = 1, 1, 0
+    sums = (none, _G, q, _add(_G, q))  # both multiplications in one pass (Shamir's way)
+    for i in range(255, -1, -1):
+        point = _add(_double(point), sums[(u >> i & 1) | (w >> i & 1) << 1])
+    x, u, z = point
     # x/z^2 mod n is r: without a division, for the two numbers below p that it can be.
     z = z * z % _P
-    return bool(z) and (x == r * z % _P or (r + _N < _P and x == (r + _N) * z % _P))
+    return z > 0 and (x == r * z % _P or (r + _N < _P and x == (r + _N) * z % _P))
 
 
 def _two(data):
@@ -49,12 +43,12 @@ def _two(data):
 def _double(a):
     # No point of this curve has y 0.
     x, y, z = a
-    zz = z * z % _P
-    yy = y * y % _P
-    b = 4 * x * yy % _P
-    m = 3 * (x - zz) * (x + zz) % _P
-    x = (m * m - 2 * b) % _P
-    return x, (m * (b - x) - 8 * yy * yy) % _P, 2 * y * z % _P
+    w = z * z % _P
+    h = y * y % _P
+    u = 4 * x * h % _P
+    w = 3 * (x - w) * (x + w) % _P
+    x = (w * w - 2 * u) % _P
+    return x, (w * (u - x) - 8 * h * h) % _P, 2 * y * z % _P
 
 
 def _add(a, b):
@@ -70,10 +64,11 @@ def _add(a, b):
     y = y * w * ww % _P
     h = (u * zz - x) % _P
     r = (v * z * zz - y) % _P
-    if not h:
-        return (1, 1, 0) if r else _double(a)
-    hh = h * h % _P
-    x = x * hh % _P
-    hh = h * hh % _P
-    u = (r * r - hh - 2 * x) % _P
-    return u, (r * (x - u) - y * hh) % _P, h * z * w % _P
+    if not (h or r):
+        return _double(a)
+    z = h * z * w % _P  # 0 where only the signs of y differ
+    w = h * h % _P
+    x = x * w % _P
+    w = h * w % _P
+    u = (r * r - w - 2 * x) % _P
+    return u, (r * (x - u) - y * w) % _P, z

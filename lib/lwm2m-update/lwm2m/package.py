@@ -16,75 +16,42 @@ from hashlib import sha256
 from micropython import const
 from .p256 import verify
 
-HEAD = const(164)
 _SIGNED = const(100)
 
-_FILES = const(1)
+_FILES = const(1)  # kinds
 _IMAGE = const(3)
-_DEFLATED = const(1)
-_OLDER = const(2)
 
 # Update Result (/5/0/5).
 _INTEGRITY = const(5)
 _TYPE = const(6)
-_FAILED = const(8)
 
 
 class Fault(Exception):
-    """Why a package is of no use. result: for /5/0/5. text: a sentence without its end."""
-
-    def __init__(self, result, text):
-        self.result = result
-        self.text = text
+    """Why a package is of no use. args: the result (/5/0/5), and a sentence without its end."""
 
 
 class Package:
-    """What a header says. Raises Fault where it is none of this form."""
+    """What a header says. Raises Fault where it is none of this form, not for this device, or from
+    nobody that it trusts.
 
-    def __init__(self, data):
-        (
-            magic,
-            version,
-            self.kind,
-            flags,
-            self.key,
-            self.revoked,
-            self.number,
-            self.size,
-            self.whole,
-        ) = struct.unpack(">3s5B3I", data)
-        if magic != b"LwP":
-            raise Fault(_TYPE, "no package of this form")
-        if version != 1 or not _FILES <= self.kind <= _IMAGE:
-            raise Fault(_TYPE, "a package of another version or kind")
-        self.deflated = flags & _DEFLATED
-        if self.deflated and self.kind != _FILES:
-            raise Fault(_TYPE, "a deflated image")
-        self.older = flags & _OLDER
-        try:
-            self.target = _text(data[20:36])
-            self.name = _text(data[36:52])
-            self.version = _text(data[52:68])
-        except ValueError:
-            raise Fault(_TYPE, "a name is no UTF-8")
-        self.digest = bytes(data[68:_SIGNED])
+    data: the header. keys: up to two, of 64 bytes. revoked: a bit for each that is not to be
+    trusted. target: str, what packages for this device say.
+    """
 
-    def check(self, data, keys, revoked, target, number):
-        """Raise Fault where it is not for this device, from nobody it trusts, or too old.
-
-        data: the header. keys: up to two, of 64 bytes. revoked: a bit for each that is not to be
-        trusted. number: of what is installed.
-        """
+    def __init__(self, data, keys, revoked, target):
+        magic, self.kind, self.flags, key, self.revoked, self.number, self.size, self.whole = (
+            struct.unpack(">4s4B3I", data)
+        )
         # What costs least first; nothing of it is believed before the signature is.
-        if self.target != target:
+        if magic != b"LwP\1" or not _FILES <= self.kind <= _IMAGE:
+            raise Fault(_TYPE, "no package of this form")
+        if data[20:36].rstrip(b"\0") != target.encode():
             raise Fault(_TYPE, "for another target")
-        if self.number < number and not self.older:
-            raise Fault(_FAILED, "older than what is installed")
-        if self.key >= len(keys) or revoked >> self.key & 1:
+        if key >= len(keys) or revoked >> key & 1:
             raise Fault(_INTEGRITY, "signed by nobody that is trusted")
-        if not verify(sha256(data[:_SIGNED]).digest(), data[_SIGNED:HEAD], keys[self.key]):
+        if not verify(sha256(data[:_SIGNED]).digest(), data[_SIGNED:], keys[key]):
             raise Fault(_INTEGRITY, "its signature is wrong")
-
-
-def _text(data):
-    return str(data.rstrip(b"\0"), "utf-8")
+        self.name, self.version = [
+            str(data[at : at + 16].rstrip(b"\0"), "utf-8") for at in (36, 52)
+        ]
+        self.digest = data[68:_SIGNED]

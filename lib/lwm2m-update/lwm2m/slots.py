@@ -2,7 +2,7 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
 # A folder has
-#   new       a package as it comes
+#   new       a package as it comes; pull, how far one has that the device fetches (lwm2m-pull)
 #   0 and 1   the slots: the files of an application each, where it has come as files
 #   state     a Store, which says what is run; nothing else does
 # A download goes to `new`. The slot that is not run is filled out of it, file by file, each read
@@ -24,23 +24,25 @@
 # kind.
 
 import os
-from binascii import crc32
 from hashlib import sha256
 from micropython import const
-from .package import HEAD, Fault, Package
+from .package import Fault, Package
 from .store import Store
 
 _NONE = const(2)  # of two slots
 _PROGRAM = const(3)  # the first of the program's slots
-_FILES = const(1)  # kinds of packages
-_IMAGE = const(3)
 _STARTS = const(3)
 _PIECE = const(512)
 _SPARE = const(16384)  # bytes of flash that stay free, for the accounts and folders
 _STATE = const(1024)  # bytes
 _OBJECT = const(65535)
-_DIR = const(0x4000)
 _ENOENT = const(2)
+
+_HEAD = const(164)  # bytes
+_FILES = const(1)  # kinds of packages
+_IMAGE = const(3)
+_DEFLATED = const(1)  # flags
+_OLDER = const(2)
 
 # Keys of the state.
 _RUN = const(0)
@@ -69,28 +71,16 @@ class Slots:
     places: {kind of package: where it goes}, of those that are no files.
     """
 
-    def __init__(self, folder, keys, target, number=0, places=None):
-        self._folder = folder
-        self._keys = keys
-        self._target = target
-        self._number = number
-        self._places = places or {}
+    def __init__(self, folder, keys, target, number=0, places={}):
+        self.folder = folder
+        self._known = keys, target, number
+        self.places = places
         self._store = Store(folder + "/state", size=_STATE)
-        found = self._store.load("update")[0] or {}
         state = {0: {0: _NONE, 1: _NONE, 2: 0, 3: 0, 4: "", 5: 0, 6: 0, 7: _NONE, 8: 0}}
-        state[1] = state[2] = {0: "", 1: "", 2: 0, 3: 0, 4: _FILES}
-        state.update(found.get(_OBJECT, {}))
+        state.update((self._store.load("update")[0] or {}).get(_OBJECT, {}))
         self._state = state
-        self._file = None  # `new`, or an image in its place, while it is written or read
-        self._slot = 0  # of the package that comes
-        self._head = b""  # of the package that comes, as far as it has
-        self._package = None  # the Package of `new`, when its header has been found to be right
-        self._at = 0  # bytes of what is behind the header that were written, or unpacked
-        self._source = None  # what is unpacked
-        self._out = None  # the file that is written
-        self._name = None  # its path
-        self._left = 0  # bytes of it that are to come
-        self._crc = 0  # of those that have
+        self._package = None  # the Package that comes, when its header has been found to be right
+        self.file = self._work = None
 
     # --- What is run
 
@@ -101,8 +91,8 @@ class Slots:
         where it was not asked for: then a trial is over.
         """
         main = self._state[0]
-        if self.on_trial():
-            slot = main[_TRIAL]
+        slot = main[_TRIAL]
+        if slot != _NONE:
             place = self._place(slot)
             try:
                 left = slot > _NONE or not fault  # a program that runs has had no start to fail
@@ -115,16 +105,18 @@ class Slots:
             except (OSError, MemoryError):  # what cannot be counted is not tried
                 main[_TRIAL] = _NONE
         main = self._state[0]
-        slot = main[_TRIAL] if main[_TRIAL] < _NONE else main[_RUN]
+        slot = main[_TRIAL]
+        if slot >= _NONE:
+            slot = main[_RUN]
         if slot < _NONE:
             place = self._place(slot)
             return place.path(slot) if place else self._path(slot)
 
     def _place(self, slot):
-        return self._places.get(self._state[1 + slot].get(4))
+        return self.places.get(self._state[1 + slot][4])
 
     def _path(self, slot):
-        return "%s/%d" % (self._folder, slot)
+        return "%s/%d" % (self.folder, slot)
 
     def on_trial(self):
         return self._state[0][_TRIAL] != _NONE
@@ -134,11 +126,11 @@ class Slots:
         main = self._state[0]
         slot = main[_TRIAL]
         values = self._state[1 + slot]
-        changes = {_TRIAL: _NONE, _RESULT: _SUCCESS, _REASON: "", _LAST: slot}
-        changes[_REVOKED] = main[_REVOKED] | values[3]
         place = self._place(slot)
         if place:
             place.keep(slot)
+        changes = {_TRIAL: _NONE, _RESULT: _SUCCESS, _REASON: "", _LAST: slot}
+        changes[_REVOKED] = main[_REVOKED] | values[3]
         if slot > _NONE:
             changes[_PROGRAM_NUMBER] = values[2]
         else:
@@ -146,10 +138,17 @@ class Slots:
             changes[_NUMBER] = values[2]
         self._change(changes)
 
-    def fail(self, reason):
-        """The trial has failed: the next start() is the application before. Raises nothing: where
-        flash refuses, the count of starts in it ends the trial."""
-        self.note(_FAILED, reason, {_TRIAL: _NONE})
+    def fail(self, text, result=_FAILED):
+        """Keep why an update has failed, in words. A trial is over: the next start() is the application before.
+
+        Raises nothing: where flash refuses, the count of starts in it ends a trial.
+        """
+        if self.on_trial() or self.result() != (result, text):
+            changes = {_TRIAL: _NONE, _RESULT: result, _REASON: text[:120]}
+            try:
+                self._change(changes)
+            except (OSError, MemoryError):
+                self._state[0].update(changes)
 
     def factory_reset(self):
         """Go back to the factory's application, at the next start(). What is older than what was
@@ -158,211 +157,157 @@ class Slots:
 
     def result(self):
         """(result, reason) of the last update."""
-        return self._state[0][_RESULT], self._state[0][_REASON]
-
-    def note(self, result, reason="", changes=()):
-        """Keep a result. Raises nothing."""
-        if changes or self.result() != (result, reason):
-            changes = dict(changes)
-            changes[_RESULT] = result
-            changes[_REASON] = reason[:120]
-            try:
-                self._change(changes)
-            except (OSError, MemoryError):
-                self._state[0].update(changes)
+        main = self._state[0]
+        return main[_RESULT], main[_REASON]
 
     def installed(self):
-        """(name, version) of what is on trial, or was kept last; None: all is the factory's."""
+        """(name, version) of what is on trial, or was kept last; empty: all is the factory's."""
         main = self._state[0]
-        slot = main[_TRIAL if self.on_trial() else _LAST]
-        if slot != _NONE:
-            values = self._state[1 + slot]
-            return values[0], values[1]
+        slot = main[_TRIAL]
+        if slot == _NONE:
+            slot = main[_LAST]
+        values = self._state.get(1 + slot) or {0: "", 1: ""}
+        return values[0], values[1]
 
-    def _change(self, changes, slot=None, values=None):
+    def _change(self, changes, more={}):
         # Nothing has changed where it raises.
         state = dict(self._state)
-        state[0] = dict(state[0])
-        state[0].update(changes)
-        if slot is not None:
-            state[1 + slot] = values
+        state.update(more)
+        state[0] = main = dict(state[0])
+        main.update(changes)
         self._store.commit("update", {_OBJECT: state})
         self._state = state
 
     # --- A download
 
-    def begin(self):
+    def begin(self, head=b"", at=0):
         """A package begins; what was there of another goes, and the last one's result. Raises
-        OSError."""
+        OSError.
+
+        head, at: or it goes on after a restart, with its header, behind that many bytes, which are
+        in flash: a multiple of a page. Raises Fault, too.
+        """
+        self._slot = int(self._state[0][_RUN] == 0)  # the one that is not run
+        self.head = head
+        self.at = at  # bytes of what is behind the header that were written
+        if at:
+            return self._accept()
         self.drop()
-        self.note(0)
-        _remove(self._path(self._spare()))
-        self._head = b""
-        _mkdir(self._folder)
+        self.fail("", 0)
+        _remove(self._path(self._slot))
 
     def write(self, data):
         """More of it. Raises Fault, OSError; then it is of no use any more."""
         if not self._package:
-            n = HEAD - len(self._head)
-            self._head += data[:n]
+            n = _HEAD - len(self.head)
+            self.head += data[:n]
             data = data[n:]
-            if len(self._head) < HEAD:
+            if len(self.head) < _HEAD:
                 return
             self._accept()
-        self._at += len(data)
-        if self._at > self._package.size:
+        self.at += len(data)
+        if self.at > self._package.size:
             raise Fault(_INTEGRITY, "longer than it says")
-        self._file.write(data)
+        self.file.write(data)
 
     def _accept(self):
         # The header is there: nothing is written before it was found to be right.
         main = self._state[0]
-        package = Package(self._head)
-        if package.kind == _IMAGE:
-            number = main[_PROGRAM_NUMBER]
-        else:
-            number = max(main[_NUMBER], self._number)
-        package.check(self._head, self._keys, main[_REVOKED], self._target, number)
-        if package.deflated:
-            try:
-                import deflate  # noqa: F401
-            except ImportError:
-                raise Fault(_TYPE, "this port does not inflate")
-        slot = self._spare()
-        if package.kind == _FILES:
-            found = os.statvfs(self._folder)
-            if found[1] * found[3] < package.size + package.whole + _SPARE:
+        keys, target, number = self._known
+        package = Package(self.head, keys, main[_REVOKED], target)
+        kind = package.kind
+        number = main[_PROGRAM_NUMBER] if kind == _IMAGE else max(main[_NUMBER], number)
+        if package.number < number and not package.flags & _OLDER:
+            raise Fault(_FAILED, "older than what is installed")
+        size = package.size
+        path = self.folder + "/new"
+        _folders(path)
+        if kind == _FILES:
+            found = os.statvfs(self.folder)
+            if found[1] * found[3] < size + package.whole + _SPARE:
                 raise Fault(_NO_FLASH, "no room for it")
-            self._file = open(self._folder + "/new", "wb")
+            self.file = f = open(path, "r+b" if self.at else "wb")
+            f.seek(self.at)
         else:
-            place = self._places.get(package.kind)
+            place = self.places.get(kind)
             if not place:
                 raise Fault(_TYPE, "no place for such an image")
-            slot = place.spare(slot)
-            self._file = place.open(slot, package.size)
-            if package.kind == _IMAGE:
-                slot += _PROGRAM
-        self._slot = slot
+            slot = self._slot = place.spare(self._slot)
+            self.file = place.open(slot, size, self.at)
+            if kind == _IMAGE:
+                self._slot += _PROGRAM
         self._package = package
-        self._at = 0
 
     def end(self):
         """All of it has come. Raises Fault where it is not what its header says, OSError."""
         package = self._package
-        if not package or self._at < package.size:
+        if not package or self.at < package.size:
             raise Fault(_INTEGRITY, "it ends too soon")
-        self._file.close()
+        self.file.close()
         if package.kind == _FILES:
-            f = open(self._folder + "/new", "rb")
+            f = open(self.folder + "/new", "rb")
         else:
-            f = self._places[package.kind].read(self._slot % _PROGRAM, package.size)
-        self._file = f
-        found = sha256()
-        while True:  # as it is in flash
-            data = f.read(_PIECE)
-            if not data:
-                break
-            found.update(data)
-        if found.digest() != package.digest:
+            f = self.places[package.kind].read(self._slot % _PROGRAM, package.size)
+        self.file = f
+        if _digest(f) != package.digest:
             raise Fault(_INTEGRITY, "its content is not what was signed")
+        self._work = self._unpack(f, package) if package.kind == _FILES else ()
 
     def drop(self):
         """Forget the package. Raises nothing."""
-        self._package = self._source = None
-        for f in (self._file, self._out):
+        self._package = None
+        for f in (self._work, self.file):
             try:
                 if f:
                     f.close()
             except OSError:
                 pass
-        self._file = self._out = None
+        self.file = self._work = None
         try:
-            os.remove(self._folder + "/new")
-        except OSError:  # there is none
+            _remove(self.folder + "/new")
+        except OSError:
             pass
 
     # --- Its installation
 
-    def _spare(self):
-        # The slot that is not run.
-        return int(self._state[0][_RUN] == 0)
-
     def unpack(self):
         """Put a piece of the package into the spare slot. Returns whether that was the last one.
 
-        Raises Fault, OSError.
+        Raises Fault, OSError, and what port and names make of a package that is none.
         """
-        package = self._package
-        if package.kind != _FILES:  # it is in its place
-            return True
-        if not self._source:
-            _remove(self._path(self._spare()))
-            _mkdir(self._path(self._spare()))
-            self._file.seek(0)
-            self._source = self._file
-            self._at = self._left = 0
-            if package.deflated:
-                import deflate
+        for _ in self._work:
+            return False
+        return True
 
-                self._source = deflate.DeflateIO(self._file, deflate.ZLIB)
-        elif self._left:
-            data = self._read(min(self._left, _PIECE))
-            self._out.write(data)
-            self._crc = crc32(data, self._crc)
-            self._left -= len(data)
-        elif self._out:
-            self._out.close()
-            self._out = None
-            self._compare()
-        elif self._at < package.whole:
-            head = self._read(5)
-            self._left = int.from_bytes(head[1:], "big")
-            name = self._read(head[0])
-            if self._left > package.whole - self._at or not _is_name(name):
-                raise Fault(_INTEGRITY, "a file that cannot be")
-            parts = str(name, "utf-8").split("/")
-            path = self._path(self._spare())
-            for part in parts[:-1]:
-                path += "/" + part
-                _mkdir(path)
-            self._name = path + "/" + parts[-1]
-            self._out = open(self._name, "wb")
-            self._crc = 0
-        else:
-            return True
-        return False
+    def _unpack(self, f, package):
+        # A generator that does a piece each time.
+        f.seek(0)
+        if package.flags & _DEFLATED:
+            import deflate
 
-    def _read(self, n):
-        # n bytes of what is unpacked.
-        out = b""
-        if self._at + n <= self._package.whole:
-            try:
-                while len(out) < n:
-                    data = self._source.read(n - len(out))
-                    if not data:
-                        break
-                    out += data
-            except (OSError, EOFError) as e:
-                if (
-                    isinstance(e, OSError) and e.errno != 22
-                ):  # EINVAL is deflate's: no zlib in there
-                    raise
-        if len(out) < n:
-            raise Fault(_INTEGRITY, "it cannot be unpacked")
-        self._at += n
-        return out
-
-    def _compare(self):
-        # Whether a file in flash is what was written.
-        crc = 0
-        with open(self._name, "rb") as f:
-            while True:
-                data = f.read(_PIECE)
-                if not data:
-                    break
-                crc = crc32(data, crc)
-        if crc != self._crc:
-            raise Fault(_FAILED, "flash does not hold what was written")
+            f = deflate.DeflateIO(f, deflate.ZLIB)
+        left = package.whole
+        while left:
+            head = _read(f, 5)
+            n = int.from_bytes(head[1:], "big")
+            left -= 5 + head[0] + n
+            name = str(_read(f, head[0]), "utf-8")
+            if left < 0 or ".." in name:
+                raise Fault(_INTEGRITY, "it cannot be unpacked")
+            name = self._path(self._slot) + "/" + name
+            _folders(name)
+            sum = sha256()
+            with open(name, "wb") as out:
+                while n:
+                    data = _read(f, min(n, _PIECE))
+                    out.write(data)
+                    sum.update(data)
+                    n -= len(data)
+                    yield
+            with open(name, "rb") as out:
+                if _digest(out) != sum.digest():
+                    raise Fault(_FAILED, "flash does not hold what was written")
+            yield
 
     def switch(self):
         """Put what was unpacked on trial, at the next start(). Raises OSError."""
@@ -370,7 +315,8 @@ class Slots:
         slot = self._slot
         values = {0: package.name, 1: package.version, 2: package.number, 3: package.revoked}
         values[4] = package.kind
-        self._change({_TRIAL: slot, _LEFT: _STARTS, _RESULT: 0, _REASON: ""}, slot, values)
+        changes = {_TRIAL: slot, _LEFT: _STARTS, _RESULT: 0, _REASON: ""}
+        self._change(changes, {1 + slot: values})
         place = self._place(slot)
         if place:
             try:
@@ -381,25 +327,32 @@ class Slots:
         self.drop()
 
 
-def _is_name(name):
-    # Letters, digits and _-. in parts that begin with no dot, as the packing tool has it.
-    last = 47
-    for c in name:
-        if not (48 <= c <= 57 or 65 <= c <= 90 or 97 <= c <= 122 or c in b"_-./"):
-            return False
-        if last == 47 and (c == 47 or c == 46):
-            return False
-        last = c
-    return last != 47
+def _digest(f):
+    # Of a file to its end.
+    found = sha256()
+    while True:
+        data = f.read(_PIECE)
+        if not data:
+            return found.digest()
+        found.update(data)
 
 
-def _mkdir(path):
-    # With all folders that it is in.
-    at = 1
-    while at > 0:
+def _read(f, n):
+    data = f.read(n)
+    if len(data) < n:
+        raise Fault(_INTEGRITY, "it cannot be unpacked")
+    return data
+
+
+def _folders(path):
+    # Make all that a file is in.
+    at = 0
+    while True:
         at = path.find("/", at + 1)
+        if at < 0:
+            return
         try:
-            os.mkdir(path if at < 0 else path[:at])
+            os.mkdir(path[:at])
         except OSError:  # it is there; if not, open() tells
             pass
 
@@ -407,13 +360,10 @@ def _mkdir(path):
 def _remove(path):
     # A file, or a folder with what is in it. Raises OSError.
     try:
-        folder = os.stat(path)[0] & _DIR
+        os.remove(path)
     except OSError as e:
         if e.errno == _ENOENT:
             return
-        raise
-    if not folder:
-        return os.remove(path)
-    for name in os.listdir(path):
-        _remove(path + "/" + name)
-    os.rmdir(path)
+        for name in os.listdir(path):
+            _remove(path + "/" + name)
+        os.rmdir(path)

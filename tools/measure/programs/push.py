@@ -39,6 +39,8 @@ def look():
 class Watched(Slots):
     """Looks at the heap in the middle of things, where most is held."""
 
+    pieces = 0
+
     def write(self, data):
         look()
         super().write(data)
@@ -50,7 +52,8 @@ class Watched(Slots):
 
     def unpack(self):
         done = super().unpack()
-        if self._left % 4096 < 512:
+        self.pieces += 1
+        if self.pieces % 8 == 0:
             look()
         return done
 
