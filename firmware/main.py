@@ -207,7 +207,8 @@ class _Board:
                 if up:
                     if sleep:
                         sleep.up(client)
-                    self._tell(_EVENTS, "Network: up, " + link.address())
+                    address = link.address()
+                    self._tell(_EVENTS, "Network: up" + (address and ", " + address))
                     self._monitor(link, values["network"]["type"])
             # What the application runs on this net beside the client goes on. A network that was off while
             # the board slept was not away.

@@ -151,11 +151,11 @@ class Link:
         return self._driver and self._driver.nic
 
     def address(self):
-        """The address of its interface (str), or words where it does not tell one."""
+        """The address of its interface, a str; empty where it does not tell one."""
         try:
             return self._driver.nic.ifconfig()[0]
         except Exception:  # there is none, or it has another way
-            return "unknown"
+            return ""
 
     def stop(self):
         """Switch the network off; poll() brings it up again."""
