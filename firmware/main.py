@@ -207,8 +207,8 @@ class _Board:
                 if up:
                     if sleep:
                         sleep.up(client)
-                    address = link.address()
-                    self._tell(_EVENTS, "Network: up" + (address and ", " + address))
+                    where = link.address()
+                    self._tell(_EVENTS, "Network: up" + (where and ", " + where))
                     self._monitor(link, values["network"]["type"])
             # What the application runs on this net beside the client goes on. A network that was off while
             # the board slept was not away.
