@@ -95,6 +95,8 @@ def imported(text, package="lwm2m"):
                 return ast.literal_eval(value.args[0] if isinstance(value, ast.Call) else value)
         return default
 
+    assigned = {}
+
     def add(name, inside):
         found.add((name, inside))
 
@@ -108,9 +110,12 @@ def imported(text, package="lwm2m"):
             add(base, inside)
             for alias in node.names if node.level and not node.module else ():
                 add(f"{base}.{alias.name}", inside)  # a name of the package, or a module of it
+        elif isinstance(node, ast.Assign):
+            assigned[ast.unparse(node.targets[0])] = ast.unparse(node.value)
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "__import__":
             # "lwm2m." + a name out of a table; anything else would be a way around.
-            assert ast.unparse(node.args[0]) == "'lwm2m.' + module"
+            name = ast.unparse(node.args[0])
+            assert assigned.get(name, name) == "'lwm2m.' + module"
             for name in table("_MODULES", ()):
                 add("lwm2m." + name, inside)
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "optional":
