@@ -15,6 +15,7 @@ DIFFERENT = {
     "test_dtls.test_wrong_key": _NO_CCM,
     "test_dtls.test_too_large_datagram": _BUFFERS,
     "test_dtls.test_account_without_keys": _NO_RAW_KEYS,
+    "test_device_gate.test_a_session_with_ids_wherever_it_is": _NO_IDS,
     "test_dtls.test_ids": _NO_IDS,
     "test_dtls.test_new_address": _NO_IDS,
     "test_dtls.test_who_does_not_move_a_session": _NO_IDS,
