@@ -59,11 +59,12 @@ preview: ## the tests under MicroPython, under a preview of the next one; needs 
 	@$(module) builds.preview --for "$(job)"
 	@MICROPYTHON_UNDER_TEST=build/preview/micropython $(venv) pytest tests/unit -n auto --dist loadfile $(PYTEST_ARGS)
 
-check: ## lint, formatting and spelling
-	@$(module) builds.testenv --for "$(job)"
+check: ## lint, formatting, spelling, who imports whom, and each program, command and link of every README
+	@$(build) --venv
 	@$(venv) ruff check
 	@$(venv) ruff format --check
 	@$(venv) codespell_lib
+	@$(venv) pytest -q tests/test_layout.py tests/test_readme.py
 
 interop: ## tests with Leshan, which Maven fetches, with libcoap and aiocoap
 	@$(build) --venv --also javac --also mvn --also coap-server-gnutls

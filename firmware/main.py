@@ -8,6 +8,7 @@ import time
 import lwm2m
 import device.led as leds
 import device.settings as settings
+from device.console import Console
 from device.guard import ASKED, LOOKUP_MS, RETRY, TICK_MS, Guard, message, report
 from device.link import Gate, Link
 from lwm2m.net import address
@@ -55,7 +56,7 @@ class _Board:
         self._port = port
         self._guard = guard
         self._led = leds.Led()
-        self._console = None  # a Console, where the device is locked
+        self._console = None  # a Console
         self._level = _EVENTS  # of what is told
         self._words = lwm2m.optional("words")
         self._client = None
@@ -64,7 +65,9 @@ class _Board:
         self._clock = None  # a Clock, where certificates or the factory's settings want one
         self._diagnostics = None  # a Diagnostics, where the image has it
         self._connectivity = None  # a Connectivity, likewise, when the network was up
-        self._registered = set()  # short ids, of servers
+        self._link = None  # a Link
+        self._registered = {}  # short ids of servers, and s from the start to then
+        self._error = None  # the last failure in words
 
     def run(self):
         port, guard, led = self._port, self._guard, self._led
@@ -83,13 +86,9 @@ class _Board:
         if values.get("led") is not None:
             led.set = port.led(values["led"])
         reserved = settings.area()
-        if reserved and reserved.locked():
-            try:
-                from device.lock import Console
-
-                self._console = Console(reserved, guard, self._command)
-            except ImportError:
-                pass  # role minimal: until another image comes, it takes no commands
+        if reserved and not reserved.locked():
+            reserved = None
+        self._console = Console(guard, self._running, lwm2m.Net.now(), reserved)
         if values.get("button") is not None and self._held(port.button(values["button"])):
             store = settings.store()
             store.load(copy.endpoint)
@@ -103,7 +102,7 @@ class _Board:
             guard.break_in()  # there is nothing that could fail
             led.show(leds.UNPROVISIONED)
             print(fault)
-            return self._wait(-1) if self._console else None
+            return self._wait(-1) if reserved else None
         if safe_ms:
             led.show(leds.SAFE)
             print("Safe mode for %d s, after failed starts." % (safe_ms // 1000))
@@ -133,8 +132,7 @@ class _Board:
 
     def _pause(self):
         self._guard.check()
-        if self._console:
-            self._console.poll()
+        self._console.poll(lwm2m.Net.now())
         time.sleep_ms(TICK_MS)
 
     def _start(self, copy):
@@ -184,7 +182,7 @@ class _Board:
         if values["network"]["type"] != "none":
             import machine
             import network
-        link = Link(
+        link = self._link = Link(
             values["network"],
             network,
             machine,
@@ -214,7 +212,7 @@ class _Board:
             # the board slept was not away.
             gate.poll(up or bool(sleep and sleep.joins), now)
             if up and self._has_time(now, values):
-                typed = self._console and self._console.poll()
+                typed = self._console.poll(now)
                 if client.step(0 if typed else 1):
                     led.show(leds.ERROR)  # every server has failed: it tries again by itself
             else:
@@ -239,6 +237,13 @@ class _Board:
             self._diagnostics.log(1, text)
 
     def _tell(self, level, text):
+        # The log has failures and events, whatever is printed.
+        if level > max(self._level, _EVENTS):
+            return
+        text = str(text)
+        self._console.keep(text)
+        if level == _FAILURES:
+            self._error = text
         if level <= self._level:
             print(text)
 
@@ -263,24 +268,30 @@ class _Board:
             return None
         if not lwm2m.optional("queue"):
             return None
-        sleep = Sleep(given, self._port, self._guard, self._app)
+        sleep = Sleep(
+            given, self._port, self._guard, self._app, say=lambda text: self._tell(_EVENTS, text)
+        )
         sleep.begin()
         return sleep
 
     def _note(self, event):
-        # With which servers the client is registered, for a locked device's status.
+        # With which servers the client is registered, for status.
         if event.type == lwm2m.EVENT_REG_REGISTERED:
-            self._registered.add(event.short_id)
+            self._registered.setdefault(event.short_id, self._console.seconds)
         elif event.type in (lwm2m.EVENT_REG_UNREGISTERED, lwm2m.EVENT_REG_FAILED):
-            self._registered.discard(event.short_id)
+            self._registered.pop(event.short_id, None)
 
-    def _command(self, name):
-        import device.factory as factory
-
-        if name == "status":
-            factory.status(sorted(self._registered))
-        else:
-            getattr(factory, name)()
+    def _running(self):
+        # What status tells of it.
+        ids = sorted(self._registered)
+        now = self._console.seconds
+        return {
+            "uptime": now,
+            "registered": ids,
+            "since": [now - self._registered[id] for id in ids],
+            "error": self._error,
+            "signal": self._link and self._link.signal(),
+        }
 
     def _factory_reset(self):
         self._client.core.context.factory_reset()

@@ -715,6 +715,96 @@ def test_locked_and_in_safe_mode(locked, servers, line):
     assert not locked.factory("status")["locked"]
 
 
+# --- The console of one that is not
+
+
+def asked(board, line, command):
+    """What the running program answers."""
+    count = len(board.said.lines)
+    line.send(b"\r\n" + command + b"\r\n")
+    eventually(
+        lambda: any(said.startswith("{") for said in board.said.lines[count:]),
+        "the answer",
+        lambda: "\n".join(board.said.lines),
+    )
+    return json.loads(next(said for said in board.said.lines[count:] if said.startswith("{")))
+
+
+def test_told_while_it_runs(board, servers, line):
+    board.provision(servers.uri)
+    board.start(60000, stdin=line.inner)
+    board.said.wait_for("server 1: registered, lifetime")
+    status = asked(board, line, b"status")
+    assert status["ok"] and status["endpoint"] == ENDPOINT and not status["locked"]
+    assert status["registered"] == [1] and status["error"] is None and status["signal"] is None
+    assert 0 <= status["since"][0] <= status["uptime"]
+    log = asked(board, line, b"log")
+    said = [text.partition(" ") for text in log["lines"]]
+    assert [text for _, _, text in said] == [
+        "Network: up",
+        "bootstrap server: bootstrapping",
+        "bootstrap server: bootstrapped",
+        "server 1: registering",
+        "server 1: registered, lifetime 86400 s",
+    ]
+    times = [int(seconds) for seconds, _, _ in said]
+    assert times == sorted(times) and times[-1] <= log["seconds"]
+    assert asked(board, line, b"selftest")["tested"] == ["factory copy", "accounts"]
+    # What is for locked ones, and what is for nobody, is no command.
+    for wrong in (b"unlock and wipe", b"erase", b"lock", b"install", b"log now", b"LOG"):
+        line.send(wrong + b"\r\n")
+    assert asked(board, line, b"log")["lines"] == log["lines"]
+    # It has gone on: the same process, the same registration.
+    assert servers.tell("read", "/3/0/2") == "2.05 b'e66038b713952135'"
+    assert board.process.poll() is None
+    assert len([said for said in servers.said.lines if "registered" in said]) == 1
+    line.send(b"reboot\r")
+    assert board.ended() == -signal.SIGKILL
+
+
+def test_log_has_the_last_lines(board, servers, line):
+    # 32 lines and one bytearray of 1 KB; what is off on the console is in it all the same.
+    said = "x" * 300
+    board.app(
+        "import main\n"
+        "def setup(client, settings):\n"
+        "    for n in range(200):\n"
+        "        client.core.on_event(Said(n))\n"
+        "class Said:\n"
+        "    type, short_id, path, code, text, internal, value = 5, 1, None, 0xa3, None, True, None\n"
+        "    def __init__(self, n):\n"
+        f"        self.text = 'reason %d' % n if n < 199 else '{said}'\n"
+        "    def __str__(self):\n"
+        "        return lwm2m.words.words(self)\n"
+        "import lwm2m\n"
+    )
+    board.provision(servers.uri, console=0)
+    board.start(60000, stdin=line.inner)
+    servers.said.wait_for("registered")
+    log = asked(board, line, b"log")["lines"]
+    assert not any("registration failed" in said for said in board.said.lines if said[:1] != "{")
+    long = next(n for n, text in enumerate(log) if "xxx" in text)
+    assert len(log[long]) <= 170
+    before = [text.rpartition(" ")[2] for text in log[:long]]
+    assert before == [str(n) for n in range(199 - len(before), 199)]
+    assert len(log) <= 32 and 700 <= sum(len(text) + 1 for text in log) <= 1024
+    assert "xxx" in asked(board, line, b"status")["error"]
+
+
+def test_console_takes_any_noise(board, servers, line):
+    board.provision(servers.uri)
+    board.start(60000, stdin=line.inner)
+    servers.said.wait_for("registered")
+    noise = bytes(n for n in range(256) if n != 3)
+    for _ in range(20):
+        line.send(noise * 4 + b"x" * 1000 + b"\r\n")
+        assert servers.tell("read", "/3/0/2") == "2.05 b'e66038b713952135'"
+    assert asked(board, line, b"status")["registered"] == [1]
+    board.process.send_signal(signal.SIGINT)  # what a port makes of Ctrl-C
+    assert board.ended() == 0
+    assert "REPL" in board.said.lines
+
+
 def test_stock_refuses_to_lock(board, servers):
     board.provision(servers.uri)
     answer = board.factory("lock")
@@ -754,14 +844,22 @@ def test_minimal_refuses_in_words_what_it_does_not_have(minimal):
 
 
 @pytest.mark.parametrize("locked", [False, True], ids=["open", "locked"])
-def test_minimal_registers(minimal, servers, locked):
-    # Locked is what another image had done before; it takes no commands then, but does its work.
+def test_minimal_registers(minimal, servers, line, locked):
+    # Locked is what another image had done before; this one cannot undo it, but does its work.
     minimal.install(account(f"coap://127.0.0.1:{servers.port}"), {"ntp": "127.0.0.1"})
     if locked:
         (minimal.folder / "area/locked").touch()
-    minimal.start()
+    minimal.start(stdin=line.inner)
     servers.said.wait_for("registered " + ENDPOINT)
     assert servers.tell("read", "/3/0/2") == "2.05 b'e66038b713952135'"
+    minimal.said.wait_for("server 1: registered, lifetime")
+    assert asked(minimal, line, b"status")["locked"] is locked
+    assert asked(minimal, line, b"log")["lines"][-1].endswith(
+        "server 1: registered, lifetime 300 s"
+    )
+    if locked:
+        answer = asked(minimal, line, b"unlock and wipe")
+        assert answer == {"ok": False, "error": "this image's role cannot be unlocked"}
     assert minimal.process.poll() is None
 
 
@@ -815,6 +913,7 @@ def test_deep_sleep(board, servers):
     servers.said.wait_for("registered")
     board.said.wait_for("SLEEP 60000 9")
     assert board.ended() == -signal.SIGKILL
+    assert "Sleep: for 60 s" in board.said.lines
     assert len((board.folder / "rtc").read_bytes()) < 1024
     # It goes on, and says nothing, as nobody observes anything; what it is asked waits until then.
     for why in ("application", "pin"):
@@ -825,6 +924,7 @@ def test_deep_sleep(board, servers):
         (board.folder / "pressed").unlink(missing_ok=True)
         board.said.wait_for("SLEEP 60000 9")
         assert board.ended() == -signal.SIGKILL
+        assert f"Awake: {why}" in board.said.lines
     assert board.failed_starts() == 0
     assert servers.said.text().count("registered") == 1
 

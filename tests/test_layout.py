@@ -20,6 +20,7 @@ OPTIONAL = {
         "lwm2m.cbor_value",
         "lwm2m.composite",
         "lwm2m.context",
+        "lwm2m.debug",
         "lwm2m.dtls",
         "lwm2m.listen",
         "lwm2m.lwm2m_cbor",

@@ -61,8 +61,12 @@ def install(path, sha256):
 
 
 @_command
-def status(registered=None):
-    """What this board is, and what it has. registered: short ids of servers, where the client runs."""
+def status(running=None):
+    """What this board is, and what it has.
+
+    running: what main.py knows, while it runs: "uptime", s; "registered", short ids of servers, and
+    "since", for how many s; "error", the last failure in words; "signal", dBm.
+    """
     import lwm2m
 
     implementation = sys.implementation
@@ -82,8 +86,8 @@ def status(registered=None):
         "locked": bool(reserved and reserved.locked()),
         "sha256": None,
         "fault": None,
-        "registered": registered,
     }
+    answer.update(running or {"registered": None})
     try:
         import device.guard as guard
 

@@ -157,6 +157,13 @@ class Link:
         except Exception:  # there is none, or it has another way
             return ""
 
+    def signal(self):
+        """dBm of its radio; None where it does not tell."""
+        try:
+            return self._driver.nic.status("rssi")
+        except Exception:  # there is no radio, or it is down
+            return None
+
     def stop(self):
         """Switch the network off; poll() brings it up again."""
         if self._driver:

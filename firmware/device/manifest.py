@@ -8,7 +8,16 @@ require("lwm2m-store")
 options.defaults(parts="area clock lan lock ppp")
 package(
     "device",
-    files=("factory.py", "guard.py", "led.py", "link.py", "port.py", "settings.py")
+    files=(
+        "commands.py",
+        "console.py",
+        "factory.py",
+        "guard.py",
+        "led.py",
+        "link.py",
+        "port.py",
+        "settings.py",
+    )
     + tuple([name + ".py" for name in options.parts.split()]),
     base_path="..",
     opt=3,

@@ -30,10 +30,11 @@ class Sleep:
     """What main.py asks at each turn.
 
     values: the setting "sleep". port, power: as device.port and power. app: the application's module, or None: its
-    wake_ms() -> ms, in which it wants to be awake again, and on_wake(why) may be left out.
+    wake_ms() -> ms, in which it wants to be awake again, and on_wake(why) may be left out. say(text): a line for
+    the console.
     """
 
-    def __init__(self, values, port, guard, app, power=device.power):
+    def __init__(self, values, port, guard, app, power=device.power, say=None):
         self._deep = values["mode"] == "deep"
         self._awake = values.get("awake", 93)  # s
         self._pin = values.get("pin")
@@ -42,6 +43,7 @@ class Sleep:
         self._power = power
         self._guard = guard
         self._app = app
+        self._say = say or (lambda text: None)
         self._began = None  # ms, of the first turn; until when there is no sleep
         self._away = None  # ms, since when there is no network
         self.joins = False  # whether the network is coming back after a sleep
@@ -88,6 +90,7 @@ class Sleep:
                 ms, why = most, "application"
         if ms < _LEAST_MS:
             return
+        self._say("Sleep: for %d s" % (ms // 1000))
         if self._deep:
             self._power.keep(bytes((_WHYS.index(why),)) + (self._context or client.suspend()))
             _switch_off(link)
@@ -132,6 +135,7 @@ class Sleep:
         return why
 
     def _tell(self, why):
+        self._say("Awake: " + why)
         on_wake = getattr(self._app, "on_wake", None)
         if on_wake:
             on_wake(why)

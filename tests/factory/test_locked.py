@@ -1,4 +1,4 @@
-"""A locked board: device.lock's console instead of a REPL. Its flash and resets are stood for here."""
+"""A locked board: device.console instead of a REPL. Its flash and resets are stood for here."""
 
 import subprocess
 from pathlib import Path
@@ -32,16 +32,13 @@ settings.area = lambda: area
 while not area.locked():
     print(">>> ", end="")
     if not area.locked(): rawrepl.run()
-import device.lock
+import device.console, device.lock, lwm2m
 device.lock.wipe = lambda: None
-def command(name):
-    import device.factory
-    getattr(device.factory, name)()
-console = device.lock.Console(area, board, command)
+console = device.console.Console(board, dict, 0, area)
 print("a client of ours says something\\n>>> ", end="")
 while True:
     try:
-        console.poll()
+        console.poll(lwm2m.Net.now())
     except SystemExit:
         while not area.locked(): rawrepl.run()
     time.sleep_ms(20)

@@ -1,6 +1,8 @@
 """verify --register: a board whose main.py runs, with our own servers, at its end registered or in words."""
 
 import contextlib
+import json
+import re
 from pathlib import Path
 from typing import Iterator
 
@@ -153,3 +155,46 @@ def test_not_registered(tmp_path: Path, app: str, more: str, seconds: float, sai
         done = factory(tmp_path, "verify", "--register", seconds, "--port", board.port)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.splitlines()[-1] == f"The board on {board.port} {said}"
+
+
+def test_status_and_log_while_it_runs(tmp_path: Path) -> None:
+    servers = Servers()
+    try:
+        with provisioned(tmp_path, CONFIG % f"coap://127.0.0.1:{servers.port}") as board:
+            servers.said.wait_for("registered")
+            # Asked again and again: its program goes on, with the registration that it has.
+            done = factory(tmp_path, "status", "--port", board.port)
+            assert done.returncode == 0 and not done.stderr, done.stderr
+            said = done.stdout.splitlines()
+            assert said[4] == f"Account   1: coap://127.0.0.1:{servers.port} (none)"
+            running, server, error = [line.partition(" for ") for line in said[6:9]]
+            assert running[0] == "Running  " and server[0] == "Server    1: registered"
+            times = [re.fullmatch(r"0:(\d\d):(\d\d)", each[2]) for each in (running, server)]
+            times = [int(found[1]) * 60 + int(found[2]) for found in times]
+            assert 0 <= times[1] <= times[0]
+            assert error[0] == "Error     none"
+            done = factory(tmp_path, "status", "--json", "--port", board.port)
+            assert json.loads(done.stdout)["registered"] == [1], done.stderr
+            done = factory(tmp_path, "log", "--port", board.port)
+            assert done.returncode == 0 and not done.stderr, done.stderr
+            said = [line.strip().partition("  ") for line in done.stdout.splitlines()]
+            assert [text for _, _, text in said] == [
+                "Network: up",
+                "server 1: registering",
+                "server 1: registered, lifetime 86400 s",
+                "now",
+            ]
+            assert servers.tell("read", "/3/0/2") == "2.05 b'1'"
+            assert len([line for line in servers.said.lines if "registered" in line]) == 1
+    finally:
+        servers.close()
+
+
+def test_log_does_not_interrupt(tmp_path: Path) -> None:
+    with PtyBoard(tmp_path / "board", CHIP) as board:
+        done = factory(tmp_path, "log", "--port", board.port)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == (
+            f"No program answers on {board.port}: the board is starting, asleep, at its REPL, or has "
+            "other firmware. `status` interrupts it and tells.\n"
+        )

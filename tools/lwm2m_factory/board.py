@@ -41,11 +41,16 @@ class Unplugged(FactoryError):
     """The board is not there any more."""
 
 
+class NotRunning(FactoryError):
+    """No program of ours answers there."""
+
+
 class Board:
     """with Board(port) as board: its REPL is ours; leaving starts its main program again.
 
     stop: once it is set, a board that does not answer yet is given up (line.GivenUp).
-    step(state): is told where it takes its time.
+    step(state): is told where it takes its time. running: its program is asked, which goes on; it has
+    status() and log(), and NotRunning is raised where nothing answers.
     """
 
     def __init__(
@@ -54,8 +59,10 @@ class Board:
         baud: int = 115200,
         stop: Optional[threading.Event] = None,
         step: Callable[[str], None] = lambda name: None,
+        running: bool = False,
     ):
         self.port = port
+        self._running = running
         self.locked = False  # then it has no REPL, but takes a few commands (device.lock)
         self._baud = baud
         self._stop = stop
@@ -66,7 +73,7 @@ class Board:
         try:
             self._guard(self._connect)
             self._transport.stops = False
-            if not self.locked:
+            if not (self.locked or self._running):
                 self._guard(self._check)
         except BaseException:
             self.__exit__()
@@ -95,6 +102,11 @@ class Board:
     def status(self) -> dict:
         """What device.factory.status() says."""
         return self._call("status")
+
+    def log(self) -> dict:
+        """ "lines": what its program has told last, each behind the seconds from its start to then;
+        "seconds": from its start to now."""
+        return self._call("log")
 
     def selftest(self) -> dict:
         return self._call("selftest")
@@ -244,6 +256,15 @@ class Board:
             self._transport = Line(port, self._baud, self._stop)
         except TransportError:
             raise self._refused() from None
+        if self._running:
+            answer = self._command("status", TIMEOUT_S)
+            if answer is None:
+                raise NotRunning(
+                    f"No program answers on {self.port}: the board is starting, asleep, at its REPL, or "
+                    "has other firmware. `status` interrupts it and tells."
+                )
+            self.locked = bool(answer.get("locked"))
+            return
         if any(map(self._is_repl, _PROMPT_S)):
             return
         # An ESP32 is reset when its port is opened, and may have been starting.
@@ -283,6 +304,8 @@ class Board:
         while time.monotonic() < end:
             left = max(end - time.monotonic(), 0.01)
             line = self._transport.read_until(1, b"\n", timeout=left, timeout_overall=left)
+            if b"NameError: " in line:  # it is at its REPL
+                return None
             try:
                 answer = json.loads(line)
                 answer["ok"]
@@ -342,7 +365,7 @@ class Board:
             raise
 
     def _call(self, name: str, *args: str, **how) -> dict:
-        if self.locked:
+        if self.locked or self._running:
             return self._checked(name, self._call_locked(name))
         code = f"device.factory.{name}({', '.join(map(repr, args))})"
         output = self._guard(lambda: self._transport.exec(code, **how))
@@ -353,7 +376,7 @@ class Board:
         return self._checked(name, answer)
 
     def _call_locked(self, name: str) -> Optional[dict]:
-        if name not in ("status", "selftest", "reset"):
+        if name not in ("status", "log", "selftest", "reset"):
             raise FactoryError(
                 f"The board on {self.port} is locked: it only tells its status, tests itself and "
                 "is reset; lwm2m-factory unlock erases everything on it first."

@@ -26,13 +26,13 @@ from . import (
     schema,
     verify,
 )
-from .accounts import NAMES
-from .board import Board
+from .board import Board, NotRunning
 from .canonical import hexadecimal, row_name
 from .faults import ConfigError
 from .patterns import BOARD_VALUES, names_in
 from .ports import listed, only_port
 from .sheet import Sheet
+from .status import describe, duration
 from .text import printable
 
 _REGISTER_S = 180  # a modem's network and a bootstrap server take their time
@@ -116,41 +116,34 @@ def _say(text: str) -> None:
     print(printable(text))
 
 
-def _describe(status: dict) -> List[str]:
-    lines = [
-        f"Board     {status['board']}",
-        f"Chip      {status['chip_id']}" + (f", MAC {status['mac']}" if status["mac"] else ""),
-        f"Firmware  {status['firmware'] or '?'}, library {status['library'] or '?'}, MicroPython "
-        f"{status['micropython']}"
-        + (", an image of this project" if status["image"] == "ours" else ", stock"),
-        f"Endpoint  {status['endpoint'] or 'none: the factory has given it nothing yet'}",
-    ]
-    for account in status["accounts"]:
-        who = "bootstrap" if account["short_id"] is None else account["short_id"]
-        mode = NAMES.get(account["mode"], account["mode"])
-        lines.append(f"Account   {who}: {account['uri']} ({mode})")
-    lines.append(f"Locked    {'yes' if status['locked'] else 'no'}")
-    if status.get("fault"):
-        lines.append(f"Fault     {status['fault']}")
-    for name, value in (status.get("guard") or {}).items():
-        value = ", ".join(map(str, value)) if isinstance(value, list) else value
-        lines.append(
-            f"{name.replace('_', ' ').capitalize():<13} {'none' if value is None else value}"
-        )
-    return lines
-
-
 # The commands.
 
 
 def _status(args: argparse.Namespace) -> None:
-    with _board(only_port(args.port)) as board:
-        status = board.status()
+    port = only_port(args.port)
+    try:
+        with Board(port, running=True) as board:  # which goes on
+            status = board.status()
+    except NotRunning:
+        with _board(port) as board:
+            status = board.status()
     if args.json:
         print(json.dumps(status))
         return
-    for line in _describe(status):
+    for line in describe(status):
         _say(line)
+
+
+def _log(args: argparse.Namespace) -> None:
+    with Board(only_port(args.port), running=True) as board:
+        log = board.log()
+    if args.json:
+        print(json.dumps(log))
+        return
+    for line in log["lines"]:
+        at, _, text = line.partition(" ")
+        _say(f"{duration(int(at)):>9}  {text}")
+    _say(f"{duration(log['seconds']):>9}  now")
 
 
 def _ports(args: argparse.Namespace) -> None:
@@ -289,7 +282,7 @@ def _provision(args: argparse.Namespace) -> None:
                 console.print(f"{state:<10} …", style="dim", end="\r")
 
         status = batch.provision(only_port(args.port), found, kept, choose, step)
-        for line in _describe(status):
+        for line in describe(status):
             _say(line)
         _say(f"Noted in {kept.name}.")
 
@@ -372,7 +365,7 @@ def _replace(args: argparse.Namespace) -> None:
             return values, board.row
 
         status = batch.provision(only_port(args.port), found, kept, choose)
-        for line in _describe(status):
+        for line in describe(status):
             _say(line)
         _say(f"It has the place of {args.who}, with keys of its own: export them to the servers.")
 
@@ -523,6 +516,7 @@ _EXAMPLES = {
     "batch": "factory.toml boards.csv --report day.html",
     "ports": "",
     "status": "--port /dev/ttyACM0 --json",
+    "log": "--port /dev/ttyACM0",
     "verify": "--port /dev/ttyACM0 --config line3/factory.toml",
     "app": "thermometer --port /dev/ttyACM0",
     "reset": "--port /dev/ttyACM0",
@@ -619,6 +613,9 @@ def make_parser() -> argparse.ArgumentParser:
     found = command("ports", _ports, "list the serial ports, and which look like boards")
     as_json(found, "an object a port")
     told = command("status", _status, "say what a board is and has")
+    port(told)
+    as_json(told, "as the board says it")
+    told = command("log", _log, "print what a board's program has told last; it goes on")
     port(told)
     as_json(told, "as the board says it")
     checked = command("verify", _verify, "test a board, and compare it with what it was given")

@@ -33,8 +33,8 @@ EVENT_READ = const(12)
 EVENT_SERVER_SETTING_CHANGED = const(13)
 
 # Loaded when first asked for, so that what is not used costs no heap: names, and their modules.
-_NAMES = const(("Client", "Object", "Net", "Store", "EVENT_STORE", "EVENT_UPDATE"))
-_MODULES = const(("client", "model", "net", "store", "context", "update"))
+_NAMES = const(("Client", "Object", "Net", "Store", "debug", "EVENT_STORE", "EVENT_UPDATE"))
+_MODULES = const(("client", "model", "net", "store", "debug", "context", "update"))
 
 
 def __getattr__(name):
@@ -60,7 +60,7 @@ def optional(module):
         raise
     except ImportError as e:
         if "'%s'" % name not in str(e):
-            raise e
+            raise
 
 
 def forget(module):
