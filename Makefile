@@ -28,9 +28,9 @@ help: ## this list
 build: ## build MicroPython's unix port and the test tools, as the others do when needed
 	@$(build) --venv
 
-run: ## a bootstrap server, a server and a client here; SECURITY=psk, rpk, cert or none; PORT=, BS_PORT= choose UDP ports
+run: ## a bootstrap server, a server and a client here; SECURITY=psk, rpk, cert or none; FLOW=reference bootstraps as the reference does; PORT=, BS_PORT= choose UDP ports
 	@$(build) --venv
-	@$(venv) demo.run $(if $(SECURITY),--security $(SECURITY)) $(if $(BS_PORT),--bootstrap-port $(BS_PORT)) $(if $(PORT),--port $(PORT)) $(RUN_ARGS)
+	@$(venv) demo.run $(if $(SECURITY),--security $(SECURITY)) $(if $(FLOW),--flow "$(FLOW)") $(if $(BS_PORT),--bootstrap-port $(BS_PORT)) $(if $(PORT),--port $(PORT)) $(RUN_ARGS)
 
 shell: ## MicroPython's REPL here, with all packages in its path: import lwm2m
 	@$(build)

@@ -1,7 +1,9 @@
 """Show a device being bootstrapped, registered and managed: three processes on this machine.
 
 The bootstrap server, the server and the client are the examples of their packages. The client
-talks to both servers through relays, which count the datagrams.
+talks to both servers through relays, which count the datagrams. With --flow reference both servers
+are one process, which bootstraps as the reference does: by its high-level operations, and then
+another client by the low-level ones.
 """
 
 import argparse
@@ -25,11 +27,12 @@ from .security import MODES, Security
 CLIENT = ROOT / "lib" / "lwm2m" / "examples" / "client.py"
 SERVER = ROOT / "lib" / "lwm2m-server" / "examples" / "server.py"
 BOOTSTRAP_SERVER = ROOT / "lib" / "lwm2m-bootstrap-server" / "examples" / "bootstrap_server.py"
+REFERENCE_FLOW = BOOTSTRAP_SERVER.with_name("reference_flow.py")
 VALUES = 4  # of the sensor, to be seen
 LIFETIME = 60  # s
 PATIENCE_S = 60
 QUIET_S = 0.2
-COLOURS = {"bootstrap server": "33", "server": "36", "client": "32"}
+COLOURS = {"bootstrap server": "33", "server": "36", "servers": "36", "client": "32"}
 
 
 class Failed(Exception):
@@ -107,24 +110,55 @@ def demonstrate(
 ) -> Tuple[float, List[UdpRelay]]:
     """Returns the seconds that it took, from the client's start to its end, and the relays."""
     with UdpRelay(bootstrap_port) as first, UdpRelay(port) as second:
-        accounts = security.accounts(f"{security.scheme}://{HOST}:{second.port}", LIFETIME)
+        accounts = security.accounts(uri(security, second), LIFETIME)
         own = security.bootstrap_server
         show.start("bootstrap server", BOOTSTRAP_SERVER, accounts, bootstrap_port, HOST, *own)
         show.until("bootstrap server", "Listening")
         show.start("server", SERVER, port, HOST, *security.server)
         show.until("server", "Listening")
-        start = time.monotonic()
-        uri = f"{security.scheme}://{HOST}:{first.port}"
-        show.start("client", CLIENT, uri, *security.client)
-        show.until("server", "Temperature", VALUES)
-        # Ctrl-C in the middle of a DTLS record ends the session without a de-registration.
-        second.wait_for_silence(QUIET_S)
-        show.interrupt("client")
-        show.until("server", "de-registered")
-        seconds = time.monotonic() - start
+        seconds = run_client(show, security, first, second, "server", "Temperature", VALUES)
         show.interrupt("server")
         show.interrupt("bootstrap server")
         return seconds, [first, second]
+
+
+def demonstrate_reference(
+    show: Show, security: Security, bootstrap_port: int, port: int, level: str
+) -> Tuple[float, List[UdpRelay]]:
+    """As demonstrate(), by the operations of a level: "high" or "low"."""
+    print(f"By the {level}-level operations:", flush=True)
+    with UdpRelay(bootstrap_port) as first, UdpRelay(port) as second:
+        accounts = security.accounts(uri(security, second), LIFETIME, uri(security, first))
+        ports = (bootstrap_port, port, HOST)
+        show.start("servers", REFERENCE_FLOW, accounts, level, *ports, *security.server)
+        show.until("servers", "Listening")
+        seconds = run_client(show, security, first, second, "servers", "has the account")
+        show.interrupt("servers")
+        return seconds, [first, second]
+
+
+def uri(security: Security, relay: UdpRelay) -> str:
+    return f"{security.scheme}://{HOST}:{relay.port}"
+
+
+def run_client(
+    show: Show,
+    security: Security,
+    first: UdpRelay,
+    second: UdpRelay,
+    server: str,
+    text: str,
+    times: int = 1,
+) -> float:
+    """Let a client run until that server has said the text so often; returns the seconds."""
+    start = time.monotonic()
+    show.start("client", CLIENT, uri(security, first), *security.client)
+    show.until(server, text, times)
+    # Ctrl-C in the middle of a DTLS record ends the session without a de-registration.
+    second.wait_for_silence(QUIET_S)
+    show.interrupt("client")
+    show.until(server, "de-registered")
+    return time.monotonic() - start
 
 
 def port_number(text: str) -> int:
@@ -133,9 +167,18 @@ def port_number(text: str) -> int:
     return int(text)
 
 
+def flow(text: str) -> str:
+    if text != "reference":
+        raise argparse.ArgumentTypeError(
+            f"there is no flow {text}: it is reference, or left out for the table's"
+        )
+    return text
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--security", choices=MODES, default="psk", help="of all connections")
+    parser.add_argument("--flow", type=flow, help="reference: how the reference bootstraps")
     parser.add_argument("--bootstrap-port", type=port_number, help="the bootstrap server's")
     parser.add_argument("--port", type=port_number, help="the server's; else free ones")
     args = parser.parse_args()
@@ -144,19 +187,26 @@ def main() -> None:
     if port == bootstrap_port:
         sys.exit("The two servers need different ports.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    show = Show()
-    try:
-        seconds, relays = demonstrate(
-            show, Security(args.security, BUILD / "run"), bootstrap_port, port
-        )
-    except Failed as e:
-        show.end()
-        sys.exit(str(e))
-    except KeyboardInterrupt:
-        show.end()
-        sys.exit("\nStopped; all three processes have ended.")
-    finally:
-        show.end()
+    seconds = 0.0
+    relays: "List[UdpRelay]" = []
+    for level in ("high", "low") if args.flow else (None,):
+        show = Show()
+        security = Security(args.security, BUILD / "run")
+        try:
+            if level:
+                took = demonstrate_reference(show, security, bootstrap_port, port, level)
+            else:
+                took = demonstrate(show, security, bootstrap_port, port)
+        except Failed as e:
+            show.end()
+            sys.exit(str(e))
+        except KeyboardInterrupt:
+            show.end()
+            sys.exit("\nStopped; all processes have ended.")
+        finally:
+            show.end()
+        seconds += took[0]
+        relays += took[1]
     datagrams = sum(relay.datagrams for relay in relays)
     size = sum(relay.payload_bytes for relay in relays)
     print(f"Done in {seconds:.1f} s: {datagrams} datagrams, {size} bytes of UDP payload.")

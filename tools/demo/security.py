@@ -40,6 +40,9 @@ class Security:
         private_folder(folder)
         folder.chmod(0o700)
         self._given: "Optional[Dict[str, object]]" = None  # security of the client's account
+        self._bootstrap: "Optional[Dict[str, object]]" = (
+            None  # of its account of the bootstrap server
+        )
         self._entry: "Dict[str, object]" = {}  # of the client in the bootstrap server's table
         if mode == "psk":
             self._psk()
@@ -48,12 +51,18 @@ class Security:
         elif mode == "cert":
             self._certificates()
 
-    def accounts(self, uri: str, lifetime: int) -> Path:
-        """The bootstrap server's table: one server at that URI."""
+    def accounts(self, uri: str, lifetime: int, bootstrap_uri: Optional[str] = None) -> Path:
+        """The bootstrap server's table: one server at that URI, and a new bootstrap account."""
         server: "Dict[str, object]" = {"short_id": 1, "uri": uri, "lifetime": lifetime}
         if self._given:
             server["security"] = self._given
-        return self._json("accounts.json", {ENDPOINT: {**self._entry, "servers": [server]}})
+        entry: "Dict[str, object]" = {**self._entry, "servers": [server]}
+        if bootstrap_uri:
+            bootstrap: "Dict[str, object]" = {"uri": bootstrap_uri}
+            if self._bootstrap:
+                bootstrap["security"] = self._bootstrap
+            entry["bootstrap"] = bootstrap
+        return self._json("accounts.json", {ENDPOINT: entry})
 
     def _json(self, name: str, value: object) -> Path:
         return self._file(name, json.dumps(value, indent=2).encode() + b"\n")
@@ -66,7 +75,8 @@ class Security:
 
     def _psk(self) -> None:
         self.client = ["psk"]
-        self._entry = {"security": {"mode": "psk", "identity": IDENTITY, "key": KEY.hex()}}
+        self._bootstrap = {"mode": "psk", "identity": IDENTITY, "key": KEY.hex()}
+        self._entry = {"security": self._bootstrap}
         self._given = {"mode": "psk", "identity": ENDPOINT, "key": secrets.token_hex(16)}
         self.server = [self._json("clients.json", {ENDPOINT: {"security": self._given}})]
 
@@ -88,6 +98,7 @@ class Security:
             "server_public_key": files["server.pub"].hex(),
             "key": files["client.key"].hex(),
         }
+        self._bootstrap = self._given
         own = [self._folder / name for name in ("server.pub", "server.key")]
         self.client = ["rpk", self._folder]
         self.server = [self._json("clients.json", {ENDPOINT: self._entry}), *own]
@@ -115,6 +126,7 @@ class Security:
             "usage": _TRUST_ANCHOR,
             "sni": SERVER_NAME,
         }
+        self._bootstrap = self._given
 
 
 def _certificate(

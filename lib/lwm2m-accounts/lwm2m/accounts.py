@@ -107,7 +107,7 @@ def set_server(client, short_id, values):
         raise ValueError("4.00 values are {resource id: value}")
     for rid in values:
         if rid not in range(13, 21):
-            raise ValueError("4.00 /1/x/%s is not for registration" % rid)
+            raise ValueError("4.00 /1/x/%s is not for registration" % (rid,))
         _check(client.core.objects[1], rid, values[rid])
     client.core.account_changed(_set(client, 1, short_id, values))
 
@@ -140,7 +140,7 @@ def _find(client, oid, short_id):
 def _iid(client, oid, short_id):
     iid = _find(client, oid, short_id)
     if iid is None:
-        raise ValueError("4.04 there is no server %s" % short_id)
+        raise ValueError("4.04 there is no server %s" % (short_id,))
     return iid
 
 
@@ -176,7 +176,7 @@ def _with(client, uri, mode, values, security):
     values.update({0: uri, 2: mode, 3: b"", 4: b"", 5: b""})
     for rid in security or ():
         if rid not in (3, 4, 5, 13, 14, 15, 16):
-            raise ValueError("4.00 /0/x/%s is not for security" % rid)
+            raise ValueError("4.00 /0/x/%s is not for security" % (rid,))
         _check(client.core.objects[0], rid, security[rid])
         values[rid] = security[rid]
     keys = client.core.context and client.core.context.keys

@@ -7,7 +7,7 @@ from ucoap import ACCEPT, CONTENT_FORMAT, GET, POST, URI_PATH, Error, path_optio
 from .bootstrap_session import FAILED, FINISHED, STARTED, Session
 from .clients import credentials_of
 from .packs import pack
-from .server_core import Role
+from .server_core import Role, check_function, check_number
 from .table import check_accounts, load_accounts  # noqa: F401 - load_accounts
 from .texts import queries
 
@@ -69,6 +69,9 @@ class BootstrapServer(Role):
         identities=None,
         **settings,
     ):
+        check_number("max_sessions", max_sessions, 1, 65535)
+        check_function("on_request", on_request)
+        check_function("on_event", on_event)
         others = identities is None
         if accounts is not None:
             check_accounts(accounts)
@@ -86,7 +89,6 @@ class BootstrapServer(Role):
         self.on_request = on_request
         self.on_event = on_event
         self.accounts = accounts
-        self.room = size - 16  # for the payload of a Write, in one datagram
         super().__init__(
             port,
             host,
@@ -102,6 +104,7 @@ class BootstrapServer(Role):
             size=size,
             **settings,
         )
+        self.room = size - 16  # for the payload of a Write, in one datagram
         self.sessions = self.entries
 
     def close(self):

@@ -3,7 +3,7 @@
 
 from micropython import const
 from ucoap import DELETE, GET, PUT
-from .server_core import LINK, TLV, check_path
+from .server_core import LINK, TLV, check_format, check_function, check_path
 from .texts import words
 from .table import bootstrap_account, check_short_id, plan, server_account
 import lwm2m.bootstrap_operations as operations
@@ -153,6 +153,9 @@ class Session:
                 raise ValueError("give %s as bytes: a dict is for /0/x and /1/x" % path)
             request = operations.put(numbers[0], numbers[1], value)
         else:
+            check_format(format)
+            if not isinstance(value, (bytes, bytearray)):
+                raise ValueError("give %s as bytes" % path)
             request = PUT, path, format, value, None
         self._add(operations.one(request), callback)
 
@@ -168,6 +171,7 @@ class Session:
     # --- How they are carried out
 
     def _add(self, operation, callback):
+        check_function("callback", callback)
         if not self.live:
             raise ValueError("the session with %s has ended" % self.endpoint)
         self.queue.append((operation, callback))

@@ -43,6 +43,10 @@ def send(client, paths, callback=None, server=None, confirmable=True):
     core = client.core
     if core.version == "1.0":
         raise ValueError("5.01 LwM2M 1.0 has no Send")
+    if not isinstance(paths, (list, tuple)) or not (callback is None or callable(callback)):
+        raise ValueError("4.00 paths are a list, the callback is a function")
+    if server is not None and type(server) is not int:
+        raise ValueError("4.00 the server is a Short Server ID")
     format = _SENML_CBOR if optional("senml_cbor") else _SENML_JSON
     found = [_path(core, path) for path in paths]
     if not found:
@@ -71,12 +75,12 @@ def send(client, paths, callback=None, server=None, confirmable=True):
 
 def _path(core, text):
     # The ids of a path that can be read.
-    ids = text.split("/")[1:] if text.startswith("/") else ()
+    ids = text.split("/")[1:] if isinstance(text, str) and text.startswith("/") else ()
     for part in ids:
         if not part.isdigit() or len(part) > 5:
             ids = ()
     if not 0 < len(ids) < 5:
-        raise ValueError("4.00 %s is no path, such as /3303/0/5700" % text)
+        raise ValueError("4.00 %s is no path, such as /3303/0/5700" % (text,))
     path = tuple([int(part) for part in ids])
     try:
         resolve(core.objects, path, _READ)

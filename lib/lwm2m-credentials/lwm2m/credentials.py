@@ -55,8 +55,11 @@ class Credentials:
 
     def create(self, peer, data):
         """Returns 0, 4.06 or 5.00. Raises ValueError for what is no security data."""
-        if len(data) != 4 or data[0] not in (0, 1, 2):
-            raise ValueError("data must be (mode 0 to 2, public, server_public, secret)")
+        good = isinstance(data, (tuple, list)) and len(data) == 4 and data[0] in (0, 1, 2)
+        for value in data[1:] if good else ():  # bytes(16) would be a key of zeros
+            good = good and not isinstance(value, (int, str))
+        if not good or not isinstance(peer, (str, bytes)):
+            raise ValueError("data must be (mode 0 to 2, public, server_public, secret), bytes")
         if peer in self._data:
             return _NOT_ACCEPTABLE
         try:

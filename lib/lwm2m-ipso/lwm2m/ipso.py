@@ -18,6 +18,8 @@ _RW = const(0x30)
 _E = const(0x40)
 _M = const(0x100)
 
+_MAX_ID = const(65535)
+
 _BAD_REQUEST = const(0x80)
 
 _LOW = const(5601)  # Min Measured Value
@@ -146,7 +148,7 @@ def definition(id):
     more = None
     if id == 3300:  # Generic Sensor
         more = (5751, _STR | _R)
-    elif 3316 <= id <= 3330 or id == 3346:  # from Voltage to Distance; Rate
+    elif (type(id) is int and 3316 <= id <= 3330) or id == 3346:  # from Voltage to Distance; Rate
         more = (5821, _FLOAT | _RW)
     elif id in (3301, 3303, 3304, 3315):  # Illuminance, Temperature, Humidity, Barometer
         return "1.1", _SENSOR
@@ -165,6 +167,8 @@ class Ipso(Object):
 
     def __init__(self, id, values=None, write=None, persist=False):
         version, resources = definition(id)
+        if not isinstance(values or {}, dict) or not (write is None or callable(write)):
+            raise ValueError("values are a dict, write is a function")
         super().__init__(id, resources, version=version, persist=persist)
         if write:
             self.on_write = write
@@ -202,6 +206,8 @@ class Sensor(Ipso):
 
     def another(self, iid, units=None, read=None):
         """Add one more sensor of this kind, as the instance with that id."""
+        if type(iid) is not int or not 0 <= iid < _MAX_ID or not (read is None or callable(read)):
+            raise ValueError("an id is from 0 to 65534, read is a function")
         values = {}
         if units is not None:
             values[5701] = units

@@ -28,6 +28,8 @@ def sleep_ms(client, most=-1, awake=_AWAKE):
     Who has slept calls step() again. One sleep that is longer than six days starts the client
     afresh.
     """
+    if type(most) is not int or type(awake) is not int:
+        raise ValueError("4.00 most and awake are whole numbers")
     core = client.core
     part = part_of(core)
     part.tick(client.net.now())
@@ -77,6 +79,8 @@ def resume(client, data, seconds=None):
     default the board's clock tells, which must not have been set meanwhile. The network and all
     objects with their values must be there: what is observed, and is another value now, is notified.
     """
+    if not isinstance(data, (bytes, bytearray)) or type(seconds) not in (int, type(None)):
+        raise ValueError("4.00 data are bytes of suspend(), seconds a whole number")
     from .suspend import resume
 
     return resume(client, data, seconds)

@@ -100,6 +100,14 @@ class Role:
         size=1152,
         body=4096,
     ):
+        check_number("port", port, 0, 65535)
+        check_number("size", size, 1, 65535)
+        check_number("body", body, 1, _MAX_SECONDS)
+        check_function("on_refused", on_refused)
+        if not isinstance(host, str):
+            raise ValueError("the host is a str")
+        if not isinstance(identities or {}, dict):
+            raise ValueError("identities are {identity: endpoint name}")
         if net is None:
             from .net import Net
 
@@ -139,14 +147,16 @@ class Role:
             options = {"sessions": sessions, "idle": self.session_idle}
             options["half_open"] = max(_HALF_OPEN, sessions // 4)
             if credentials is not None:
+                if not hasattr(credentials, "read"):
+                    raise ValueError("credentials are a Credentials, or what has its read()")
                 self._read = credentials.read
                 options["psk"] = self
             if certificate is not None:
-                if len(certificate) != 3:
+                if not isinstance(certificate, (tuple, list)) or len(certificate) != 3:
                     raise ValueError("certificate must be (certificate, key, the clients' CA)")
                 options["cert"], options["key"], options["ca"] = certificate
             if raw_public_key is not None:
-                if len(raw_public_key) != 2:
+                if not isinstance(raw_public_key, (tuple, list)) or len(raw_public_key) != 2:
                     raise ValueError("raw_public_key must be (public key, private key)")
                 options["raw"] = raw_public_key
                 options["known"] = self._knows
@@ -167,7 +177,8 @@ class Role:
     # --- The loop
 
     def step(self, seconds=0):
-        """Run for that many seconds; one pass where 0, for ever where negative. Returns 0."""
+        """Run for that many seconds, an int; one pass where 0, for ever where negative. Returns 0."""
+        check_number("seconds", seconds, -_MAX_SECONDS, _MAX_SECONDS)
         return self.net.step(self, seconds)
 
     def stop(self):
@@ -424,17 +435,42 @@ def encode(resources, values, path="/0/0", format=TLV):
     path: where it is to be, which all formats but TLV say.
     """
     oid, iid = check_path(path, 2, 2)
+    check_format(format)
+    if not isinstance(resources, (tuple, list)) or not isinstance(values, dict):
+        raise ValueError("resources are a tuple of ids and flags, values {resource id: value}")
     obj = model.Object(oid, resources, {iid: values})
     for rid in values:
-        if not obj.flags(rid):
-            raise ValueError("the object has no resource %d" % rid)
+        obj.check(rid, values[rid])
     out = bytearray()
-    model.encode(format_module(format).Sink(out, format), obj, (oid, iid), 0x0F)
+    try:
+        model.encode(format_module(format).Sink(out, format), obj, (oid, iid), 0x0F)
+    except Error as e:
+        raise ValueError(e.text)
     return out
+
+
+# --- What arguments may be: each raises ValueError, in words.
+
+
+def check_number(name, value, least, most):
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError("%s must be a whole number from %d to %d" % (name, least, most))
+
+
+def check_function(name, value):
+    if value is not None and not callable(value):
+        raise ValueError("%s must be a function, or None" % name)
+
+
+def check_format(value):
+    if value is not None:
+        check_number("a Content-Format", value, 0, 65535)
 
 
 def check_path(path, least, most):
     """The numbers of a path such as /3/0/9, as a list of that length; raises ValueError."""
+    if not isinstance(path, str):
+        raise ValueError("a path is a str, such as /3/0")
     parts = path.split("/")[1:] if path != "/" else []
     if path[:1] != "/" or not least <= len(parts) <= most:
         raise ValueError("the path %s must have %d to %d numbers" % (path, least, most))

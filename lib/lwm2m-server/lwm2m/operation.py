@@ -7,7 +7,7 @@ from ucoap.engine import RESET, TIMEOUT
 import lwm2m.model as model
 import lwm2m.pack as pack
 from .management import format_module
-from .server_core import OCTETS, TEXT, TLV, check_path
+from .server_core import OCTETS, TEXT, TLV, check_format, check_path
 
 _RESOURCE_INSTANCE = const(1)  # of tlv
 _DATA_TYPES = {str: model.STR, bool: model.BOOL, int: model.INT, float: model.FLOAT}
@@ -76,6 +76,9 @@ def values(resources, path, format, payload):
     id: value}}. Resources that are not in `resources` are left out. Raises ValueError.
     """
     numbers = check_path(path, 1, 4)
+    check_format(format)
+    if not isinstance(resources, (tuple, list)) or not isinstance(payload, (bytes, bytearray)):
+        raise ValueError("resources are a tuple of ids and flags, the payload is bytes")
     obj = model.Object(numbers[0], resources)
     if format == TLV and payload and payload[0] >> 6 != _RESOURCE_INSTANCE:
         numbers = numbers[:2]  # it may stand in entries of what it belongs to
@@ -96,6 +99,8 @@ def values(resources, path, format, payload):
 
 def payload_of(path, value, format):
     """(bytes, Content-Format) of what is to be written."""
+    ids = check_path(path, 2, 4)
+    check_format(format)
     if isinstance(value, (bytes, bytearray)) or hasattr(value, "read"):
         if format is None:
             format = TLV if path.count("/") < 3 else OCTETS
@@ -105,7 +110,9 @@ def payload_of(path, value, format):
     if format in (None, TEXT):
         return str(int(value) if isinstance(value, bool) else value).encode(), TEXT
     # The type of what is there is not known: that of the value is.
-    ids = check_path(path, 3, 4) + [-1]
+    if len(ids) < 3:
+        raise ValueError("%s: an instance is bytes: encode() makes them" % path)
+    ids.append(-1)
     out = bytearray()
     try:
         sink = format_module(format).Sink(out, format)

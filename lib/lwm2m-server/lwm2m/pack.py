@@ -11,6 +11,7 @@ from .server_core import check_path
 SENML_JSON = const(110)
 SENML_CBOR = const(112)
 LWM2M_CBOR = const(11544)
+_ANY = const(65535)  # an object of which nothing is known
 _ETCH = const(210)  # more than those of SenML are the formats in which null deletes (RFC 8790)
 
 _DATA_TYPES = {str: model.STR, bool: model.BOOL, int: model.INT, float: model.FLOAT}
@@ -41,6 +42,8 @@ def writing(values, format):
     if format not in (SENML_JSON, SENML_CBOR, LWM2M_CBOR):
         raise ValueError("a composite is written in format 110, 112 or 11544")
     found = []
+    if not isinstance(values, dict):
+        raise ValueError("give {path: value}")
     for path in values:
         value = values[path]
         ids = tuple(check_path(path, 3, 4))
@@ -62,7 +65,9 @@ def writing(values, format):
     sink = _sink(out, format)
     for ids, value in found:
         flags = _DATA_TYPES.get(type(value))
-        if not flags:
+        # Up to what an Unsigned Integer can be: what the resource takes is for the client to say.
+        wanted = model.UINT if type(value) is int and value > 0 else flags
+        if not flags or (value is not None and model.fault(_ANY, 0, wanted, value)):
             raise ValueError("%s cannot be written" % type(value).__name__)
         sink.value(ids[0], ids[1], ids[2], ids[3] if len(ids) > 3 else -1, flags, value)
     sink.end()

@@ -20,7 +20,17 @@ from .crowd import table
 from .operation import Operation, payload_of, values  # noqa: F401 - values
 from .pack import records  # noqa: F401
 from .remote_client import LIFETIME, RemoteClient, terms
-from .server_core import LINK, TEXT, TLV, Role, check_path, encode  # noqa: F401 - encode
+from .server_core import (  # noqa: F401 - encode
+    LINK,
+    TEXT,
+    TLV,
+    Role,
+    check_format,
+    check_function,
+    check_number,
+    check_path,
+    encode,
+)
 from .texts import queries
 
 # What on_client() is told.
@@ -33,6 +43,8 @@ EXPIRED = const(4)
 _FETCH = const(5)
 _IPATCH = const(7)
 
+_ATTRIBUTES = (int, float, bool, str, type(None))
+
 _BYTES = const(700)  # of heap that a client takes, with an object list of 40 bytes
 
 # Requests to a client that may be under way, beside observations.
@@ -40,6 +52,8 @@ _MAX_OPERATIONS = const(32)
 
 # DTLS sessions beside those of the clients: of who begins anew, or has yet to register.
 _SPARE = const(16)
+
+_MAX_WAIT = const(0x0FFFFFFF)  # s
 
 _CREATED = const(0x41)
 _DELETED = const(0x42)
@@ -96,6 +110,13 @@ class Server(Role):
         wait=86400,
         **settings,
     ):
+        check_number("max_clients", max_clients, 1, 65535)
+        check_number("max_links", max_links, 1, 65535)
+        check_number("awake", awake, 0, _MAX_WAIT)
+        check_number("wait", wait, 0, _MAX_WAIT)
+        check_function("on_client", on_client)
+        check_function("allow", allow)
+        check_function("on_send", on_send)
         self.awake = awake
         self.wait = wait
         self._waiting = None  # a Waiting, once there is something for one that sleeps
@@ -305,6 +326,8 @@ class Server(Role):
 
     def execute(self, client, path, callback=None, arguments=""):
         """Execute /o/i/r. arguments: str, such as "0='x',1" (LwM2M 1.1 6.3.5)."""
+        if not isinstance(arguments, str):
+            raise ValueError("arguments are a str")
         format = TEXT if arguments else None
         return self._request(client, POST, path, 3, 3, callback, arguments.encode(), format)
 
@@ -316,8 +339,7 @@ class Server(Role):
         """
         query = ()
         if depth is not None:
-            if depth not in (0, 1, 2, 3):
-                raise ValueError("depth must be 0, 1, 2 or 3")
+            check_number("depth", depth, 0, 3)
             query = ((URI_QUERY, "depth=%d" % depth),)
         return self._request(client, GET, path, 1, 3, callback, query=query, accept=LINK)
 
@@ -326,10 +348,13 @@ class Server(Role):
 
         The callback's payload is the new instance's path, where the client tells it.
         """
+        if not isinstance(value, (bytes, bytearray)):
+            raise ValueError("a new instance is bytes: encode() makes them")
         return self._request(client, POST, path, 1, 1, callback, value, format)
 
     def delete(self, client, path, callback=None):
         """Delete the instance /o/i, or the resource instance /o/i/r/ri (LwM2M 1.2)."""
+        check_path(path, 2, 4)
         least = 4 if path.count("/") > 2 else 2
         return self._request(client, DELETE, path, least, least, callback)
 
@@ -351,11 +376,12 @@ class Server(Role):
         to come; a client may refuse to be observed, and end it at any time. To observe a path
         again ends what was there before.
         """
-        self._end_old(client, path)
         query = _query(attributes or {})
-        return self._request(
+        operation = self._request(
             client, GET, path, 1, 4, callback, query=query, accept=accept, observe=0
         )
+        self._end_old(operation)
+        return operation
 
     def read_composite(self, client, paths, callback, accept=None):
         """Read many paths at once, such as ["/3/0/9", "/3303/0"]; "/" is everything.
@@ -365,7 +391,7 @@ class Server(Role):
         accept: 110, 112 or 11544; by default SenML CBOR, or JSON where a client says that it has
         only that.
         """
-        return self._fetch(client, tuple(paths), callback, accept)
+        return self._fetch(client, paths, callback, accept)
 
     def write_composite(self, client, changes, callback=None, format=None):
         """Write {path: value} of many objects, all or nothing.
@@ -385,15 +411,18 @@ class Server(Role):
         attributes: as observe() has them: pmin, pmax, epmin, epmax, con and hqmax.
         Returns a handle for cancel(), as observe() does.
         """
-        paths = tuple(paths)
-        self._end_old(client, paths)
-        return self._fetch(client, paths, callback, accept, 0, query=_query(attributes or {}))
+        query = _query(attributes or {})
+        operation = self._fetch(client, paths, callback, accept, 0, query=query)
+        self._end_old(operation)
+        return operation
 
     def cancel(self, handle, callback=None):
         """End an observation: the client is told to (RFC 7641 3.6), and answers with the value.
 
         The observation's own callback is not called any more; nothing happens if it is over.
         """
+        if not isinstance(handle, Operation):
+            raise ValueError("it is no handle that observe() has returned")
         client = handle.client
         if handle not in client.operations:
             if self._waiting:
@@ -418,10 +447,10 @@ class Server(Role):
                 token=token,
             )
 
-    def _end_old(self, client, path):
+    def _end_old(self, operation):
         # What is observed anew is not to be told twice.
-        for old in client.operations:
-            if old.active and old.path == path:
+        for old in operation.client.operations:
+            if old.active and old.path == operation.path:
                 self._end(old)
                 break
 
@@ -446,6 +475,7 @@ class Server(Role):
         token=None,
     ):
         check_path(path, least, most)
+        self._check(client, callback, format, accept)
         options = [] if observe is None else [(OBSERVE, observe)]
         options += path_options(client.root + path)
         if format is not None:
@@ -459,14 +489,26 @@ class Server(Role):
             options.append((ACCEPT, operation.accept))
         return self._start(operation, code, options, payload, token)
 
+    def _check(self, client, callback=None, format=None, accept=None):
+        check_function("callback", callback)
+        check_format(format)
+        check_format(accept)
+        endpoint = getattr(client, "endpoint", client)
+        if client is None or self.clients.get(endpoint) is not client:
+            raise ValueError("%s is not registered" % endpoint)
+
     def _senml(self, client):
         # The SenML that a client has, as far as it says.
+        self._check(client)
         formats = client.formats
         if pack.SENML_JSON in formats and pack.SENML_CBOR not in formats:
             return pack.SENML_JSON
         return pack.SENML_CBOR
 
     def _fetch(self, client, paths, callback, accept, observe=None, token=None, query=()):
+        if not isinstance(paths, (list, tuple)):
+            raise ValueError("give a list of paths")
+        paths = tuple(paths)
         if accept is None:
             accept = self._senml(client)
         format = pack.SENML_CBOR if accept == pack.LWM2M_CBOR else accept
@@ -488,6 +530,7 @@ class Server(Role):
         token=None,
         query=(),
     ):
+        self._check(client, callback)
         options = [] if observe is None else [(OBSERVE, observe)]
         options += path_options(client.root)
         options.append((CONTENT_FORMAT, format))
@@ -499,8 +542,6 @@ class Server(Role):
 
     def _start(self, operation, code, options, payload, token):
         client = operation.client
-        if self.clients.get(client.endpoint) is not client:
-            raise ValueError("%s is not registered" % client.endpoint)
         pending = 0
         for other in client.operations:
             pending += not other.active
@@ -547,8 +588,12 @@ class Server(Role):
 def _query(attributes):
     # Attributes as the options of a request; None unsets one.
     query = []
+    if not isinstance(attributes, dict):
+        raise ValueError("attributes are {name: value}")
     for name in attributes:
         value = attributes[name]
+        if not isinstance(name, str) or not isinstance(value, _ATTRIBUTES):
+            raise ValueError("attribute %s must be a number, or None" % (name,))
         if isinstance(value, bool):
             value = int(value)
         query.append((URI_QUERY, name if value is None else "%s=%s" % (name, value)))

@@ -163,8 +163,8 @@ class Client:
 
     def remove_object(self, oid):
         """Hide an object that add_object() has added."""
-        if oid not in self.core.objects or oid < 4:
-            raise ValueError("4.04 there is no object %s of yours" % oid)
+        if type(oid) is not int or oid < 4 or oid not in self.core.objects:
+            raise ValueError("4.04 no object %s of yours" % (oid,))
         self.core.objects.pop(oid).on_change = None
         self.core.changed(oid, 0, -1)
 

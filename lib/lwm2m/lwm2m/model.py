@@ -137,7 +137,7 @@ class Object:
         """Raise ValueError where a resource cannot have that value."""
         flags = self.flags(rid)
         if not flags:
-            raise ValueError("object %d has no resource %d" % (self.id, rid))
+            raise ValueError("object %s has no resource %s" % (self.id, rid))
         text = None if callable(value) or flags & E else fault(self.id, rid, flags, value)
         if text:
             raise ValueError("/%d/x/%d %s" % (self.id, rid, text))

@@ -202,7 +202,7 @@ def security_fault(values, modes):
     if not identity or not key:
         return "no Secret Key" if identity else "no Public Key or Identity"
     if mode not in modes:
-        return "Security Mode %d is not supported" % mode
+        return "Security Mode %s is not supported" % mode
     if mode == 0:  # ThingsBoard's bootstrap server writes a Server Public Key too
         return None
     for value in (identity, server_key, key):
