@@ -50,12 +50,13 @@ END
 """.replace("BLOCKS", str(BLOCKS))
 # The unix port's own REPL has the raw mode from 1.27 on; before that this project's variant adds one.
 _REPL = "try:\n    import rawrepl\n    while True:\n        rawrepl.run()\nexcept ImportError:\n    pass"
-# What the unix port has not: a chip with a number.
+# What the unix port has not: a chip with a number, pins and UARTs.
 _MACHINE = """\
 from umachine import *
+PINS
 def unique_id():
-    return bytes.fromhex("%s")
-"""
+    return bytes.fromhex("CHIP")
+""".replace("PINS", Path(__file__).with_name("unit").joinpath("rp2040_pins.py").read_text())
 
 
 @functools.lru_cache()
@@ -94,7 +95,7 @@ class PtyBoard:
         self._pump: Optional[threading.Thread] = None
         rom = folder / "rom"
         rom.mkdir(parents=True)
-        (rom / "machine.py").write_text(_MACHINE % chip_id)
+        (rom / "machine.py").write_text(_MACHINE.replace("CHIP", chip_id))
         self.flash.write_bytes(b"\xff" * BLOCKS * 4096)
 
     def __enter__(self):

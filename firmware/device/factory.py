@@ -4,6 +4,7 @@
 
 import hashlib
 import json
+import machine
 import os
 import sys
 from binascii import hexlify
@@ -16,6 +17,12 @@ from device.port import memory
 
 PROTOCOL = 1  # goes up when the tool has to know
 _ENOSPC = 28
+# fmt: off
+_PINS = (  # what is the number of a GPIO, in the settings of network, board and sleep
+    "tx", "rx", "rts", "cts", "mdc", "mdio", "reset", "power", "cs", "int", "ref_clk",
+    "led", "button", "pin",
+)
+# fmt: on
 
 
 def _command(f):
@@ -50,7 +57,7 @@ def install(path, sha256):
         copy = settings.parse(Store(settings.FOLDER, path).factory())
     except ValueError as e:
         raise ValueError(str(e).replace("the factory copy", "the file"))
-    text = _fault(copy) if copy else "the file is empty"
+    text = _fault(copy) or _wiring(copy.values) if copy else "the file is empty"
     if text:
         raise ValueError(text)
     os.rename(path, settings.FOLDER + "/ready")
@@ -203,6 +210,36 @@ def _fault(copy):
     from lwm2m.net import Net  # which a port without sockets does not have
 
     return _amiss(copy.state, Net.modes)
+
+
+def _wiring(values):
+    # What is wrong with the pins and the UART, or None: they are tried, and MicroPython's port knows.
+    if not hasattr(machine, "Pin"):  # the unix port
+        return None
+    network = values["network"]
+    used = {}
+    try:
+        for section, table in (
+            ("network.", network),
+            ("board.", values),
+            ("sleep.", values.get("sleep", {})),
+        ):
+            for name in _PINS:
+                number = table.get(name)
+                if isinstance(number, int):  # the PIN of a SIM is none
+                    name = section + name
+                    if number in used:
+                        raise ValueError("that is " + used[number])
+                    used[number] = name
+                    machine.Pin(number)
+        if network["type"] == "ppp":
+            from device.ppp import open_uart
+
+            name = "network.uart"
+            number = network["uart"]
+            open_uart(network, machine)  # and left so, as PPP may be running on it
+    except Exception as e:  # an ESP32 has OSError, too
+        return "%s is %d: %s" % (name, number, e)
 
 
 def _amiss(state, modes=(0, 1, 2, 3)):

@@ -7,6 +7,23 @@ from ucoap.engine import diff
 _FAILURES = (b"ERROR", b"NO CARRIER", b"NO DIALTONE", b"BUSY")
 
 
+def open_uart(values, machine):
+    """The UART of a modem. values: the setting "network". machine: the module.
+
+    Raises what the port does where its chip has no such UART or pin: ValueError, OSError.
+    """
+    pins = {
+        name: machine.Pin(values[name])
+        for name in ("tx", "rx", "rts", "cts")
+        if values.get(name) is not None
+    }
+    flow = machine.UART.RTS * ("rts" in pins) | machine.UART.CTS * ("cts" in pins)
+    baud = values.get("baud", 115200)
+    # PPP takes what comes by the UART's interrupt, which must not find it sending: hence a tx
+    # buffer for a whole datagram. And hence nothing here calls PPP.poll().
+    return machine.UART(values["uart"], baudrate=baud, rxbuf=2048, txbuf=2048, flow=flow, **pins)
+
+
 class Driver:
     """Attempts to connect. link: a Link."""
 
@@ -25,7 +42,7 @@ class Driver:
             raise OSError(13)  # EACCES
         self._steps = self._script()
         self._begin_step()
-        self._uart = self._open_uart()
+        self._uart = open_uart(self._link.values, self._link.machine)
 
     def poll(self, now):
         """Do what is due. Returns whether nic is there and connects. now: ms, masked to 30 bits."""
@@ -49,21 +66,6 @@ class Driver:
         if self._uart:
             self._uart.deinit()
             self._uart = None
-
-    def _open_uart(self):
-        values, machine = self._link.values, self._link.machine
-        pins = {
-            name: machine.Pin(values[name])
-            for name in ("tx", "rx", "rts", "cts")
-            if values.get(name) is not None
-        }
-        flow = machine.UART.RTS * ("rts" in pins) | machine.UART.CTS * ("cts" in pins)
-        baud = values.get("baud", 115200)
-        # PPP takes what comes by the UART's interrupt, which must not find it sending: hence a tx
-        # buffer for a whole datagram. And hence nothing here calls PPP.poll().
-        return machine.UART(
-            values["uart"], baudrate=baud, rxbuf=2048, txbuf=2048, flow=flow, **pins
-        )
 
     def _script(self):
         # [send, expect, s]. Without anything to expect, the time is let pass.

@@ -38,6 +38,16 @@ def factory(board, call):
     return json.loads(board.run(f"import device.factory as f\nf.{call}"))
 
 
+def send(board, data):
+    """A provisioning file, under its temporary name."""
+    board.run(
+        "import os\n"
+        "try: os.mkdir('/lwm2m-store')\n"
+        "except OSError: pass\n"
+        f"with open('/lwm2m-store/new', 'wb') as f: f.write({data!r})\n"
+    )
+
+
 def provision(board, servers, app=None, lock=False, **settings):
     """Give a board a bootstrap server account, a secret in its settings, and app.py; and start it,
     with lock in a flood of what opens a REPL."""
@@ -45,12 +55,7 @@ def provision(board, servers, app=None, lock=False, **settings):
     data = image.pack(
         ENDPOINT, {0: accounts}, {"network": NETWORK, "app": {"key": SECRET}, **settings}
     )
-    board.run(
-        "import os\n"
-        "try: os.mkdir('/lwm2m-store')\n"
-        "except OSError: pass\n"
-        f"with open('/lwm2m-store/new', 'wb') as f: f.write({data!r})\n"
-    )
+    send(board, data)
     if app is not None:
         board.run(f"with open('/app.py', 'w') as f: f.write({app!r})")
     digest = hashlib.sha256(data).hexdigest()
@@ -89,6 +94,35 @@ def test_is_bootstrapped_and_managed(board, servers) -> None:
         == "still here\n"
     )
     assert board.stats()["resets"] == resets
+
+
+# Settings, and what the chip's own port says of them.
+WIRED = (
+    ({"network": dict(NETWORK, uart=3)}, "network.uart is 3: UART(3) doesn't exist"),
+    ({"network": dict(NETWORK, rx=99)}, "network.rx is 99: invalid pin"),
+    ({"network": dict(NETWORK, tx=4)}, "network.uart is 0: bad TX pin"),
+    ({"network": dict(NETWORK, uart=1)}, "network.uart is 1: bad TX pin"),
+    ({"network": dict(NETWORK, tx=1)}, "network.rx is 1: that is network.tx"),
+    ({"network": NETWORK, "led": 25, "button": 25}, "board.button is 25: that is board.led"),
+    ({"network": NETWORK, "led": 30}, "board.led is 30: invalid pin"),
+    ({"network": dict(NETWORK, tx=12, rx=17), "led": 25, "button": 14}, None),
+)
+
+
+def test_pins(board, servers) -> None:
+    # As it runs, with PPP at UART 0, which goes on behind what is refused.
+    provision(board, servers)
+    servers.said.wait_for("registered " + ENDPOINT, HOST_S)
+    break_in(board)
+    accounts = {0: {0: servers.uri, 1: True, 2: 3, 3: b"", 4: b"", 5: b"", 11: 0}}
+    for settings, text in WIRED:
+        data = image.pack("another", {0: accounts}, settings)
+        send(board, data)
+        digest = hashlib.sha256(data).hexdigest()
+        answer = factory(board, f"install('/lwm2m-store/new', '{digest}')")
+        assert answer.get("error") == text
+        expected = "another" if text is None else ENDPOINT
+        assert factory(board, "status()")["endpoint"] == expected
 
 
 def test_crashes_lead_to_safe_mode(board, servers) -> None:

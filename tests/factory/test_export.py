@@ -342,17 +342,41 @@ def test_nothing_is_said(tmp_path: Path) -> None:
     for form in export.FORMS:
         done = tool.factory(tmp_path, "export", "--to", form, "-o", f"{form}.out")
         assert done.returncode == 1, form
-        said = f"There is nothing to export: no board has what {form}.out is to say.\n"
+        said = "There is nothing to export: no board was given anything yet.\n"
         assert done.stderr == said, form
         assert not (tmp_path / f"{form}.out").is_file()
     with open_ledger(tmp_path) as kept, kept.book() as book:
         found = config.load(tmp_path / "factory.toml")
         book.assign("chip", identity.make(found, dict(VALUES, chip_id="chip")))
-    done = tool.factory(tmp_path, "export", "--to", "server", "-o", "x", "--short-id", "99")
-    assert done.returncode == 1 and done.stderr.startswith("There is nothing to export"), (
-        done.stderr
+    args = ("export", "--to", "server", "-o")
+    done = tool.factory(tmp_path, *args, "x", "--short-id", "99")
+    assert (done.returncode, done.stderr) == (
+        1,
+        (
+            "There is nothing to export: no board has an account of server 99: choose from 7, "
+            "101.\n"
+        ),
     )
     assert not (tmp_path / "x").exists()
+    done = tool.factory(tmp_path, *args, "no/x", "--short-id", "101")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "no/x cannot be written: there is no folder no.\n",
+    )
+
+
+def test_no_bootstrap_server(tmp_path: Path) -> None:
+    start, end = PSK.index("[bootstrap]"), PSK.index("[[server]]")
+    given(tmp_path, PSK[:start] + PSK[end:], 1).__exit__()
+    for form in ("bootstrap-server", "leshan"):
+        args = ("export", "--to", form, "-o", "x", *(["--short-id", "9"] * (form == "leshan")))
+        done = tool.factory(tmp_path, *args)
+        words = {
+            "leshan": "no board has an account of server 9: choose from 101",
+            "bootstrap-server": "no board has an account of a bootstrap server, which [bootstrap] "
+            "gives",
+        }
+        assert done.stderr == f"There is nothing to export: {words[form]}.\n"
 
 
 def test_counts_whatever_the_file_is_called(tmp_path: Path) -> None:
@@ -372,12 +396,28 @@ def test_files_that_are_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "factory.toml").read_text() == PSK
 
 
+COUNTS = {
+    "leshan": (
+        "bootstrapStore.json: 3 entries",
+        "bootstrap.rest: 6 entries",
+        "server.rest: 3 entries",
+    ),
+    "bootstrap-server": ("out: 3 entries",),
+    "server": ("out: 3 entries",),
+    "csv": ("out: 9 entries",),
+    "labels": ("out: 3 entries",),
+}
+
+
 @pytest.mark.parametrize("form", export.FORMS)
 def test_what_is_there_is_asked_about(tmp_path: Path, form: str) -> None:
     given(tmp_path, PSK).__exit__()
     args = ("export", "--to", form, "-o", "out", "--short-id", "101")
     done = tool.factory(tmp_path, *args)
     assert done.returncode == 0, done.stderr
+    # Of three boards, each with the accounts of a bootstrap server and two others.
+    for line in COUNTS[form]:
+        assert line in done.stdout.splitlines(), done.stdout
     out = tmp_path / "out"
     before = {path: path.stat().st_mtime_ns for path in (out, *out.rglob("*"))}
     done = tool.factory(tmp_path, *args)

@@ -11,6 +11,8 @@ from lwm2m_factory import FactoryError, firmware, flash, flash_map
 from builds.steps import ROOT
 from harness.tool import factory
 
+needs_esptool = pytest.mark.skipif(sys.version_info < (3, 10), reason="esptool needs Python 3.10")
+
 
 def uf2(blocks: int = 5, family: int = 0xE48BFF56, flags: int = 0x2000) -> bytes:
     """A UF2, as its specification has it: 512 bytes a block, 256 of them data."""
@@ -132,7 +134,7 @@ def test_wrong_esp_image(tmp_path: Path) -> None:
             flash.flash(image, None, None, False)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 10), reason="esptool needs it")
+@needs_esptool
 def test_esptool_without_an_esp32(tmp_path: Path) -> None:
     image = tmp_path / "firmware.bin"
     image.write_bytes(esp(9))
@@ -154,6 +156,7 @@ def ours(kind: str, **more) -> bytes:
     return stock_images.esp32(*CHIPS[kind], **{"table": table, "build": board, **more})
 
 
+@needs_esptool
 @pytest.mark.parametrize("kind", CHIPS)
 def test_esp32_image_of_ours(tmp_path: Path, kind: str) -> None:
     image = tmp_path / "firmware.bin"

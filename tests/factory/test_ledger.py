@@ -131,7 +131,7 @@ def read(folder: Path, text: str, csv: str, kept: ledger.Ledger) -> batch.Rows:
 def test_rows_without_a_serial_are_known_again(tmp_path: Path) -> None:
     # A line comes in above: each board keeps its key, and the others' are still there for others.
     text = OWN.replace("{serial}", "{chip_id}")
-    keys = [f"{n:032x}" for n in range(4)]
+    keys = [f"{n:031x}a" for n in range(4)]
     with open_ledger(tmp_path) as kept:
         rows = read(tmp_path, text, "key\n" + "\n".join(keys[1:3]), kept)
         assert choose(rows, kept, "c1") == {"key": keys[1]}

@@ -7,7 +7,7 @@ import pytest
 from harness.tool import factory
 from lwm2m_factory import config, pins
 from pty_board import PtyBoard
-from samples import PSK, events, load
+from samples import PSK, events, keys_of, load, records
 
 PPP = PSK.replace(
     PSK[PSK.index('type = "wifi"') : PSK.index("[app]")],
@@ -121,6 +121,18 @@ def test_pins(tmp_path: Path, values, board: Optional[str], said: Optional[str])
     assert str(caught.value).split("\n") == lines
 
 
+def test_pins_that_nobody_has_named(tmp_path: Path) -> None:
+    # An ESP32's UART 1 has those of its flash then.
+    given = text(1, 17, 16, 2, 0).replace("rx = 16\n", "")
+    found = load(tmp_path, given)
+    pins.check_board(found.source, S3)
+    with pytest.raises(config.ConfigError) as caught:
+        pins.check_board(found.source, ESP32)
+    assert str(caught.value).partition(": ")[2] == (
+        "network.rx is missing: UART 1 of an ESP32 would take 9, where its flash is."
+    )
+
+
 SLEEPS = [
     ("light", 9, PICO, None),
     ("light", 33, PICO, "sleep.pin is 33: an RP2040 has no such pin to use."),
@@ -190,3 +202,31 @@ def test_refused_before_anything_is_given(tmp_path: Path) -> None:
         done = factory(tmp_path, "status", "--port", board.port)
         assert "Board     Raspberry Pi Pico with RP2040" in done.stdout
         assert "Endpoint  none" in done.stdout
+
+
+# What the firmware says of pins on a board that the tool does not know.
+UNKNOWN = [
+    ((0, 0, 99, 25, 14), "network.rx is 99: invalid pin"),
+    ((3, 0, 1, 25, 14), "network.uart is 3: UART(3) doesn't exist"),
+    ((0, 4, 1, 25, 14), "network.uart is 0: bad TX pin"),
+    ((0, 0, 1, 25, 30), "board.button is 30: invalid pin"),
+]
+
+
+def test_refused_by_the_firmware(tmp_path: Path) -> None:
+    with PtyBoard(tmp_path / "board", main=MAIN.replace("BOARD", "another board")) as board:
+        port = ("--port", board.port)
+        args = ("provision", "factory.toml", "--serial", "1", *port)
+        for values, said in UNKNOWN:
+            (tmp_path / "factory.toml").write_text(text(*values))
+            done = factory(tmp_path, *args)
+            said = f"The board on {board.port} refuses: {said}.\n"
+            assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+        # It has nothing yet; what was noted for it is what it gets when that is mended.
+        (record,) = records(tmp_path)
+        (tmp_path / "factory.toml").write_text(text(0, 0, 1, 25, 14))
+        done = factory(tmp_path, *args)
+        assert done.returncode == 0, done.stderr
+        assert keys_of(records(tmp_path)[0]) == keys_of(record)
+    noted = [event.event for event in events(tmp_path)]
+    assert noted[:2] == ["assigned", "failed"] and noted[-1] == "done"

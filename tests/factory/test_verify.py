@@ -139,6 +139,9 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
         done = factory(tmp_path, "verify", "--ledger", "none", *port)
         assert done.stderr.count("\n") == 1 and "has crashed" in done.stderr
         assert not (tmp_path / "none").exists()
+        done = factory(tmp_path, "verify", "--register=-1", *port)
+        assert done.returncode == 2
+        assert done.stderr.endswith("--register: -1 is no number of seconds\n")
         # What is mended begins anew.
         assert factory(tmp_path, "erase", "--yes", *port).returncode == 0
         done = factory(tmp_path, "provision", "factory.toml", "--serial", "1", *port)
@@ -146,5 +149,8 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
         done = factory(tmp_path, "verify", "--ledger", "none", *port)
         assert (done.returncode, done.stdout.splitlines()[1]) == (
             0,
-            "Not looked at: its network and registration, what it was given.",
+            (
+                "Not looked at: its network and registration, what it was given, as there is no ledger "
+                "none."
+            ),
         )

@@ -16,6 +16,7 @@ from flash import GARBAGE, HALF, NOTHING, Flash, Lfs2, fill, unfill
 from lwm2m.store import pack
 import device.factory as factory
 import device.settings as settings
+import rp2040_pins
 
 settings.FOLDER = FOLDER = "/flash/lwm2m"
 KINDS = (Lfs2(32), Lfs2(256))
@@ -269,6 +270,50 @@ def test_refused():
             answer = call(factory.install, FOLDER + "/new", sha256(good))
             assert answer["error"] == "the file has not arrived as it was sent"
             assert given() == before
+
+
+def ppp(**more):
+    return {"network": dict({"type": "ppp", "uart": 0}, **more)}
+
+
+# Settings, and what is said of their pins: the port's own words, or why two are one.
+WIRED = (
+    (ppp(tx=0, rx=1, cts=2, rts=3), None),
+    (ppp(tx=16, rx=13), None),
+    (ppp(), None),
+    (ppp(uart=3), "network.uart is 3: UART(3) doesn't exist"),
+    (ppp(tx=0, rx=99), "network.rx is 99: invalid pin"),
+    (ppp(tx=4, rx=1), "network.uart is 0: bad TX pin"),
+    (ppp(uart=1, tx=8, rx=13), "network.uart is 1: bad RX pin"),
+    (ppp(uart=1, cts=5), "network.uart is 1: bad CTS pin"),
+    (ppp(tx=0, rx=0), "network.rx is 0: that is network.tx"),
+    (ppp(pin="0000", chat=[]), None),  # of a SIM
+    (dict(VALUES, button=25), "board.button is 25: that is board.led"),
+    (dict(VALUES, led=30), "board.led is 30: invalid pin"),
+    (dict(VALUES, sleep={"mode": "off", "pin": 25}), "sleep.pin is 25: that is board.led"),
+    (
+        {"network": {"type": "ethernet", "mdc": 23, "mdio": 32, "power": None}},
+        "network.mdio is 32: invalid pin",
+    ),
+    (dict(VALUES, app={"tx": 99}), None),
+)
+
+
+def test_pins():
+    # Refused before anything has changed, and nothing has been opened.
+    kept = factory.machine
+    factory.machine = rp2040_pins
+    good = provisioning_file(ENDPOINT, FACTORY)
+    try:
+        with board(KINDS[0]):
+            for values, text in WIRED:
+                assert install(good)["ok"]
+                before = given()
+                answer = install(provisioning_file(NEW_ENDPOINT, NEW, values))
+                assert answer.get("error") == text, answer
+                assert (given() == before) == bool(text)
+    finally:
+        factory.machine = kept
 
 
 def test_damaged_copy_is_told_and_replaced():

@@ -150,7 +150,9 @@ class Rows:
         sheet = Sheet(path)
         check_sheet(sheet, config)
         for line, row in sheet.rows:
-            name = named = row_name(config.endpoint, row, config.names(), ledger.digest)
+            name = named = row_name(
+                config.endpoint, row, config.names(), ledger.digest, config.key_names()
+            )
             count = 1
             while (
                 name in self.rows
@@ -315,10 +317,12 @@ class Show:
             line.update(details, state=state)
             if self.as_json:
                 self.tell(state, port=port, **details)
-            if state in _ENDS:
-                self._end(port, line)
+            outcome = self._end(port, line) if state in _ENDS else None
+        # Not with the lock: what is printed at a terminal draws the table again, which asks for it.
+        if outcome and not self.as_json:
+            self._say(outcome)
 
-    def _end(self, port: str, line: dict) -> None:
+    def _end(self, port: str, line: dict) -> Outcome:
         now = time.monotonic()
         line["seconds"] = now - line.get("since", now)
         told = (line.get(name) or "" for name in ("chip", "endpoint", "state", "note"))
@@ -327,18 +331,21 @@ class Show:
         self.outcomes.append(outcome)
         if outcome.state == "done":
             self.ends.append(now)
-        if self.as_json:
-            return
+        return outcome
+
+    def _say(self, outcome: Outcome) -> None:
         if outcome.state == "failed":
             # Once, in a line; `history` and the report have all of it.
-            said = Text(printable(f"{outcome.chip or port}: {outcome.note}"))
+            said = Text(printable(f"{outcome.chip or outcome.port}: {outcome.note}"))
             if self.console.is_terminal:
                 self.console.print(said, style="red", no_wrap=True, overflow="ellipsis")
             else:
                 print(said, file=sys.stderr, flush=True)
         elif not self.console.is_terminal:
             what = outcome.endpoint or outcome.chip or "a board"
-            said = Text(printable(f"{port}: {what}: {outcome.state} ({outcome.seconds:.1f} s)"))
+            said = Text(
+                printable(f"{outcome.port}: {what}: {outcome.state} ({outcome.seconds:.1f} s)")
+            )
             self.console.print(said, soft_wrap=True)
 
     def tell(self, event: str, **details) -> None:

@@ -28,10 +28,11 @@ def row_name(
     values: Dict[str, str],
     used: Sequence[str],
     digest: Callable[[bytes], str],
+    keys: Sequence[str] = (),
 ) -> Optional[str]:
     """What identifies a row: what it says, wherever it stands. None where there is nothing in it.
 
-    endpoint: the pattern; used: the names that patterns have. It is the endpoint name that the row
+    endpoint: the pattern; used: the names that patterns have, keys: those in which case does not count. It is the endpoint name that the row
     leads to, and where that has no column in it, its serial number, or else a digest of what boards
     get from the row, as there may be a key in it.
     """
@@ -39,7 +40,7 @@ def row_name(
     serial = values.get(SERIAL, "")
     if not own and not serial:
         told = {name: values[name] for name in used if name in values} or dict(values)
-        for name in BOARD_VALUES:
+        for name in (*BOARD_VALUES, *keys):
             if values.get(name):
                 told[name] = hexadecimal(values[name])
         if not told:

@@ -111,6 +111,16 @@ def _board(port: str) -> Board:
     )
 
 
+def _seconds(text: str) -> float:
+    try:
+        found = float(text)
+        if found > 0:
+            return found
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+
+
 def _say(text: str) -> None:
     # One line of it, whatever a board has said in it.
     print(printable(text))
@@ -176,6 +186,8 @@ def _verify(args: argparse.Namespace) -> None:
                     raise FactoryError(f"The board {chip} is not in {kept.name}.")
                 record = book.record(given)
         proof = verify.compare(status, tested, given, record)
+        if not _is_there(args):
+            proof.left.append(f"{proof.left.pop()}, as there is no ledger {_where(args)}")
         if proof.faults:
             raise FactoryError(*(f"The board {chip} {fault}" for fault in proof.faults))
         if args.register is not None:
@@ -241,8 +253,18 @@ def _unlock(args: argparse.Namespace) -> None:
 def _load(args: argparse.Namespace) -> config.Config:
     # The configuration, and a look at the CSV with it: what is wrong with either is said together.
     if args.csv is None:
-        names = () if args.run is _batch else ("serial",)
-        return config.load(args.config, names, _ask_password)
+        if args.run is not _batch:
+            return config.load(args.config, ("serial",), _ask_password)
+        try:
+            return config.load(args.config, (), _ask_password)
+        except ConfigError as e:
+            if not any(" has {" in each for each in e.args):
+                raise
+            raise ConfigError(*e.args, "A CSV would have more names: give it behind the file.")
+    if args.config.suffix == ".csv" or args.csv.suffix == ".toml":
+        raise FactoryError(
+            f"{args.config} is no configuration: name that first, factory.toml boards.csv."
+        )
     sheet = Sheet(args.csv)
     try:
         found = config.load(args.config, sheet.names, _ask_password)
@@ -297,7 +319,7 @@ def _choice(args: argparse.Namespace, found: config.Config, kept: ledger.Ledger)
     values = {"serial": args.serial} if args.serial else {}
     if set(found.names()) - set(values):
         raise FactoryError("The configuration needs a serial number: give it with --serial.")
-    name = row_name(found.endpoint, values, found.names(), kept.digest)
+    name = row_name(found.endpoint, values, found.names(), kept.digest, found.key_names())
     return lambda book, chip, mac: (values, name)
 
 
@@ -427,10 +449,8 @@ def _push(args: argparse.Namespace) -> Optional[int]:
     with _existing(args) as kept:
         export.complete(kept, args.to, _configured(args))
         done = push.push(kept, server, args.short_id, args.yes, step)
-    if not any(done):
-        raise FactoryError(
-            f"There is nothing to export: no board has what {server.url} is to know."
-        )
+        if not any(done):
+            raise export.nothing(kept, args.to, args.short_id)
     for line in push.sentences(done, server.url):
         _say(line)
     return 1 if done.other else None
@@ -448,11 +468,12 @@ def _export(args: argparse.Namespace) -> Optional[int]:
 
     with _existing(args) as kept:
         export.complete(kept, args.to, _configured(args))
-        counts = export.FORMS[args.to](kept, args.output, args.short_id)
-    if not any(counts.values()):
-        raise FactoryError(
-            f"There is nothing to export: no board has what {args.output} is to say."
-        )
+        try:
+            counts = export.FORMS[args.to](kept, args.output, args.short_id)
+        except export.Nothing:
+            counts = {}
+        if not any(counts.values()):
+            raise export.nothing(kept, args.to, args.short_id)
     for name, count in counts.items():
         _say(f"{name}: {count} entries")
     if args.to != "labels":
@@ -622,7 +643,7 @@ def make_parser() -> argparse.ArgumentParser:
     port(checked)
     checked.add_argument(
         "--register",
-        type=float,
+        type=_seconds,
         nargs="?",
         const=_REGISTER_S,
         metavar="SECONDS",

@@ -7,7 +7,7 @@ tools/README.md come from that.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Dict, Iterator, List, Literal, Optional, Sequence, Union
+from typing import Annotated, Any, Dict, Iterator, List, Literal, Optional, Sequence, Tuple, Union
 
 from pydantic import Field, PlainValidator, ValidationError, ValidationInfo, WithJsonSchema
 
@@ -142,12 +142,21 @@ class Config:
 
     def names(self) -> List[str]:
         """The names in its patterns that are not a board's own."""
-        found = names_in(self.endpoint)
+        texts, keys = self._patterns()
+        return [name for name in texts + keys if name not in (*BOARD_VALUES, "endpoint")]
+
+    def key_names(self) -> List[str]:
+        """Those of keys only, in which case does not count."""
+        texts, keys = self._patterns()
+        return [name for name in keys if name not in texts]
+
+    def _patterns(self) -> "Tuple[List[str], List[str]]":
+        texts, keys = names_in(self.endpoint), []
         for account in self.accounts + self.given:
             if account.table.security.mode == "psk":
-                found += names_in(account.table.security.identity)
-                found += names_in(account.table.security.key)
-        return [name for name in found if name not in (*BOARD_VALUES, "endpoint")]
+                texts += names_in(account.table.security.identity)
+                keys += names_in(account.table.security.key)
+        return texts, keys
 
 
 def load(path: Path, columns: Sequence[str] = ("serial",), ask: Optional[Ask] = None) -> Config:

@@ -54,6 +54,29 @@ def bootstrap_server(kept: ledger.Ledger, out: Path, short_id: Optional[int]) ->
     return {out.name: _write(out, _object(_accounts(kept)), 1)}
 
 
+class Nothing(FactoryError):
+    """No board has what is to be exported."""
+
+
+def nothing(kept: ledger.Ledger, form: str, short_id: Optional[int]) -> FactoryError:
+    """Why there is nothing to export."""
+    ids = set()
+    first = None
+    for record in kept.records():
+        first = record
+        ids.update(a.get("short_id") for a in record["accounts"] + record["given"])
+    if first is None:
+        why = "no board was given anything yet"
+    elif form == "bootstrap-server" or (form == "leshan" and short_id is None and None not in ids):
+        why = "no board has an account of a bootstrap server, which [bootstrap] gives"
+    elif short_id is not None and short_id not in ids:
+        listed = ", ".join(map(str, sorted(ids - {None})))
+        why = f"no board has an account of server {short_id}: choose from {listed}"
+    else:
+        why = "no board has a key or a certificate for that server"
+    return FactoryError(f"There is nothing to export: {why}.")
+
+
 def server(kept: ledger.Ledger, out: Path, short_id: Optional[int]) -> Dict[str, int]:
     """The table of clients of our LwM2M Server (module lwm2m.clients)."""
     return {out.name: _write(out, _object(_clients(kept, short_id)), 1)}
@@ -117,6 +140,8 @@ def _write(path: Path, lines: Iterable[str], more: int, empty: bool = False) -> 
     # Under another name until it is whole. more: so many of the lines are no entries; empty: it may
     # have none.
     _check_replaceable(path)
+    if not path.parent.is_dir():
+        raise FactoryError(f"{path} cannot be written: there is no folder {path.parent}.")
     new = path.with_name(path.name + ".new")
     count = -more
     try:
@@ -126,7 +151,7 @@ def _write(path: Path, lines: Iterable[str], more: int, empty: bool = False) -> 
                     text.write(line)
                     count += 1
         if not count and not empty:
-            raise FactoryError(f"There is nothing to export: no board has what {path} is to say.")
+            raise Nothing
         new.replace(path)
     except OSError as e:
         raise FactoryError(f"{path} cannot be written: {e.strerror}.") from None

@@ -80,6 +80,13 @@ def _off_chip(table: dict, chip: Chip) -> Iterator[Fault]:
             ("network", "uart"),
             f"is {uart}: an {chip.name} has UARTs from 0 to {chip.uarts - 1}.",
         )
+    if uart == 1 and chip.name == "ESP32":  # machine_uart.c
+        for name, pin in (("tx", 10), ("rx", 9)):
+            if table["network"].get(name) is None:
+                yield (
+                    ("network", name),
+                    f"is missing: UART 1 of an ESP32 would take {pin}, where its flash is.",
+                )
     deep = table.get("sleep", {}).get("mode") == "deep"
     if deep and not chip.wakes:
         yield (
