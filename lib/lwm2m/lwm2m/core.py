@@ -379,11 +379,6 @@ class Core:
             self.bootstrap.stop()
         self.begin()
 
-    def settle(self):
-        """The application is about to change accounts: a bootstrap session must not undo that."""
-        if self.state == _BOOTSTRAP:
-            self.restart()
-
     def add_account(self, server_iid):
         """Make the account of a /1 instance, where there is a /0 instance with its short id."""
         short_id = server_id(self.objects[1], server_iid)
@@ -396,39 +391,6 @@ class Core:
                 self._enter(account, _DISCONNECTED, self._setting(account, 14, 0))
                 self.accounts.append(account)
                 return
-
-    def account_removed(self, short_id, now):
-        """The application removes a server's instances; the bootstrap server's in a moment."""
-        if short_id == _BOOTSTRAP_ID:
-            self.settle()
-            self.bootstrap.stop()
-            self.bootstrap.purge_due = -1
-        for account in self.accounts:
-            if account.short_id == short_id:
-                self.accounts.remove(account)
-                self.remove(account, now)
-                self._stale = True
-                self._let_next()
-                break
-        if self.state == _MANAGEMENT and not self.accounts:
-            self.begin()
-
-    def account_changed(self, server_iid):
-        """The application has added a /1 instance or set resources of it, or with None has added
-        the bootstrap server account."""
-        self._stale = True
-        self.weary = self._rest = 0
-        if self.state == _INITIAL:
-            self._fresh = True
-        elif self.state == _MANAGEMENT and server_iid is not None:
-            for account in self.accounts:
-                if account.server_iid == server_iid:
-                    if account.state == _DISCONNECTED and not account.attempts:
-                        self._enter(account, _DISCONNECTED, self._setting(account, 14, 0))
-                    break
-            else:
-                self.add_account(server_iid)
-            self._let_next()
 
     def drop_accounts(self):
         """Close all connections to regular servers, without a word to them."""
