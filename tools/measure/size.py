@@ -34,6 +34,7 @@ BUDGET = {
     "lwm2m-queue": 5 * 1024,
     "lwm2m-resume": 1280,
     "lwm2m-rpk": 2 * 1024,
+    "lwm2m-security": 1024,
     "lwm2m-update": 8 * 1024,
 }
 

@@ -8,7 +8,8 @@
 # changed nothing.
 
 from micropython import const
-from lwm2m.objects import security_fault, server_id, split_uri
+from lwm2m import forget
+from lwm2m.objects import server_id, split_uri
 
 _BOOTSTRAP_ID = const(65535)
 _INITIAL = const(0)  # of Core.state
@@ -232,6 +233,9 @@ def _with(client, uri, mode, values, security):
     keys = client.core.context and client.core.context.keys
     if keys:
         keys.refer(values)
+    from lwm2m.security import security_fault
+
+    forget("security")  # with the last of this its heap is given back
     fault = security_fault(keys.resolve(values) if keys else values, client.net.modes)
     if fault:
         raise ValueError("4.06 " + fault)

@@ -3,8 +3,8 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
+from lwm2m import forget
 from lwm2m.model import fault, missing
-from lwm2m.objects import security_fault
 
 _MAX_ID = const(65535)  # of nothing (LwM2M 1.1 7.1), and the bootstrap server's short id
 
@@ -20,6 +20,9 @@ def inconsistency(objects, modes, context=None, enough=True):
     text = amiss(security) or amiss(server)
     if text:
         return text
+    from lwm2m.security import security_fault
+
+    forget("security")  # with the last of this its heap is given back
     keys = context and context.keys
     bootstrap = 0
     ids = {}
@@ -31,8 +34,8 @@ def inconsistency(objects, modes, context=None, enough=True):
         if values[1]:
             bootstrap += 1
             continue
-        short_id = values.get(10)
-        if short_id is None or not 0 < short_id < _MAX_ID:
+        short_id = values.get(10, 0)
+        if not 0 < short_id < _MAX_ID:
             return "/0/%d/10 must be from 1 to 65534" % iid
         if short_id in ids:
             return "/%d/%d: short server id %d is there twice" % (0, iid, short_id)
