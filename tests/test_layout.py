@@ -21,6 +21,7 @@ OPTIONAL = {
         "lwm2m.composite",
         "lwm2m.context",
         "lwm2m.dtls",
+        "lwm2m.instances",
         "lwm2m.listen",
         "lwm2m.lwm2m_cbor",
         "lwm2m.observe",

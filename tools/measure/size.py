@@ -30,6 +30,7 @@ BUDGET = {
     "lwm2m-access": 2304,
     "lwm2m-device": 1024,
     "lwm2m-diagnostics": 3 * 1024,
+    "lwm2m-instances": 1024,
     "lwm2m-ipso": 2 * 1024,
     "lwm2m-queue": 5 * 1024,
     "lwm2m-resume": 1280,
