@@ -10,6 +10,7 @@ from lwm2m.account import Account, failure, uri_options
 
 _BOOTSTRAP_ID = const(65535)
 _BOOTSTRAP = const(1)  # of Core.state
+_MANAGEMENT = const(2)
 _CONNECTED = const(2)  # of Account.state
 _EXCHANGE_LIFETIME = const(247)  # s, RFC 7252 4.8.2
 
@@ -202,7 +203,11 @@ class Bootstrap:
         self.state = _EXHAUSTED
         if self._usable:
             self.state = _IDLE
-            core.resume()
+            if core.accounts:  # they are as they were
+                core.state = _MANAGEMENT
+                core._stale = True
+            else:
+                core.begin()
         elif self._attempts < _RETRY_COUNT and not core.weary:
             self._enter(_WAITING, core.spread(_RETRY_TIMER << self._attempts - 1))
         core.event(_BS_FAILED, _BOOTSTRAP_ID, None, code, internal, text)

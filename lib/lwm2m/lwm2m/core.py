@@ -366,13 +366,6 @@ class Core:
         self.state = _INITIAL
         self._fresh = True
 
-    def resume(self):
-        """A bootstrap that was for some of the servers has failed: the others are as they were."""
-        if not self.accounts:
-            return self.begin()
-        self.state = _MANAGEMENT
-        self._stale = True
-
     def restart(self):
         """Undo a bootstrap session too."""
         if self.bootstrap:
@@ -586,7 +579,9 @@ class Core:
             self._failed(account, code, internal, text)
 
     def _registered(self, account):
-        account.attempts = account.sequences = account.code = self.weary = 0
+        self.weary = 0
+        if account.code:  # which whatever has failed has set
+            account.attempts = account.sequences = account.code = 0
         self.vain.pop(account.short_id, 0)
         if self.bootstrap:
             self.bootstrap.vain = 0
