@@ -45,7 +45,7 @@ def add_server(client, short_id, uri, mode, lifetime=0, queue=False, security=No
     iid = _free(server)
     binding = "UQ" if queue else "U"
     server[iid] = {0: short_id, 1: lifetime or 86400, 6: True, 7: binding, 23: False}
-    client.core.put({0: accounts, 1: server})
+    _put(client.core, {0: accounts, 1: server})
     _changed(client.core, iid)
 
 
@@ -72,7 +72,7 @@ def add_bootstrap_server(client, uri, mode, security=None):
     if client.core.bootstrap.account_iid() >= 0:
         raise ValueError("4.03 there is a bootstrap server: remove it first")
     _settle(client.core)
-    client.core.put({0: _with(client, uri, mode, {1: True}, security)})
+    _put(client.core, {0: _with(client, uri, mode, {1: True}, security)})
     _changed(client.core, None)
 
 
@@ -136,6 +136,15 @@ def set_coap(client, short_id, ack_timeout_ms=2000, random_percent=150, retransm
 
 
 # --- What the core is told
+
+
+def _put(core, changes):
+    # Replace the instances of objects: {object id: {instance id: values}}. Raises as
+    # Context.commit() does; then nothing has changed.
+    if core.context:
+        return core.context.commit(changes)
+    for oid in changes:
+        core.objects[oid].instances = changes[oid]
 
 
 def _settle(core):
@@ -203,7 +212,7 @@ def _set(client, oid, short_id, values):
     instances = dict(client.core.objects[oid].instances)
     instances[iid] = dict(instances[iid])
     instances[iid].update(values)
-    client.core.put({oid: instances})
+    _put(client.core, {oid: instances})
     return iid
 
 
@@ -215,7 +224,7 @@ def _remove(client, ids):
             iid = _find(client, oid, id)
             if iid is not None:
                 instances.pop(iid)
-    client.core.put(changes)
+    _put(client.core, changes)
 
 
 def _with(client, uri, mode, values, security):

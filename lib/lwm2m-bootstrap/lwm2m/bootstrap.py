@@ -82,7 +82,8 @@ class Bootstrap:
         if core.context:
             core.context.flush(False)
         if not usable:
-            core.drop_accounts()
+            core.begin()
+            core._fresh = False
         core.state = _BOOTSTRAP
         self._usable = usable
         self._format = core.version != "1.0"
@@ -225,8 +226,8 @@ class Bootstrap:
     def start_timeout(self):
         """Begin Bootstrap-Server Account Timeout (/0/x/12), where the account has one."""
         core = self.core
-        seconds = core.objects[0].instances.get(self.account_iid(), {}).get(12) or 0
-        self.purge_due = core.after(seconds) if seconds > 0 else -1
+        seconds = core.objects[0].instances.get(self.account_iid(), {}).get(12)
+        self.purge_due = core.after(seconds or -1)
 
     # --- Sessions
 

@@ -82,7 +82,7 @@ def _create(core, obj, path, m, payload, reply):
     # LwM2M 1.1 6.3.6. Returns the path of what was made: of an instance, or of several the object.
     found = None
     if payload or m.find(_CONTENT_FORMAT) >= 0:
-        found = management.decode(core.objects, m, payload, path).get(obj.id)
+        found = management.decode(core.objects, m, payload, path, False).get(obj.id)
     found = found or {-1: {}}
     if -1 in found:  # nothing says which
         if len(found) > 1:

@@ -62,6 +62,13 @@ class Account:
         if settings:
             self.settings = settings
 
+    def bound(self):
+        """The query that tells the server of the binding."""
+        binding = "b=" + self.binding
+        if self.version != "1.0" and "Q" in binding:
+            binding = binding.replace("Q", "") + "&Q"
+        return binding
+
 
 def failure(code, payload):
     """(code, whether it is our own, text) to report of an answer that is not the right one."""

@@ -6,7 +6,6 @@ from micropython import const
 from ucoap import Error
 import lwm2m.model as model
 from . import forget, optional
-from lwm2m.model import path_of, resolve
 
 # Content-Formats (LwM2M 1.1 7.4).
 _TEXT = const(0)
@@ -67,11 +66,11 @@ def handle(core, account, m, payload, reply):
     core: has objects {object id: Object}, may, as model's resolve() takes it, and
     on_request(account, event, path), which is told what was done.
     """
-    path = path_of(m)
+    path = model.path_of(m)
     code = m.code
     accept = m.uint(_ACCEPT)
     operation = _operation(code, len(path), accept)
-    flags = resolve(core.objects, path, operation, core.may, account)
+    flags = model.resolve(core.objects, path, operation, core.may, account)
     obj = core.objects[path[0]]
     if operation >= _DELETE:  # Delete, Create, Discover
         module = optional("instances")
@@ -101,8 +100,8 @@ def handle(core, account, m, payload, reply):
 
 def begin(core, account, m):
     """The first of several blocks of a body: Error where the whole would be refused for its path."""
-    path = path_of(m)
-    resolve(core.objects, path, _operation(m.code, len(path), None), core.may, account)
+    path = model.path_of(m)
+    model.resolve(core.objects, path, _operation(m.code, len(path), None), core.may, account)
 
 
 def _operation(code, n, accept):
@@ -158,12 +157,6 @@ def format_module(format, code=_UNSUPPORTED):
     return module
 
 
-def read(core, account, path, accept, reply):
-    """Read /o, /o/i, /o/i/r or /o/i/r/ri into a reply (LwM2M 1.1 6.3.1). Raises Error."""
-    flags = resolve(core.objects, path, _READ, core.may, account)
-    answer(core.objects[path[0]], path, flags, accept, reply, _R, core.may, account)
-
-
 def answer(obj, path, flags, accept, reply, mask=_R, may=None, account=None):
     """Put what model's encode() has for a path into a reply. Raises Error 4.06."""
     format = format_of(flags, path, accept)
@@ -174,28 +167,10 @@ def answer(obj, path, flags, accept, reply, mask=_R, may=None, account=None):
     reply.payload = out
 
 
-def object_links(objects, attributes=None):
-    """The object list of a registration, link-format without its root (LwM2M 1.1 6.2.1).
-
-    attributes(obj, iid): what to tell of an instance; with it all objects are listed.
-    """
-    links = []
-    for oid in sorted(objects):
-        obj = objects[oid]
-        # Access Control, as long as there is no instance, says nothing (LwM2M 1.1 8.1).
-        if not attributes and (oid in (0, 21) or (oid == 2 and not obj.instances)):
-            continue
-        if obj.version or not obj.instances:
-            links.append("</%d>" % oid + (";ver=" + obj.version if obj.version else ""))
-        for iid in sorted(obj.instances):
-            links.append("</%d/%d>" % (oid, iid) + (attributes(obj, iid) if attributes else ""))
-    return ",".join(links)
-
-
 # --- In
 
 
-def decode(objects, m, payload, path, lenient=False):
+def decode(objects, m, payload, path, lenient):
     """What a request writes to a path, as model's decode() has it. Raises Error 4.00, 4.05, 4.15."""
     format = m.uint(_CONTENT_FORMAT)
     n = len(path)
@@ -223,5 +198,5 @@ def _write(core, path, flags, m, payload):
     # Write-Attributes (LwM2M 1.1 5.1.2) are not a write of an empty value.
     if m.find(_URI_QUERY) >= 0:
         raise Error(_NOT_ALLOWED, "no attributes here")
-    changes = decode(core.objects, m, payload, path)
+    changes = decode(core.objects, m, payload, path, False)
     model.apply(core.objects, changes, n == 2 and not post, n == 4 or post)

@@ -121,6 +121,24 @@ def server_id(obj, iid):
     return values.get(0)
 
 
+def object_links(objects, attributes=None):
+    """The object list of a registration, link-format without its root (LwM2M 1.1 6.2.1).
+
+    attributes(obj, iid): what to tell of an instance; with it all objects are listed.
+    """
+    links = []
+    for oid in sorted(objects):
+        obj = objects[oid]
+        # Access Control, as long as there is no instance, says nothing (LwM2M 1.1 8.1).
+        if not attributes and (oid in (0, 21) or (oid == 2 and not obj.instances)):
+            continue
+        if obj.version or not obj.instances:
+            links.append("</%d>" % oid + (";ver=" + obj.version if obj.version else ""))
+        for iid in sorted(obj.instances):
+            links.append("</%d/%d>" % (oid, iid) + (attributes(obj, iid) if attributes else ""))
+    return ",".join(links)
+
+
 def acts(n):
     """Whether a terminal or a log acts on a character: C0, DEL and C1, separators of lines, and what
     turns the direction of writing (UAX 9, 2)."""
