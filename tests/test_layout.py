@@ -33,6 +33,7 @@ OPTIONAL = {
         "lwm2m.senml_json",
         "lwm2m.store",
         "lwm2m.text",
+        "lwm2m.tlv",
         "lwm2m.update",
         "lwm2m.v12",
         "lwm2m.words",

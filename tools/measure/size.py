@@ -23,7 +23,7 @@ from builds.steps import BUILD, ROOT, SOURCE, rel
 # Bytes of flash that each package may add.
 BUDGET = {
     "ucoap": 10 * 1024,
-    "lwm2m": 24 * 1024,
+    "lwm2m": 21436,
     "lwm2m-bootstrap": 4 * 1024,
     "lwm2m-connectivity": 3 * 1024,
     "lwm2m-consistency": 1024,
@@ -36,6 +36,7 @@ BUDGET = {
     "lwm2m-resume": 1280,
     "lwm2m-rpk": 2 * 1024,
     "lwm2m-security": 1024,
+    "lwm2m-tlv": 2 * 1024,
     "lwm2m-update": 8 * 1024,
 }
 
