@@ -91,6 +91,24 @@ print([hex(registrar.ask(4, path).code) for path in ("/1000/0", "/3/0", "/1000/1
 print(registrar.read("/1000/0/0").text)
 """
 
+ALONE = """
+import lwm2m
+import lwm2m.management as management
+from ucoap import Error
+from ucoap.engine import Reply
+
+client = lwm2m.Client("alone")
+device = client.core.objects[3]
+for path in ((3, 0), (3, 0, 0)):
+    for accept in (None, 0, 112, 11542):
+        try:
+            management.answer(device, path, device.flags(0), accept, Reply())
+        except Error as e:
+            print(hex(e.code))
+print(client.step(1))
+client.close()
+"""
+
 
 @pytest.fixture(scope="module")
 def minimal(tmp_path_factory):
@@ -115,6 +133,13 @@ def test_composite_operations_are_refused(minimal, flavour):
     # With the first of several blocks, before that has a place.
     wanted = ["0x85"] * 4 + ["send: needs package lwm2m-composite"]
     assert run(COMPOSITE, minimal[flavour]) == wanted
+
+
+def test_the_core_by_itself_has_no_format(tmp_path):
+    # Package lwm2m with nothing but what it requires; LwM2M 1.1 6.3.1: 4.06 Not Acceptable.
+    stage.compiled(stage.modules(ROOT / "lib" / "lwm2m" / "manifest.py"), tmp_path)
+    assert not (tmp_path / "lwm2m" / "tlv.mpy").exists()
+    assert run(ALONE, tmp_path) == ["0x86"] * 8 + ["0"]
 
 
 @pytest.mark.parametrize("flavour", ["src", "mpy"])
