@@ -230,12 +230,11 @@ def server(port, psk, ids=True):
 
 
 def client(port, lifetime, given, attempts):
-    names = {n: name for name, n in lwm2m.__dict__.items() if name.startswith("EVENT_")}
     steps = 0
 
     def on_event(event):
         code = "%x" % event.code if event.code else ""
-        print(names[event.type], code, event.text or "", "in step", steps)
+        print(lwm2m.EVENTS[event.type], code, event.text or "", "in step", steps)
 
     one = lwm2m.Client("device-1", on_event)
     values = security(given, port)

@@ -73,6 +73,42 @@ except AttributeError as e:
     print(e)
 """
 
+INSTANCES = """
+import lwm2m
+from lwm2m.model import R, STR, W, Object
+from world import Registrar, World
+
+world = World()
+registrar = Registrar(world)
+client = world.client()
+client.add_object(Object(1000, (0, R | W | STR), {0: {0: "a"}}, multiple=True))
+client.add_server(1, "coap://server", lwm2m.SEC_NONE, 300)
+world.run(5)
+print([hex(registrar.read(path, 40).code) for path in ("/3", "/3/0", "/3/0/0", "/2000", "/0")])
+tlv = b"\\xc1\\x00b"
+print([hex(registrar.ask(2, path, tlv, 11542).code) for path in ("/1000", "/3", "/2000")])
+print([hex(registrar.ask(4, path).code) for path in ("/1000/0", "/3/0", "/1000/1")])
+print(registrar.read("/1000/0/0").text)
+"""
+
+ALONE = """
+import lwm2m
+import lwm2m.management as management
+from ucoap import Error
+from ucoap.engine import Reply
+
+client = lwm2m.Client("alone")
+device = client.core.objects[3]
+for path in ((3, 0), (3, 0, 0)):
+    for accept in (None, 0, 112, 11542):
+        try:
+            management.answer(device, path, device.flags(0), accept, Reply())
+        except Error as e:
+            print(hex(e.code))
+print(client.step(1))
+client.close()
+"""
+
 
 @pytest.fixture(scope="module")
 def minimal(tmp_path_factory):
@@ -97,6 +133,24 @@ def test_composite_operations_are_refused(minimal, flavour):
     # With the first of several blocks, before that has a place.
     wanted = ["0x85"] * 4 + ["send: needs package lwm2m-composite"]
     assert run(COMPOSITE, minimal[flavour]) == wanted
+
+
+def test_the_core_by_itself_has_no_format(tmp_path):
+    # Package lwm2m with nothing but what it requires; LwM2M 1.1 6.3.1: 4.06 Not Acceptable.
+    stage.compiled(stage.modules(ROOT / "lib" / "lwm2m" / "manifest.py"), tmp_path)
+    assert not (tmp_path / "lwm2m" / "tlv.mpy").exists()
+    assert run(ALONE, tmp_path) == ["0x86"] * 8 + ["0"]
+
+
+@pytest.mark.parametrize("flavour", ["src", "mpy"])
+def test_instances_are_the_clients_own(minimal, flavour):
+    # Without lwm2m-instances: what is not there is 4.04 (LwM2M 1.1 6.3), what cannot be done 4.05.
+    assert run(INSTANCES, minimal[flavour]) == [
+        str(["0x85", "0x85", "0x85", "0x84", "0x81"]),
+        str(["0x85", "0x85", "0x84"]),
+        str(["0x85", "0x85", "0x84"]),
+        "a",
+    ]
 
 
 @pytest.mark.parametrize("flavour", ["src", "mpy"])

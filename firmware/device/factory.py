@@ -207,9 +207,9 @@ def _fault(copy):
             import lwm2m.access  # noqa: F401
         except ImportError:
             return "there is Access Control, and no package lwm2m-access here"
-    from lwm2m.net import Net  # which a port without sockets does not have
+    from lwm2m.security import Modes
 
-    return _amiss(copy.state, Net.modes)
+    return _amiss(copy.state, Modes())
 
 
 def _wiring(values):

@@ -2,4 +2,5 @@
 add_library("lwm2m-lib", "../../lib")
 require("lwm2m")
 require("lwm2m-text")
+require("lwm2m-tlv")
 require("lwm2m-words")

@@ -2,5 +2,6 @@ metadata(description="LwM2M client: accounts in flash, keys where they are safe.
 
 require("lwm2m")
 require("lwm2m-consistency")
+require("lwm2m-tlv")
 
 package("lwm2m", opt=3)

@@ -286,7 +286,7 @@ CLIENT = """
 import gc
 import lwm2m
 
-names = {value: name for name, value in lwm2m.__dict__.items() if name.startswith("EVENT_")}
+names = lwm2m.EVENTS
 
 
 def on_event(event):

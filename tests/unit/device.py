@@ -13,7 +13,7 @@ import sys
 import dtls_certs as certs
 import lwm2m
 
-NAMES = {n: name[6:] for name, n in lwm2m.__dict__.items() if name.startswith("EVENT_")}
+NAMES = {n: name[6:] for n, name in enumerate(lwm2m.EVENTS)}
 
 
 def value(x):

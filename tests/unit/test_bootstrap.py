@@ -1,3 +1,4 @@
+# heapsize: 480K
 # The Bootstrap interface, client's side (LwM2M 1.1 6.1): attempts, operations, the transaction.
 
 from ucoap import CON, DELETE, GET, POST, PUT

@@ -3,7 +3,8 @@
 import dtls_certs as certs
 import lwm2m
 from lwm2m.consistency import inconsistency
-from lwm2m.objects import base_objects, security_fault, split_uri
+from lwm2m.objects import base_objects, split_uri
+from lwm2m.security import security_fault
 from ucoap import PUT
 from world import Provisioner, Registrar, World, account, dump, encode, instances, server
 

@@ -73,7 +73,7 @@ def _registered(case):
         # It has set its own account to what nobody can use, or Disabled itself for years.
         case.reset()
         core.restart()
-        core.account_changed(0)
+        core.weary = core._rest = 0  # as with an account that has changed
         assert world.run(300, done)
     return core.accounts[0]
 

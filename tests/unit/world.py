@@ -18,9 +18,8 @@ MASK = 0x3FFFFFFF
 NAMES = {14: "OBSERVATION_STARTED", 15: "OBSERVATION_NOTIFICATION"}
 NAMES.update({16: "OBSERVATION_NOTIFICATION_ACKED", 17: "OBSERVATION_NOTIFICATION_FAILED"})
 NAMES.update({18: "OBSERVATION_CANCELED", 19: "STORE", 20: "EVALUATION_PERIOD", 21: "UPDATE"})
-for _name in lwm2m.__dict__:
-    if _name.startswith("EVENT_"):
-        NAMES[lwm2m.__dict__[_name]] = _name[6:]
+for _n in range(1, len(lwm2m.EVENTS)):
+    NAMES[_n] = lwm2m.EVENTS[_n][6:]
 
 
 class Random:

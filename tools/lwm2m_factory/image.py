@@ -26,7 +26,14 @@ _HERE = Path(__file__).resolve().parent
 # Packages of lib/ whose modules are wanted, by the name under which they are imported.
 _PACKAGES = {
     "ucoap": ("ucoap",),
-    "lwm2m": ("lwm2m", "lwm2m-consistency", "lwm2m-rpk", "lwm2m-store"),
+    "lwm2m": (
+        "lwm2m",
+        "lwm2m-consistency",
+        "lwm2m-rpk",
+        "lwm2m-security",
+        "lwm2m-store",
+        "lwm2m-tlv",
+    ),
 }
 
 

@@ -23,17 +23,20 @@ from builds.steps import BUILD, ROOT, SOURCE, rel
 # Bytes of flash that each package may add.
 BUDGET = {
     "ucoap": 10 * 1024,
-    "lwm2m": 24 * 1024,
+    "lwm2m": 21436,
     "lwm2m-bootstrap": 4 * 1024,
     "lwm2m-connectivity": 3 * 1024,
     "lwm2m-consistency": 1024,
     "lwm2m-access": 2304,
     "lwm2m-device": 1024,
     "lwm2m-diagnostics": 3 * 1024,
+    "lwm2m-instances": 1024,
     "lwm2m-ipso": 2 * 1024,
     "lwm2m-queue": 5 * 1024,
     "lwm2m-resume": 1280,
     "lwm2m-rpk": 2 * 1024,
+    "lwm2m-security": 1024,
+    "lwm2m-tlv": 2 * 1024,
     "lwm2m-update": 8 * 1024,
 }
 

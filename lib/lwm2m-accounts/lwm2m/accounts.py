@@ -8,9 +8,14 @@
 # changed nothing.
 
 from micropython import const
-from lwm2m.objects import security_fault, server_id, split_uri
+from lwm2m import forget
+from lwm2m.objects import server_id, split_uri
 
 _BOOTSTRAP_ID = const(65535)
+_INITIAL = const(0)  # of Core.state
+_BOOTSTRAP = const(1)
+_MANAGEMENT = const(2)
+_DISCONNECTED = const(0)  # of Account.state
 _SIX_DAYS_MS = const(0x20000000)  # that a difference of times can tell
 
 
@@ -31,7 +36,7 @@ def add_server(client, short_id, uri, mode, lifetime=0, queue=False, security=No
     """
     if type(short_id) is not int or not 0 < short_id < _BOOTSTRAP_ID:
         raise ValueError("4.03 a Short Server ID is from 1 to 65534")
-    client.core.settle()
+    _settle(client.core)
     if _find(client, 1, short_id) is not None:
         raise ValueError("4.03 there is a server %d" % short_id)
     _check(client.core.objects[1], 1, lifetime)
@@ -40,15 +45,15 @@ def add_server(client, short_id, uri, mode, lifetime=0, queue=False, security=No
     iid = _free(server)
     binding = "UQ" if queue else "U"
     server[iid] = {0: short_id, 1: lifetime or 86400, 6: True, 7: binding, 23: False}
-    client.core.put({0: accounts, 1: server})
-    client.core.account_changed(iid)
+    _put(client.core, {0: accounts, 1: server})
+    _changed(client.core, iid)
 
 
 def remove_server(client, short_id):
     """De-register from a server and forget it; 65535 stands for all of them."""
     if short_id == 0:
         raise ValueError("4.03 server 0 is reserved")
-    client.core.settle()
+    _settle(client.core)
     ids = [short_id]
     if short_id == _BOOTSTRAP_ID:
         server = client.core.objects[1]
@@ -57,7 +62,7 @@ def remove_server(client, short_id):
         _iid(client, 1, short_id)
     _remove(client, ids)
     for id in ids:
-        client.core.account_removed(id, client.net.now())
+        _removed(client.core, id, client.net.now())
 
 
 def add_bootstrap_server(client, uri, mode, security=None):
@@ -66,15 +71,15 @@ def add_bootstrap_server(client, uri, mode, security=None):
         raise ValueError("5.01 this build lacks package lwm2m-bootstrap")
     if client.core.bootstrap.account_iid() >= 0:
         raise ValueError("4.03 there is a bootstrap server: remove it first")
-    client.core.settle()
-    client.core.put({0: _with(client, uri, mode, {1: True}, security)})
-    client.core.account_changed(None)
+    _settle(client.core)
+    _put(client.core, {0: _with(client, uri, mode, {1: True}, security)})
+    _changed(client.core, None)
 
 
 def remove_bootstrap_server(client):
     """Forget the bootstrap server; a session with it is undone."""
     _iid(client, 0, _BOOTSTRAP_ID)
-    client.core.account_removed(_BOOTSTRAP_ID, client.net.now())
+    _removed(client.core, _BOOTSTRAP_ID, client.net.now())
     _remove(client, (_BOOTSTRAP_ID,))
 
 
@@ -109,7 +114,7 @@ def set_server(client, short_id, values):
         if rid not in range(13, 21):
             raise ValueError("4.00 /1/x/%s is not for registration" % (rid,))
         _check(client.core.objects[1], rid, values[rid])
-    client.core.account_changed(_set(client, 1, short_id, values))
+    _changed(client.core, _set(client, 1, short_id, values))
 
 
 def set_coap(client, short_id, ack_timeout_ms=2000, random_percent=150, retransmit=4):
@@ -130,6 +135,61 @@ def set_coap(client, short_id, ack_timeout_ms=2000, random_percent=150, retransm
             account.settings = settings
 
 
+# --- What the core is told
+
+
+def _put(core, changes):
+    # Replace the instances of objects: {object id: {instance id: values}}. Raises as
+    # Context.commit() does; then nothing has changed.
+    if core.context:
+        return core.context.commit(changes)
+    for oid in changes:
+        core.objects[oid].instances = changes[oid]
+
+
+def _settle(core):
+    # A bootstrap session must not undo what is about to change.
+    if core.state == _BOOTSTRAP:
+        core.restart()
+
+
+def _removed(core, short_id, now):
+    # A server's instances go; the bootstrap server's in a moment.
+    if short_id == _BOOTSTRAP_ID:
+        _settle(core)
+        core.bootstrap.stop()
+        core.bootstrap.purge_due = -1
+    for account in core.accounts:
+        if account.short_id == short_id:
+            core.accounts.remove(account)
+            core.remove(account, now)
+            core._stale = True
+            core._let_next()
+            break
+    if core.state == _MANAGEMENT and not core.accounts:
+        core.begin()
+
+
+def _changed(core, server_iid):
+    # There is a new /1 instance, or resources of it are; with None the bootstrap server's account.
+    core._stale = True
+    core.weary = core._rest = 0
+    if core.state == _INITIAL:
+        core._fresh = True
+    elif core.state == _MANAGEMENT and server_iid is not None:
+        for account in core.accounts:
+            if account.server_iid == server_iid:
+                if account.state == _DISCONNECTED and not account.attempts:
+                    core._enter(account, _DISCONNECTED, core._setting(account, 14, 0))
+                break
+        else:
+            core.add_account(server_iid)
+        core._let_next()
+
+
+# --- Instances
+
+
 def _find(client, oid, short_id):
     obj = client.core.objects[oid]
     for iid in obj.instances:
@@ -147,12 +207,12 @@ def _iid(client, oid, short_id):
 def _set(client, oid, short_id, values):
     # Set resources of a server's instance; returns its id.
     _iid(client, oid, short_id)
-    client.core.settle()
+    _settle(client.core)
     iid = _iid(client, oid, short_id)  # as it is where it was before a session
     instances = dict(client.core.objects[oid].instances)
     instances[iid] = dict(instances[iid])
     instances[iid].update(values)
-    client.core.put({oid: instances})
+    _put(client.core, {oid: instances})
     return iid
 
 
@@ -164,7 +224,7 @@ def _remove(client, ids):
             iid = _find(client, oid, id)
             if iid is not None:
                 instances.pop(iid)
-    client.core.put(changes)
+    _put(client.core, changes)
 
 
 def _with(client, uri, mode, values, security):
@@ -182,6 +242,9 @@ def _with(client, uri, mode, values, security):
     keys = client.core.context and client.core.context.keys
     if keys:
         keys.refer(values)
+    from lwm2m.security import security_fault
+
+    forget("security")  # with the last of this its heap is given back
     fault = security_fault(keys.resolve(values) if keys else values, client.net.modes)
     if fault:
         raise ValueError("4.06 " + fault)

@@ -59,7 +59,8 @@ from .clients import (
     text,
 )
 from .model import INT, fault
-from .objects import security_fault, split_uri
+from .objects import split_uri
+from .security import security_fault
 
 _WHAT = "the table of accounts"
 _SERVER = (

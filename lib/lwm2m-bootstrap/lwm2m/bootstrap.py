@@ -10,6 +10,7 @@ from lwm2m.account import Account, failure, uri_options
 
 _BOOTSTRAP_ID = const(65535)
 _BOOTSTRAP = const(1)  # of Core.state
+_MANAGEMENT = const(2)
 _CONNECTED = const(2)  # of Account.state
 _EXCHANGE_LIFETIME = const(247)  # s, RFC 7252 4.8.2
 
@@ -81,7 +82,8 @@ class Bootstrap:
         if core.context:
             core.context.flush(False)
         if not usable:
-            core.drop_accounts()
+            core.begin()
+            core._fresh = False
         core.state = _BOOTSTRAP
         self._usable = usable
         self._format = core.version != "1.0"
@@ -202,7 +204,11 @@ class Bootstrap:
         self.state = _EXHAUSTED
         if self._usable:
             self.state = _IDLE
-            core.resume()
+            if core.accounts:  # they are as they were
+                core.state = _MANAGEMENT
+                core._stale = True
+            else:
+                core.begin()
         elif self._attempts < _RETRY_COUNT and not core.weary:
             self._enter(_WAITING, core.spread(_RETRY_TIMER << self._attempts - 1))
         core.event(_BS_FAILED, _BOOTSTRAP_ID, None, code, internal, text)
@@ -220,8 +226,8 @@ class Bootstrap:
     def start_timeout(self):
         """Begin Bootstrap-Server Account Timeout (/0/x/12), where the account has one."""
         core = self.core
-        seconds = core.objects[0].instances.get(self.account_iid(), {}).get(12) or 0
-        self.purge_due = core.after(seconds) if seconds > 0 else -1
+        seconds = core.objects[0].instances.get(self.account_iid(), {}).get(12)
+        self.purge_due = core.after(seconds or -1)
 
     # --- Sessions
 

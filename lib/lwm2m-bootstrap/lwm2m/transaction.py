@@ -11,7 +11,7 @@ import lwm2m.management as management
 from lwm2m import optional
 from lwm2m.bootstrap import account_of
 from lwm2m.model import missing, path_of
-from lwm2m.objects import server_id
+from lwm2m.objects import object_links, server_id
 
 _BOOTSTRAP_ID = const(65535)
 _UNDATED = const(65535)  # no resource's id: in place of /1/x/12 where no clock told the time
@@ -97,7 +97,7 @@ def _discover(b, path, obj, reply):
         return text
 
     reply.content_format = _LINK
-    reply.payload = root + management.object_links(objects, attributes)
+    reply.payload = root + object_links(objects, attributes)
     b.covered = min(b.covered, _REPLACEABLE)
     return _CONTENT
 

@@ -3,8 +3,8 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
+from lwm2m import forget
 from lwm2m.model import fault, missing
-from lwm2m.objects import security_fault
 
 _MAX_ID = const(65535)  # of nothing (LwM2M 1.1 7.1), and the bootstrap server's short id
 
@@ -16,15 +16,18 @@ def inconsistency(objects, modes, context=None, enough=True):
     the keys which are not in the objects. enough: whether there must be a server account, as at
     Finish; the factory may leave that to a bootstrap server.
     """
-    security, server = objects[0], objects[1]
-    text = amiss(security) or amiss(server)
+    text = amiss(objects[0]) or amiss(objects[1])
     if text:
         return text
+    from lwm2m.security import security_fault
+
+    forget("security")  # with the last of this its heap is given back
+    security, server = objects[0].instances, objects[1].instances
     keys = context and context.keys
     bootstrap = 0
     ids = {}
-    for iid in sorted(security.instances):
-        values = security.instances[iid]
+    for iid in sorted(security):
+        values = security[iid]
         text = security_fault(keys.resolve(values) if keys else values, modes)
         if text:
             return "/%d/%d: %s" % (0, iid, text)
@@ -32,17 +35,17 @@ def inconsistency(objects, modes, context=None, enough=True):
             bootstrap += 1
             continue
         short_id = values.get(10)
-        if short_id is None or not 0 < short_id < _MAX_ID:
+        if not short_id or short_id == _MAX_ID:
             return "/0/%d/10 must be from 1 to 65534" % iid
         if short_id in ids:
             return "/%d/%d: short server id %d is there twice" % (0, iid, short_id)
         ids[short_id] = iid
     if bootstrap > 1:
         return "two bootstrap server accounts"
-    if enough and not ids and not server.instances:
+    if enough and not ids and not server:
         return "only a bootstrap server account" if bootstrap else "no server account"
-    for iid in sorted(server.instances):
-        values = server.instances[iid]
+    for iid in sorted(server):
+        values = server[iid]
         short_id = values[0]
         if short_id not in ids:
             return "/%d/%d: short server id %d has no pair" % (1, iid, short_id)

@@ -207,7 +207,13 @@ class Observe:
     def poll(self, now):
         seconds = self.core.seconds
         if self._stale:
-            self._refresh()
+            # Attributes or defaults are others: they hold at once, but for who waits to be heard.
+            self._stale = False
+            for o in self.observations:
+                if self.attributes:
+                    self.attributes.refresh(o)
+                if not o.account.unheard:
+                    self._arm(o)
         if self.storing:
             self.storing.poll()
         for o in self.observations:
@@ -228,15 +234,6 @@ class Observe:
                     least = self.core.until(due, least)
                 least = self.core.until(o.latest, least)
         return self.storing.next_ms(least) if self.storing else least
-
-    def _refresh(self):
-        # Attributes or defaults are others: they hold at once, but for who waits to be heard.
-        self._stale = False
-        for o in self.observations:
-            if self.attributes:
-                self.attributes.refresh(o)
-            if not o.account.unheard:
-                self._arm(o)
 
     def _prune(self):
         # Accounts and instances that have gone take their attributes along. A bootstrap may yet be

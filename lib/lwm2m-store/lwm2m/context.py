@@ -301,8 +301,10 @@ class Context:
                     core.objects[1].set(iid, 1, lifetime)
                     core.objects[1].set(iid, 7, binding)
                     self._worked.pop(iid)
-                    account.attempts = account.code = 0
-                    core.account_changed(iid)
+                    account.attempts = account.code = core.weary = core._rest = 0
+                    if account.state == _DISCONNECTED:
+                        core._enter(account, _DISCONNECTED, core._setting(account, 14, 0))
+                    core._let_next()
 
 
 def _keeps(obj, rid, value):

@@ -5,6 +5,7 @@
 from micropython import const
 from ucoap import ACCEPT, DELETE, GET, URI_QUERY, Error
 import lwm2m.model as model
+from .instances import links
 from .model import path_of, resolve
 
 _LINK = const(40)  # a Content-Format
@@ -12,8 +13,6 @@ _LINK = const(40)  # a Content-Format
 _WRITE = const(2)  # of model's operations
 _DELETE = const(8)
 _DISCOVER = const(32)
-_E = const(0x40)
-_MULTI = const(0x80)
 
 _DELETED = const(0x42)
 _CONTENT = const(0x45)
@@ -47,7 +46,7 @@ class V12:
         if depth is None:
             depth = 2 if len(path) == 1 else 1
         reply.content_format = _LINK
-        reply.payload = ",".join(_links(self.core.objects[path[0]], path, depth)).encode()
+        reply.payload = links(self.core.objects[path[0]], path, depth)
         for part in self.core.parts:
             attributes = getattr(part, "attributes", None)
             if attributes:
@@ -93,34 +92,3 @@ def _depth(m):
                 raise Error(_BAD_REQUEST, "depth must be 0, 1, 2 or 3, once")
             found = int(value)
     return found
-
-
-def _links(obj, path, depth):
-    # What is at a path, and so many levels below it.
-    n = len(path)
-    level = n + depth  # the lowest
-    links = []
-    if n == 1:
-        links.append("</%d>" % obj.id + (";ver=" + obj.version if obj.version else ""))
-    for iid in sorted(obj.instances) if n == 1 else (path[1],):
-        base = "/%d/%d" % (obj.id, iid)
-        instance = obj.instances[iid]
-        if n < 3 and level > 1:
-            links.append("<%s>" % base)
-        for i in range(0, len(obj.resources) if level > 2 else 0, 2):
-            rid, flags = obj.resources[i : i + 2]
-            if (n == 3 and rid != path[2]) or not (
-                rid in instance or (flags & _E and obj.on_execute)
-            ):
-                continue
-            link = "<%s/%d>" % (base, rid)
-            value = ()
-            if flags & _MULTI and not flags & _E:
-                value = obj.get(iid, rid)
-                link += ";dim=%d" % len(value)
-            links.append(link)
-            for riid in sorted(value) if level > 3 else ():
-                links.append("<%s/%d/%d>" % (base, rid, riid))
-    if not links:
-        raise Error(0x84)
-    return links

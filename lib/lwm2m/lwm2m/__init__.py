@@ -11,26 +11,17 @@ from micropython import const
 NO_ERROR = const(0)
 SERVICE_UNAVAILABLE = const(0xA3)  # 5.03
 
-# Security Modes (/0/x/2).
-SEC_PRE_SHARED_KEY = const(0)
-SEC_RAW_PUBLIC_KEY = const(1)
-SEC_CERTIFICATE = const(2)
-SEC_NONE = const(3)
-
-# Event.type; core.Event tells what comes with each.
-EVENT_REG_UNREGISTERED = const(1)
-EVENT_REG_REGISTERING = const(2)
-EVENT_REG_REGISTERED = const(3)
-EVENT_REG_UPDATING = const(4)
-EVENT_REG_FAILED = const(5)
-EVENT_REG_UPDATE_FAILED = const(6)
-EVENT_BS_PENDING = const(7)
-EVENT_BS_FINISHED = const(8)
-EVENT_BS_FAILED = const(9)
-EVENT_OBJECT_INSTANCE_CREATED = const(10)
-EVENT_OBJECT_INSTANCE_DELETED = const(11)
-EVENT_READ = const(12)
-EVENT_SERVER_SETTING_CHANGED = const(13)
+# Other numbers are looked up when they are asked for, as each would take heap: the place of a name is
+# its value. Event.type, and core.Event tells what comes with each; Security Modes (/0/x/2).
+# fmt: off
+EVENTS = const((
+    "", "EVENT_REG_UNREGISTERED", "EVENT_REG_REGISTERING", "EVENT_REG_REGISTERED",
+    "EVENT_REG_UPDATING", "EVENT_REG_FAILED", "EVENT_REG_UPDATE_FAILED", "EVENT_BS_PENDING",
+    "EVENT_BS_FINISHED", "EVENT_BS_FAILED", "EVENT_OBJECT_INSTANCE_CREATED",
+    "EVENT_OBJECT_INSTANCE_DELETED", "EVENT_READ", "EVENT_SERVER_SETTING_CHANGED",
+))
+# fmt: on
+_SECURITY = const(("SEC_PRE_SHARED_KEY", "SEC_RAW_PUBLIC_KEY", "SEC_CERTIFICATE", "SEC_NONE"))
 
 # Loaded when first asked for, so that what is not used costs no heap: names, and their modules.
 _NAMES = const(("Client", "Object", "Net", "Store", "debug", "EVENT_STORE", "EVENT_UPDATE"))
@@ -39,6 +30,9 @@ _MODULES = const(("client", "model", "net", "store", "debug", "context", "update
 
 def __getattr__(name):
     # EVENT_OBSERVATION_… and EVENT_EVALUATION_PERIOD are observe's.
+    for names in (EVENTS, _SECURITY):
+        if name in names:
+            return names.index(name)
     if name in _NAMES:
         module = _MODULES[_NAMES.index(name)]
     elif name[:7] in ("EVENT_O", "EVENT_E"):

@@ -38,6 +38,9 @@ class Account:
     """A server of the Security object as the client deals with it, and its connection."""
 
     # Most have nothing else for these, and are smaller so.
+    attempts = 0  # failed ones in this sequence (/1/x/17)
+    sequences = 0  # failed ones (/1/x/20)
+    code = 0  # of the last failure
     action = 0  # /1/x/4, 8 or 9, executed and yet to be done
     unheard = 0  # notifications in a row that the server has not acknowledged
     reset = False  # whether it has reset one
@@ -53,14 +56,18 @@ class Account:
         self.due = 0  # s, Core.seconds at which the state's time is over; -1 for never
         self.connection = None  # net's own
         self.location = None  # list of options: where the server keeps the registration
-        self.attempts = 0  # failed ones in this sequence (/1/x/17)
-        self.sequences = 0  # failed ones (/1/x/20)
         self.lifetime = self.binding = self.links = None  # as the server knows them
         self.version = None  # of LwM2M, that it is registered with
         self.rest = 0  # s, until when it does not register again
-        self.code = 0  # of the last failure
         if settings:
             self.settings = settings
+
+    def bound(self):
+        """The query that tells the server of the binding."""
+        binding = "b=" + self.binding
+        if self.version != "1.0" and "Q" in binding:
+            binding = binding.replace("Q", "") + "&Q"
+        return binding
 
 
 def failure(code, payload):

@@ -6,8 +6,6 @@ import sys
 import time
 from micropython import const
 from . import forget, optional
-from lwm2m.core import Core
-from lwm2m.objects import acts
 
 _MAX_ENDPOINT = const(252)  # with "ep=" it is one Uri-Query option of up to 255 bytes
 
@@ -45,6 +43,9 @@ class Client:
         store=None,
         credentials=None,
     ):
+        from lwm2m.core import Core
+        from lwm2m.objects import acts
+
         good = isinstance(endpoint, str) and 0 < len(endpoint.encode()) <= _MAX_ENDPOINT
         for c in endpoint if good else ():
             good = good and c != " " and not acts(ord(c))

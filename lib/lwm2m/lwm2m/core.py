@@ -10,7 +10,7 @@ from ucoap.engine import Engine, diff
 import lwm2m.management as management
 from . import optional
 from lwm2m.account import Account, failure, uri_options
-from lwm2m.objects import base_objects, server_id
+from lwm2m.objects import base_objects, object_links, server_id
 
 _MASK = const(0x3FFFFFFF)
 _MAX_SLEEP_MS = const(86400000)  # far below the six days that a difference of times can tell
@@ -110,7 +110,7 @@ class Core:
     on_event(event) or None. rng() -> 30 random bits. device: {resource id: value} of /3/0.
     """
 
-    def __init__(self, endpoint, net, on_event, rng, device=None, version="1.1"):
+    def __init__(self, endpoint, net, on_event, rng, device, version):
         self.endpoint = endpoint
         self.version = version
         # The Content-Format that servers are told to use.
@@ -338,14 +338,6 @@ class Core:
 
     # --- Accounts
 
-    def put(self, changes):
-        """Replace the instances of objects: {object id: {instance id: values}}. Raises as
-        Context.commit() does; then nothing has changed."""
-        if self.context:
-            return self.context.commit(changes)
-        for oid in changes:
-            self.objects[oid].instances = changes[oid]
-
     def _begin(self):
         # Factory bootstrap first (LwM2M 1.1 6.1.2): servers, if there are any.
         self._fresh = False
@@ -361,28 +353,18 @@ class Core:
             self.bootstrap.start()
 
     def begin(self):
-        """Drop all servers; poll() makes the accounts anew, and registers or bootstraps."""
-        self.drop_accounts()
+        """Drop all servers, without a word to them; poll() makes the accounts anew, and registers or
+        bootstraps."""
+        while self.accounts:
+            self.disconnect(self.accounts.pop())
         self.state = _INITIAL
         self._fresh = True
-
-    def resume(self):
-        """A bootstrap that was for some of the servers has failed: the others are as they were."""
-        if not self.accounts:
-            return self.begin()
-        self.state = _MANAGEMENT
-        self._stale = True
 
     def restart(self):
         """Undo a bootstrap session too."""
         if self.bootstrap:
             self.bootstrap.stop()
         self.begin()
-
-    def settle(self):
-        """The application is about to change accounts: a bootstrap session must not undo that."""
-        if self.state == _BOOTSTRAP:
-            self.restart()
 
     def add_account(self, server_iid):
         """Make the account of a /1 instance, where there is a /0 instance with its short id."""
@@ -397,44 +379,6 @@ class Core:
                 self.accounts.append(account)
                 return
 
-    def account_removed(self, short_id, now):
-        """The application removes a server's instances; the bootstrap server's in a moment."""
-        if short_id == _BOOTSTRAP_ID:
-            self.settle()
-            self.bootstrap.stop()
-            self.bootstrap.purge_due = -1
-        for account in self.accounts:
-            if account.short_id == short_id:
-                self.accounts.remove(account)
-                self.remove(account, now)
-                self._stale = True
-                self._let_next()
-                break
-        if self.state == _MANAGEMENT and not self.accounts:
-            self.begin()
-
-    def account_changed(self, server_iid):
-        """The application has added a /1 instance or set resources of it, or with None has added
-        the bootstrap server account."""
-        self._stale = True
-        self.weary = self._rest = 0
-        if self.state == _INITIAL:
-            self._fresh = True
-        elif self.state == _MANAGEMENT and server_iid is not None:
-            for account in self.accounts:
-                if account.server_iid == server_iid:
-                    if account.state == _DISCONNECTED and not account.attempts:
-                        self._enter(account, _DISCONNECTED, self._setting(account, 14, 0))
-                    break
-            else:
-                self.add_account(server_iid)
-            self._let_next()
-
-    def drop_accounts(self):
-        """Close all connections to regular servers, without a word to them."""
-        while self.accounts:
-            self.disconnect(self.accounts.pop())
-
     def remove(self, account, now):
         """De-register (LwM2M 1.1 6.2.3), and close when that is answered, or nobody answers."""
         if account.state == _REGISTERED or account.state == _UPDATING:
@@ -443,17 +387,19 @@ class Core:
             self._enter(account, _DISCONNECTED)
             try:
                 self.leaving.append(account)
-                options = account.location
                 self.engine.request(
-                    now, account, _DELETE, options, b"", self._bye, account.settings
+                    now,
+                    account,
+                    _DELETE,
+                    account.location,
+                    b"",
+                    lambda x, code, m, payload: self._left(x.peer),
+                    account.settings,
                 )
                 return
             except Exception:  # Error, MemoryError: the server finds out when the lifetime is over
                 pass
         self._left(account)
-
-    def _bye(self, x, code, m, payload):
-        self._left(x.peer)
 
     def _left(self, account):
         if account in self.leaving:
@@ -520,11 +466,22 @@ class Core:
         # refuses its number, and lists.
         plain = self.format == _TLV or account.version == "1.0"
         ct = "" if plain else ";ct=%d" % self.format
-        return '</>;rt="oma.lwm2m"%s,' % ct + management.object_links(self.objects)
+        return '</>;rt="oma.lwm2m"%s,' % ct + object_links(self.objects)
 
     def _poll(self, account, now):
-        if account.action and account.state != _REGISTERING:
-            self._act(account, now)
+        action = account.action
+        if action and account.state != _REGISTERING:
+            # What a server executed on /1, after it has had its answer.
+            account.action = 0
+            if action == 9:
+                self.bootstrap.start(True)
+            elif account.state == _REGISTERED or account.state == _UPDATING:
+                if action == 8:
+                    account.due = self.seconds
+                else:
+                    self.engine.drop(account)
+                    self._enter(account, _DEREGISTERING)
+                    self._request(account, _DELETE, account.location, "", now)
         if account.state == _DISCONNECTED and 0 <= account.due <= self.seconds:
             if self._in_turn(account) and not self.connect(account, now):
                 self._failed(account, _UNAVAILABLE, True, "no connection")
@@ -558,15 +515,9 @@ class Core:
         account.binding = self._setting(account, 7, "U")
         account.links = self._links(account)
         queries = ["ep=" + self.endpoint, "lt=%d" % account.lifetime, "lwm2m=" + account.version]
-        queries += self._binding(account).split("&")
+        queries += account.bound().split("&")
         options = uri_options(account.uri, "rd", queries, _LINK)
         self._request(account, _POST, options, account.links, now)
-
-    def _binding(self, account):
-        binding = "b=" + account.binding
-        if account.version != "1.0" and "Q" in binding:
-            binding = binding.replace("Q", "") + "&Q"
-        return binding
 
     def _request(self, account, code, options, payload, now):
         try:
@@ -624,7 +575,9 @@ class Core:
             self._failed(account, code, internal, text)
 
     def _registered(self, account):
-        account.attempts = account.sequences = account.code = self.weary = 0
+        self.weary = 0
+        if account.code:  # which whatever has failed has set
+            account.attempts = account.sequences = account.code = 0
         self.vain.pop(account.short_id, 0)
         if self.bootstrap:
             self.bootstrap.vain = 0
@@ -697,7 +650,7 @@ class Core:
         binding = self._setting(account, 7, "U")
         if binding != account.binding:
             account.binding = binding
-            options += path_options(self._binding(account), _URI_QUERY)
+            options += path_options(account.bound(), _URI_QUERY)
         links = self._links(account)
         payload = ""
         if links != account.links:
@@ -705,20 +658,6 @@ class Core:
             options.insert(len(account.location), (_CONTENT_FORMAT, _LINK))
         self.event(_REG_UPDATING, account.short_id, account)
         self._request(account, _POST, options, payload, now)
-
-    def _act(self, account, now):
-        # What a server executed on /1, after it has had its answer.
-        action = account.action
-        account.action = 0
-        if action == 9:
-            self.bootstrap.start(True)
-        elif account.state == _REGISTERED or account.state == _UPDATING:
-            if action == 8:
-                account.due = self.seconds
-            else:
-                self.engine.drop(account)
-                self._enter(account, _DEREGISTERING)
-                self._request(account, _DELETE, account.location, "", now)
 
     # --- Requests of servers
 

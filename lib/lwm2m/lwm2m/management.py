@@ -6,7 +6,6 @@ from micropython import const
 from ucoap import Error
 import lwm2m.model as model
 from . import forget, optional
-from lwm2m.model import path_of, resolve
 
 # Content-Formats (LwM2M 1.1 7.4).
 _TEXT = const(0)
@@ -35,8 +34,6 @@ _CONTENT_FORMAT = const(12)
 _URI_QUERY = const(15)
 _ACCEPT = const(17)
 
-_CREATED = const(0x41)
-_DELETED = const(0x42)
 _CHANGED = const(0x44)
 _CONTENT = const(0x45)
 _BAD_REQUEST = const(0x80)
@@ -60,10 +57,7 @@ _W = const(0x20)
 _E = const(0x40)
 _MULTI = const(0x80)
 
-# Events; the same numbers in the package's __init__.
-_CREATED_EVENT = const(10)
-_DELETED_EVENT = const(11)
-_READ_EVENT = const(12)
+_READ_EVENT = const(12)  # as the package's __init__ has it
 
 
 def handle(core, account, m, payload, reply):
@@ -72,50 +66,42 @@ def handle(core, account, m, payload, reply):
     core: has objects {object id: Object}, may, as model's resolve() takes it, and
     on_request(account, event, path), which is told what was done.
     """
-    path = path_of(m)
+    path = model.path_of(m)
     code = m.code
     accept = m.uint(_ACCEPT)
     operation = _operation(code, len(path), accept)
-    flags = resolve(core.objects, path, operation, core.may, account)
+    flags = model.resolve(core.objects, path, operation, core.may, account)
     obj = core.objects[path[0]]
+    if operation >= _DELETE:  # Delete, Create, Discover
+        module = optional("instances")
+        if not module:
+            raise Error(_NOT_ALLOWED)
+        return module.handle(core, account, obj, path, m, payload, reply)
     if code == _GET:
-        if accept == _LINK:
-            return _discover(obj, path, reply)
         answer(obj, path, flags, accept, reply, _R, core.may, account)
-        code = _CONTENT
-        done = _READ_EVENT
-    elif code == _REMOVE:
-        obj.remove(path[1])
-        code = _DELETED
-        done = _DELETED_EVENT
-    elif operation == _CREATE:
-        path = _create(core, obj, path, m, payload, reply)
-        code = _CREATED
-        done = _CREATED_EVENT
-    else:
-        if flags & _E:  # LwM2M 1.1 6.3.5
-            if m.uint(_CONTENT_FORMAT):
-                raise Error(_UNSUPPORTED, "arguments are text")
-            if payload:
-                format_module(None).arguments(payload)
-            f = obj.instances[path[1]].get(path[2])
-            if f:
-                f(bytes(payload))
-            elif obj.on_execute:
-                obj.on_execute(path[1], path[2], bytes(payload))
-            else:
-                raise Error(_NOT_FOUND)
+        core.on_request(account, _READ_EVENT, path)
+        return _CONTENT
+    if flags & _E:  # LwM2M 1.1 6.3.5
+        if m.uint(_CONTENT_FORMAT):
+            raise Error(_UNSUPPORTED, "arguments are text")
+        if payload:
+            format_module(None).arguments(payload)
+        f = obj.instances[path[1]].get(path[2])
+        if f:
+            f(bytes(payload))
+        elif obj.on_execute:
+            obj.on_execute(path[1], path[2], bytes(payload))
         else:
-            _write(core, path, flags, m, payload)
-        return _CHANGED
-    core.on_request(account, done, path)
-    return code
+            raise Error(_NOT_FOUND)
+    else:
+        _write(core, path, flags, m, payload)
+    return _CHANGED
 
 
 def begin(core, account, m):
     """The first of several blocks of a body: Error where the whole would be refused for its path."""
-    path = path_of(m)
-    resolve(core.objects, path, _operation(m.code, len(path), None), core.may, account)
+    path = model.path_of(m)
+    model.resolve(core.objects, path, _operation(m.code, len(path), None), core.may, account)
 
 
 def _operation(code, n, accept):
@@ -171,12 +157,6 @@ def format_module(format, code=_UNSUPPORTED):
     return module
 
 
-def read(core, account, path, accept, reply):
-    """Read /o, /o/i, /o/i/r or /o/i/r/ri into a reply (LwM2M 1.1 6.3.1). Raises Error."""
-    flags = resolve(core.objects, path, _READ, core.may, account)
-    answer(core.objects[path[0]], path, flags, accept, reply, _R, core.may, account)
-
-
 def answer(obj, path, flags, accept, reply, mask=_R, may=None, account=None):
     """Put what model's encode() has for a path into a reply. Raises Error 4.06."""
     format = format_of(flags, path, accept)
@@ -187,59 +167,10 @@ def answer(obj, path, flags, accept, reply, mask=_R, may=None, account=None):
     reply.payload = out
 
 
-def _discover(obj, path, reply):
-    # LwM2M 1.1 6.3.2.
-    n = len(path)
-    links = []
-    if n == 1:
-        links.append("</%d>" % obj.id + (";ver=" + obj.version if obj.version else ""))
-    for iid in sorted(obj.instances) if n == 1 else (path[1],):
-        base = "/%d/%d" % (obj.id, iid)
-        instance = obj.instances[iid]
-        if n < 3:
-            links.append("<%s>" % base)
-        for i in range(0, len(obj.resources), 2):
-            rid, flags = obj.resources[i : i + 2]
-            if n == 3 and rid != path[2]:
-                continue
-            if rid in instance or (flags & _E and obj.on_execute):
-                link = "<%s/%d>" % (base, rid)
-                if flags & _MULTI and not flags & _E:
-                    value = obj.get(iid, rid)
-                    link += ";dim=%d" % len(value)
-                    if n == 3:
-                        for riid in sorted(value):
-                            link += ",<%s/%d/%d>" % (base, rid, riid)
-                links.append(link)
-    if not links:
-        raise Error(_NOT_FOUND)
-    reply.content_format = _LINK
-    reply.payload = ",".join(links).encode()
-    return _CONTENT
-
-
-def object_links(objects, attributes=None):
-    """The object list of a registration, link-format without its root (LwM2M 1.1 6.2.1).
-
-    attributes(obj, iid): what to tell of an instance; with it all objects are listed.
-    """
-    links = []
-    for oid in sorted(objects):
-        obj = objects[oid]
-        # Access Control, as long as there is no instance, says nothing (LwM2M 1.1 8.1).
-        if not attributes and (oid in (0, 21) or (oid == 2 and not obj.instances)):
-            continue
-        if obj.version or not obj.instances:
-            links.append("</%d>" % oid + (";ver=" + obj.version if obj.version else ""))
-        for iid in sorted(obj.instances):
-            links.append("</%d/%d>" % (oid, iid) + (attributes(obj, iid) if attributes else ""))
-    return ",".join(links)
-
-
 # --- In
 
 
-def decode(objects, m, payload, path, lenient=False):
+def decode(objects, m, payload, path, lenient):
     """What a request writes to a path, as model's decode() has it. Raises Error 4.00, 4.05, 4.15."""
     format = m.uint(_CONTENT_FORMAT)
     n = len(path)
@@ -267,40 +198,5 @@ def _write(core, path, flags, m, payload):
     # Write-Attributes (LwM2M 1.1 5.1.2) are not a write of an empty value.
     if m.find(_URI_QUERY) >= 0:
         raise Error(_NOT_ALLOWED, "no attributes here")
-    changes = decode(core.objects, m, payload, path)
+    changes = decode(core.objects, m, payload, path, False)
     model.apply(core.objects, changes, n == 2 and not post, n == 4 or post)
-
-
-def _create(core, obj, path, m, payload, reply):
-    # LwM2M 1.1 6.3.6. Returns the path of what was made: of an instance, or of several the object.
-    found = None
-    if payload or m.find(_CONTENT_FORMAT) >= 0:
-        found = decode(core.objects, m, payload, path).get(obj.id)
-    found = found or {-1: {}}
-    if -1 in found:  # nothing says which
-        if len(found) > 1:
-            raise Error(_BAD_REQUEST, "an instance without its id")
-        iid = 0
-        while iid in obj.instances:
-            iid += 1
-        found = {iid: found[-1]}
-    for iid in found:
-        if iid in obj.instances:
-            raise Error(_BAD_REQUEST, "the instance exists")
-        values = found[iid]
-        for rid in list(values):
-            if not obj.flags(rid) & _W:  # the application's to set
-                values.pop(rid)
-        if obj.on_check:
-            obj.on_check(iid, values)
-        text = model.missing(obj, values)
-        if text:
-            raise Error(_BAD_REQUEST, text)
-    if len(found) == 1:
-        path = obj.id, iid
-        reply.location = (str(obj.id), str(iid))
-    for iid in found:
-        obj.add(iid, found[iid])
-        if obj.on_write:
-            obj.on_write(iid, found[iid])
-    return path

@@ -7,14 +7,13 @@ import select
 import socket
 import time
 from micropython import const
-from . import optional
+from . import forget, optional
 from lwm2m.objects import split_uri
 from ucoap.engine import diff
 
 _MASK = const(0x3FFFFFFF)
 _MAX_DATAGRAM = const(1280)  # more than RFC 7252 4.6 lets a message have
 _SHORT_DATAGRAM = const(160)
-_NO_SEC = const(3)
 _DYNAMIC = const(0xC000)  # the first of the dynamic ports (RFC 6335 6)
 _DYNAMIC_MASK = const(0x3FFF)
 _INTERNAL = const(0xA0)
@@ -46,16 +45,6 @@ def address(host, port):
     return family, peer
 
 
-class _Modes:
-    # lwm2m-dtls is loaded when it is asked for, so that what does without costs no heap.
-
-    def __contains__(self, mode):
-        if mode == _NO_SEC:
-            return True
-        dtls = optional("dtls")
-        return bool(dtls) and dtls.is_supported(mode)
-
-
 class Net:
     """UDP, plain and with DTLS, for one or more roles: a client's core, a server.
 
@@ -65,7 +54,6 @@ class Net:
     Its poll() returns a status; its next_ms() may be -1 for never.
     """
 
-    modes = _Modes()  # Security Modes (/0/x/2) that it can do
     handshake_ms = 45000  # how long a DTLS handshake may take; dtls says why
     port = 0  # of a client's end; 0 for a random one
     trust = ()  # DER certificates of CAs, for Certificate Usage 0 and 1 (/0/x/15)
@@ -80,6 +68,13 @@ class Net:
         self._stopped = False
         self._faults = 0  # of poll(), in a row
         self.dropped = 0  # datagrams that were too long
+
+    @property
+    def modes(self):
+        """What contains the Security Modes (/0/x/2) that it can do; of package lwm2m-security."""
+        modes = optional("security").Modes()
+        forget("security")  # it was only asked for
+        return modes
 
     def add(self, role):
         """Let step() run a role too."""

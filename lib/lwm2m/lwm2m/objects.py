@@ -3,7 +3,6 @@
 
 from micropython import const
 from ucoap import Error
-from . import optional
 from lwm2m.model import Object
 
 # The values of tlv and model, again: only a module's own constants fold into a tuple in flash.
@@ -122,6 +121,24 @@ def server_id(obj, iid):
     return values.get(0)
 
 
+def object_links(objects, attributes=None):
+    """The object list of a registration, link-format without its root (LwM2M 1.1 6.2.1).
+
+    attributes(obj, iid): what to tell of an instance; with it all objects are listed.
+    """
+    links = []
+    for oid in sorted(objects):
+        obj = objects[oid]
+        # Access Control, as long as there is no instance, says nothing (LwM2M 1.1 8.1).
+        if not attributes and (oid in (0, 21) or (oid == 2 and not obj.instances)):
+            continue
+        if obj.version or not obj.instances:
+            links.append("</%d>" % oid + (";ver=" + obj.version if obj.version else ""))
+        for iid in sorted(obj.instances):
+            links.append("</%d/%d>" % (oid, iid) + (attributes(obj, iid) if attributes else ""))
+    return ",".join(links)
+
+
 def acts(n):
     """Whether a terminal or a log acts on a character: C0, DEL and C1, separators of lines, and what
     turns the direction of writing (UAX 9, 2)."""
@@ -178,37 +195,3 @@ def split_uri(uri):
     except ValueError:
         return None
     return (scheme, host, int(port), path + mark + query) if 0 < int(port) < 65536 else None
-
-
-def security_fault(values, modes):
-    """What is wrong with a /0 instance by itself: a str without any key in it, or None.
-
-    values: {resource id: value} with the mandatory ones. modes: contains the Security Modes
-    that this device can do.
-    """
-    parts = split_uri(values[0])
-    mode = values[2]
-    identity, server_key, key = values.get(3), values.get(4), values.get(5)
-    if not parts:
-        return "no coap:// or coaps:// URI"
-    if parts[0] == "coap":
-        if mode != 3:
-            return "coap:// without NoSec"
-        if identity or server_key or key:
-            return "coap:// with keys"
-        return None
-    if mode == 3:
-        return "coaps:// with NoSec"
-    if not identity or not key:
-        return "no Secret Key" if identity else "no Public Key or Identity"
-    if mode not in modes:
-        return "Security Mode %s is not supported" % mode
-    if mode == 0:  # ThingsBoard's bootstrap server writes a Server Public Key too
-        return None
-    for value in (identity, server_key, key):
-        # A DER SEQUENCE; or by the Matching Type the digest of one.
-        digest = value is server_key and values.get(13)
-        if not value or (value[0] != 0x30 and not digest):
-            return "keys and certificates must be DER"
-    rpk = optional("rpk") if mode == 1 else None
-    return rpk and rpk.fault(identity, server_key, key)

@@ -3,7 +3,6 @@
 
 import struct
 from micropython import const
-from ucoap import Error
 
 # What an entry holds: bits 7-6 of its type byte.
 _INSTANCE = const(0)  # an object instance, with resources in it
@@ -24,6 +23,8 @@ _MAX_ID = const(65535)  # of nothing (LwM2M 1.1 7.1)
 
 
 def bad():
+    from ucoap import Error
+
     raise Error(0x80, "malformed TLV")
 
 
