@@ -27,6 +27,7 @@ LONGEST = (
     "factory/test_batch.py",
     "test_firmware.py",
     "test_mbedtls.py",
+    "unit/test_slots_cuts.py",
     "unit/test_servers_load.py",
     "unit/test_queue_sockets.py",
     "factory/test_ledger.py",
