@@ -43,7 +43,7 @@ device: ## firmware/main.py here, with APP=path/app.py and CONFIG=factory.toml, 
 
 test: ## all tests but those with other projects' servers; PYTEST_ARGS= for pytest
 	@$(build) --venv
-	@$(venv) pytest tests --ignore=tests/interop --ignore=tests/board --ignore=tests/soak -n auto --dist loadfile $(PYTEST_ARGS)
+	@$(venv) pytest tests --ignore=tests/interop --ignore=tests/board --ignore=tests/soak -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 soak: ## long runs, for hours: 5,000 boards of a factory, its cable pulled at every byte, 10,000 clients after outages (HERD= of them), power cuts of updates (CUTS=); PYTEST_ARGS= for pytest
 	@$(build) --venv
@@ -57,7 +57,7 @@ soak: ## long runs, for hours: 5,000 boards of a factory, its cable pulled at ev
 preview: ## the tests under MicroPython, under a preview of the next one; needs CPython 3.11
 	@$(build) --venv
 	@$(module) builds.preview --for "$(job)"
-	@MICROPYTHON_UNDER_TEST=build/preview/micropython $(venv) pytest tests/unit -n auto --dist loadfile $(PYTEST_ARGS)
+	@MICROPYTHON_UNDER_TEST=build/preview/micropython $(venv) pytest tests/unit -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 check: ## lint, formatting, spelling, who imports whom, and each program, command and link of every README
 	@$(build) --venv
@@ -68,7 +68,7 @@ check: ## lint, formatting, spelling, who imports whom, and each program, comman
 
 interop: ## tests with Leshan, which Maven fetches, with libcoap and aiocoap
 	@$(build) --venv --also javac --also mvn --also coap-server-gnutls
-	@$(venv) pytest tests/interop $(PYTEST_ARGS)
+	@$(venv) pytest tests/interop -n auto --dist worksteal $(PYTEST_ARGS)
 
 firmware: ## BOARD='s image, in build/firmware; ROLE= is one of firmware/manifests, client if none is given
 	@$(module) builds.build_firmware $(BOARD) --role $(or $(ROLE),client) --for "$(job)"
@@ -88,7 +88,7 @@ test-board: ## tests of RP2040 images on an emulated board, for which they need 
 	@$(module) builds.build_firmware RPI_PICO_LWM2M --role full --for "$(job)"
 	@$(module) builds.emulator --for "$(job)"
 	@$(module) builds.stock --for "$(job)"
-	@$(venv) pytest tests/board -n auto $(PYTEST_ARGS)
+	@$(venv) pytest tests/board -n auto --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: ## memory, datagrams and time of the client, in a 32-bit build and on an emulated board
 	@$(build) standard bench32 --venv

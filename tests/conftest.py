@@ -4,6 +4,7 @@ unix port twice, with the library as source and compiled at -O3, in a heap like 
 A file may ask for another heap in its first lines: "# heapsize: 4M".
 """
 
+import os
 import re
 import signal
 from pathlib import Path
@@ -15,6 +16,38 @@ from preview import DIFFERENT
 
 # For all tests of a file, of which the longest takes 20 s on an idle machine.
 TIMEOUT_S = 600
+
+# The files that take longest, which begin first where files are shared out: none is left over at the end.
+LONGEST = (
+    "factory/test_board.py",
+    "factory/test_killed.py",
+    "test_resume.py",
+    "factory/test_export.py",
+    "test_secure_loss.py",
+    "factory/test_batch.py",
+    "test_firmware.py",
+    "test_mbedtls.py",
+    "unit/test_slots_cuts.py",
+    "unit/test_servers_load.py",
+    "unit/test_queue_sockets.py",
+    "factory/test_ledger.py",
+    "test_update.py",
+    "test_secure_servers.py",
+    "unit/test_dtls_many.py",
+    "unit/test_memory.py",
+    "test_dtls.py",
+    "test_bundle.py",
+    "test_supply.py",
+    "test_tools.py",
+    "test_readme.py",
+    "board/test_stock.py",
+    "board/test_proof.py",
+    "board/test_wifi.py",
+    "board/test_update.py",
+    "board/test_station.py",
+    "board/test_stock_images.py",
+    "board/test_device.py",
+)
 
 # Ctrl-C ends some of the programs here. Started in the background, pytest ignores it, and what it
 # starts would inherit that.
@@ -33,6 +66,21 @@ def pytest_ignore_collect(collection_path: Path, config):
     if collection_path.parent == UNIT and not collection_path.name.startswith("test_"):
         return True
     return None
+
+
+def pytest_xdist_auto_num_workers():
+    # More than cores, as most tests wait for other processes.
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return (os.cpu_count() or 1) + 4
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        name = item.path.relative_to(UNIT.parent).as_posix()
+        return LONGEST.index(name) if name in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
 
 
 class UnitFile(pytest.File):

@@ -1,35 +1,46 @@
 """Boards for tests/board: `make test-board` has built the image and the emulator."""
 
 import json
+import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from builds import build_firmware
+from builds import build_firmware, steps
 from harness.board import BOARD, Board
 from harness.lines import Process
 from harness.micropython import UNIT
 from harness.ports import free_port
 
 
+def _started_once(tmp_path_factory, name: str, image: Path) -> Path:
+    """The flash of a board that was flashed and has started once: its file system is formatted. Processes
+    that tests are shared out among have one for all."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    flash = folder / f"{name}.bin"
+    with steps.locked("flash"):
+        if not flash.exists():
+            new = folder / f"{name}.new"
+            new.unlink(missing_ok=True)
+            with Board(new, image) as board:
+                board.wait_for("usb")
+            new.rename(flash)
+    return flash
+
+
 @pytest.fixture(scope="session")
 def programmed(tmp_path_factory) -> Path:
-    """The flash of a board that was flashed and has started once: its file system is formatted."""
-    flash = tmp_path_factory.mktemp("board") / "flash.bin"
-    with Board(flash, build_firmware.image(BOARD)) as board:
-        board.wait_for("usb")
-    return flash
+    return _started_once(tmp_path_factory, "programmed", build_firmware.image(BOARD))
 
 
 @pytest.fixture(scope="session")
 def of_full(tmp_path_factory) -> Path:
     """The same with the image of role full."""
-    flash = tmp_path_factory.mktemp("update") / "flash.bin"
     image = build_firmware.build(BOARD, "full", "make test-board")
-    with Board(flash, image) as board:
-        board.wait_for("usb")
-    return flash
+    return _started_once(tmp_path_factory, "full", image)
 
 
 @pytest.fixture

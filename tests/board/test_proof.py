@@ -16,6 +16,9 @@ from harness.from_factory import ENDPOINT, SHORT_ID, exported, factory, keys, pr
 from harness.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
 from harness.processes import Servers
 
+# In one process, as a board is provisioned once for both.
+together = pytest.mark.xdist_group("proof")
+
 CUTS = 13
 
 
@@ -67,6 +70,7 @@ def other_key(table: dict) -> dict:
     return table
 
 
+@together
 def test_from_the_factory_to_its_server_and_back(fresh) -> None:
     board, (_, accounts, clients, servers) = fresh
     comes_up(servers)
@@ -100,6 +104,7 @@ def test_from_the_factory_to_its_server_and_back(fresh) -> None:
     assert servers.call("read", ENDPOINT, "/3/0/0")["text"] == "MicroPython"
 
 
+@together
 def test_power_fails_while_it_stores_what_it_was_given(left_factory: Factory, tmp_path) -> None:
     # In a flash operation of the commit that Bootstrap-Finish makes; nothing else writes.
     servers = left_factory.servers

@@ -39,6 +39,9 @@ uri = "coap://lwm2m.example.org:%d"
 server = []
 security.mode = "none"
 """
+# In one process, as a board is provisioned once for all of these.
+together = pytest.mark.xdist_group("wifi")
+
 JOIN = """\
 import network, time
 nic = network.WLAN(network.STA_IF)
@@ -138,6 +141,7 @@ def test_driver(tmp_path) -> None:
         board.run("while nic.isconnected(): time.sleep_ms(10)")
 
 
+@together
 def test_is_bootstrapped_and_managed(start, servers) -> None:
     board = start(POINT, OPEN)
     servers.said.wait_for("bootstrapped " + ENDPOINT, HOST_S)
@@ -155,12 +159,14 @@ def hurry(board: Board) -> None:
     board.hurry(5)
 
 
+@together
 def test_wrong_password(start) -> None:
     board = start({**POINT, "password": "battery staple"})
     hurry(board)
     board.expect("Network: OSError: Wi-Fi password is wrong", HOST_S)
 
 
+@together
 def test_dhcp_never_answers(start) -> None:
     board = start(POINT)
     board.lan.dhcp = False

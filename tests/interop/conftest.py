@@ -1,4 +1,5 @@
-"""Leshan's bootstrap server, server and client, started once for all tests here; our client for each test."""
+"""Leshan's bootstrap server, server and client, started once in each process that tests are shared out among;
+our client for each test."""
 
 from contextlib import ExitStack
 from typing import NamedTuple

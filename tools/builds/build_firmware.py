@@ -90,18 +90,18 @@ def _state(board: str, role: str, libraries: str) -> str:
         if path.is_file() and path.suffix != ".pyc"
     ]
     # ROOT is in the manifest that it writes: a folder that was moved is another one.
-    config = _config(board, role, libraries)
-    return sources.digest(str(ROOT), config, *map(rel, files), *files)
+    config = _config(board, libraries)
+    return sources.digest(str(ROOT), config, role, *map(rel, files), *files)
 
 
-def _config(board: str, role: str, libraries: str) -> str:
-    """What a tree of objects is made with; with another value it is made anew."""
+def _config(board: str, libraries: str) -> str:
+    """What a tree of objects is made with, whatever the role; with another value it is made anew."""
     files = [
         path
         for pattern in (f"boards/{board}/*", "firmware/*.[ch]", "firmware/rp2/*.[ch]*")
         for path in sorted(ROOT.glob(pattern))
     ]
-    return sources.digest(sources.source_id(), libraries, role, *files, Path(__file__))
+    return sources.digest(sources.source_id(), libraries, *files, Path(__file__))
 
 
 def check_size(board: str, size: int) -> None:
@@ -120,17 +120,19 @@ def check_size(board: str, size: int) -> None:
 
 def _rp2(board: str, role: str, state: str, config: str) -> str:
     """Compile with cmake, and put the image together."""
-    out = folder(board, role)
-    return _compile_rp2(out, BOARDS / board, mcu(board), _manifest(board, role), state, config)
+    out, tree = folder(board, role), folder(board)
+    manifest = _manifest(board, role)
+    return _compile_rp2(out, tree, BOARDS / board, mcu(board), manifest, state, config)
 
 
 def _compile_rp2(
-    out: Path, board: Path, chip: str, manifest: Path, state: str, config: str
+    out: Path, tree: Path, board: Path, chip: str, manifest: Path, state: str, config: str
 ) -> str:
-    objects = out / "obj"
+    # Roles share a board's tree: what is frozen is all that is another.
+    objects = tree / "obj"
     log = BUILD / "log" / f"firmware-{out.name}.log"
     # As in build_unix: it is there only while no build is at work in the tree.
-    marker = out / "config"
+    marker = tree / "config"
     if not marker.exists() or marker.read_text() != config:
         shutil.rmtree(objects, ignore_errors=True)
     marker.unlink(missing_ok=True)
@@ -245,7 +247,7 @@ def build(board: str, role: str, job: str) -> Path:
         stamp = folder(board, role) / "stamp"
         path = image(board, role)
         if not path.exists() or not stamp.exists() or stamp.read_text() != state:
-            config = _config(board, role, others)
+            config = _config(board, others)
             todo.add(
                 f"Compiling {board} with role {role}",
                 lambda: _rp2(board, role, state, config) if rp2 else _esp32(board, role, state),
@@ -269,7 +271,7 @@ def build_stock(board: Path, job: str) -> Path:
             manifest = board / "manifest.py"
             todo.add(
                 f"Compiling {board.name}",
-                lambda: _compile_rp2(out, board, "rp2040", manifest, state, state),
+                lambda: _compile_rp2(out, out, board, "rp2040", manifest, state, state),
             )
             todo.run()
     return out / "firmware.uf2"

@@ -145,8 +145,17 @@ def stage(role: str) -> Tuple[Path, Path]:
     for module in listed:
         state.update(f"{module.target} {module.opt} {module.metadata}\n".encode())
         state.update(module.source.read_bytes())
+
+    def is_there() -> bool:
+        try:
+            return stamp.read_text() == state.hexdigest()
+        except FileNotFoundError:
+            return False
+
+    if is_there():  # and nobody is waited for who stages another role
+        return src, mpy
     with steps.locked("stage"):
-        if stamp.exists() and stamp.read_text() == state.hexdigest():
+        if is_there():
             return src, mpy
         # The stamp goes first and comes last: a stage that was interrupted is made anew.
         shutil.rmtree(folder, ignore_errors=True)

@@ -87,11 +87,12 @@ Events of clients, each with endpoint
 import hashlib
 import itertools
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 
-from builds.steps import BUILD
+from builds.steps import BUILD, locked
 
 from .awaited import PATIENCE_S
 from .lines import Lines
@@ -170,8 +171,13 @@ class Leshan:
         for source in sorted(_SOURCES.rglob("*")):
             if source.suffix in (".java", ".xml", ".sha256"):
                 digest.update(source.read_bytes())
+        with locked("leshan"):
+            Leshan._build(digest.hexdigest())
+
+    @staticmethod
+    def _build(state):
         stamp = _BUILD / "stamp"
-        if stamp.exists() and stamp.read_text() == digest.hexdigest():
+        if stamp.exists() and stamp.read_text() == state:
             return
         shutil.rmtree(_BUILD, ignore_errors=True)
         _BUILD.mkdir(parents=True)
@@ -185,7 +191,7 @@ class Leshan:
                     [*command, *offline, *goals], stdout=out, stderr=subprocess.STDOUT
                 ):
                     check_jars(_BUILD)
-                    stamp.write_text(digest.hexdigest())
+                    stamp.write_text(state)
                     return
         raise LeshanError("Maven could not build the harness for Leshan:\n%s" % _end(log))
 
@@ -198,7 +204,8 @@ class Leshan:
 
     def __enter__(self):
         folder = _BUILD / self._module
-        self._log = _BUILD / ("%s-%d.log" % (self._module, next(self._numbers)))
+        number = "%s-%d" % (os.environ.get("PYTEST_XDIST_WORKER", "gw"), next(self._numbers))
+        self._log = _BUILD / ("%s-%s.log" % (self._module, number))
         # Started and stopped often, and busy for milliseconds: no optimising compiler, one collector thread.
         command = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"]
         command += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=" + self._log_level]

@@ -8,7 +8,6 @@ costs a board, and what budgets hold for.
 """
 
 import argparse
-import dataclasses
 import json
 import re
 import subprocess
@@ -70,6 +69,14 @@ def measure(listed: List[stage.Module]) -> Tuple[int, int, Dict[str, int]]:
         return (frozen(list(own.values())) if own else 0), added, alone
 
 
+def together(listed: List[stage.Module]) -> int:
+    """Bytes of all that a manifest lists, its own and what it requires."""
+    with tempfile.TemporaryDirectory() as folder:
+        stage.compiled(listed, Path(folder))
+        targets = dict.fromkeys(one.target for one in listed)  # what two require is listed twice
+        return frozen([Path(folder, target).with_suffix(".mpy") for target in targets])
+
+
 def over(sizes: Dict[str, int], budget: Dict[str, int]) -> List[str]:
     """A sentence for each package that is over its budget."""
     return [
@@ -115,8 +122,7 @@ def main() -> None:
     print("images, with all that they require")
     for manifest in sorted(stage.ROLES.glob("*.py")):
         try:
-            image = [dataclasses.replace(one, own=True) for one in stage.modules(manifest)]
-            images[manifest.stem], _, _ = measure(image)
+            images[manifest.stem] = together(stage.modules(manifest))
         except stage.StageError as error:
             problems.append(str(error))
             continue
