@@ -4,6 +4,7 @@ that restarts, packages of the factory tool, and our server, which pushes them.
 
 import hashlib
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from builds import bundle
 from builds.steps import ROOT
 from harness.awaited import PATIENCE_S
 from harness.lines import Lines
-from harness.micropython import UNIT, command
+from harness.micropython import UNIT, command, micropython
 from lwm2m_factory import image, package
 from managed import Servers
 from test_update import push, running, state
@@ -249,7 +250,10 @@ BROKEN = {
     "what comes before the guard": ({"device__guard": "Guard = None\n"}, "it crashed"),
     "no run()": ({"device__main": "del run\n"}, "it crashed"),
     "what the guard finds": ({"device__main": "Link = None\n"}, "it crashed"),
-    "a port that is another": ({"device__port": "def load():\n    raise OSError(5)\n"}, "it crashed"),
+    "a port that is another": (
+        {"device__port": "def load():\n    raise OSError(5)\n"},
+        "it crashed",
+    ),
 }
 
 
@@ -326,6 +330,14 @@ def test_a_kept_library_that_breaks(board, servers, tmp_path):
     assert running(servers) == "2.05 b'1'" and where(servers) == "/lib"
     assert state(servers) == "08"
     assert servers.tell("read", "/5/0/7") == "2.05 b''"
+
+
+def test_power_cuts():
+    lib = bundle.make("full") / "board" / "lib"
+    done = micropython(UNIT / "run.py", "launch_cuts", lib=lib, heap="4M", timeout=600)
+    assert re.findall(r"^(PASS|FAIL) ", done.stdout, re.M) == ["PASS"] * 6, (
+        done.stdout + done.stderr
+    )
 
 
 def test_the_button_brings_the_factorys_back(board, servers, tmp_path):

@@ -60,7 +60,7 @@ def _updates():
 
 def _has_library(folder):
     try:
-        return any([name.startswith("main.") for name in os.listdir(folder + "/device")])
+        return any(name.startswith("main.") for name in os.listdir(folder + "/device"))
     except OSError:
         return False
 

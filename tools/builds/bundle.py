@@ -27,7 +27,10 @@ from .steps import BUILD, MPY_CROSS, ROOT, rel
 
 ROOT_FILES = ("boot.py", "main.py")  # MicroPython runs them as source only
 _LEFT_OUT = ("device/area.py", "device/lock.py")  # for this project's images only
-_MOVED = {"main.py": "device/main.py", "launch.py": "main.py"}  # as an update may bring another one
+_MOVED = {
+    "main.py": "device/main.py",
+    "launch.py": "main.py",
+}  # as an update may bring another one
 
 
 class BundleError(Exception):

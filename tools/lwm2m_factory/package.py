@@ -70,7 +70,9 @@ def with_library(app: List[Tuple[str, bytes]], bundle: Path) -> List[Tuple[str, 
         raise FactoryError(f"{bundle} is no bundle: make bundle makes one, as build/bundle/ROLE.")
     own = {name for name, _ in app}
     if not own & {"app.py", "app.mpy"}:
-        raise FactoryError("There is no app.py: a library comes with the application that it runs.")
+        raise FactoryError(
+            "There is no app.py: a library comes with the application that it runs."
+        )
     both = sorted(own & names)
     if both:
         raise FactoryError(f"{both[0]} is in the application and in the library.")
