@@ -52,10 +52,11 @@ def _updates():
         import device.settings as settings
         from device.update import Updates
 
-        given = settings.load().values.get("update")
-        return given and Updates(given)
-    except (ImportError, AttributeError, ValueError, OSError):
-        pass  # none in this role, nothing provisioned, or what main.py tells
+        copy = settings.load()
+        given = copy and copy.values.get("update")
+        return Updates(given) if given else None
+    except (ImportError, ValueError, OSError):
+        return None  # not in this role, or what device.main tells
 
 
 def _has_library(folder):
