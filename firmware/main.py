@@ -1,8 +1,8 @@
 # What a board runs: the network, the client and the application, in one loop.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
-# In an image of ours it is frozen; on stock MicroPython it is device.main, which device.launch calls. A
-# user's part is one file, app.py: firmware/app.py is an example.
+# In an image of ours it is frozen; on stock MicroPython it lies beside boot.py, or is device.main where
+# updates may bring another one. A user's part is one file, app.py: firmware/app.py is an example.
 
 import time
 import lwm2m

@@ -60,9 +60,6 @@ class Store(device.settings.Store):
 
 
 device.settings.store = Store
-import device.launch  # noqa: E402
-import device.main as main  # noqa: E402
-
-assert device.launch
+import main  # noqa: E402
 
 main._Board(device.port, main.Guard(device.port)).run()
