@@ -2,8 +2,8 @@
 #
 # Takes a package by push, installs it, and prints as JSON what that took when it would restart: bytes of heap,
 # at most, above what it has held when it was registered, garbage left out, and the same but for the time in which
-# its signature is verified; and the operations of flash, where its files are on a littlefs in RAM, as an RP2040's are (then of
-# the heap nothing is said: the flash is in it).
+# its signature is verified; and the operations of flash, where its files are on a littlefs in RAM, as an RP2040's
+# are (then of the heap nothing is said: the flash is in it).
 
 import gc
 import json
