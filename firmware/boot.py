@@ -5,6 +5,7 @@ import micropython
 
 # Ctrl-C would end this half done, and leave a watchdog unfed. MicroPython lets it through again behind.
 micropython.kbd_intr(-1)
-import device.guard  # noqa: E402
+from device.guard import boot  # noqa: E402
 
-device.guard.boot()
+boot()
+del boot  # which would hold its module, where an update brings another one

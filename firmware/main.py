@@ -1,8 +1,8 @@
 # What a board runs: the network, the client and the application, in one loop.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
-# In an image of ours it is frozen; on stock MicroPython it lies beside boot.py. A user's part is one
-# file, app.py: firmware/app.py is an example.
+# In an image of ours it is frozen; on stock MicroPython it lies beside boot.py, or is device.main where
+# updates may bring another one. A user's part is one file, app.py: firmware/app.py is an example.
 
 import time
 import lwm2m
@@ -33,14 +33,15 @@ _SHOWN = {
 }
 
 
-def run(port, minute_ms=60000):
+def run(port, minute_ms=60000, started=None):
     """Never returns, unless Ctrl-C comes or the factory has given nothing: then there is a REPL.
 
-    port: as device.port is one. minute_ms: what the guard's minutes last.
+    port: as device.port is one. minute_ms: what the guard's minutes last. started: what device.launch has
+    chosen, where that has called it.
     """
     guard = Guard(port, minute_ms)
     try:
-        _Board(port, guard).run()
+        _Board(port, guard, started).run()
     except KeyboardInterrupt:
         guard.break_in()
         print("Stopped. A device that has a watchdog restarts in ten minutes.")
@@ -52,9 +53,10 @@ def run(port, minute_ms=60000):
 
 
 class _Board:
-    def __init__(self, port, guard):
+    def __init__(self, port, guard, started=None):
         self._port = port
         self._guard = guard
+        self._started = started
         self._led = leds.Led()
         self._console = None  # a Console
         self._level = _EVENTS  # of what is told
@@ -98,6 +100,8 @@ class _Board:
             guard.break_in()
             safe_ms = 0
             print("The factory's accounts are back.")
+            if self._started and self._started[0]:
+                guard.reset(ASKED)  # what runs is an update's
         if not copy:
             guard.break_in()  # there is nothing that could fail
             led.show(leds.UNPROVISIONED)
@@ -154,7 +158,7 @@ class _Board:
         updates = self._find_updates(values)
         if updates:
             device[5] = self._factory_reset
-        updated = updates and updates.choose(guard.reason)
+        updated = updates and updates.choose(guard.reason, self._started)
         try:
             import app
 

@@ -82,9 +82,15 @@ class Guard:
         self._left = 0  # ticks for which the timer is to feed it
         self._since = None  # ms, of the first turn(); -1 when the start was found to be good
 
+    def why(self):
+        """The reason of the reset before this start, until begin() makes it `reason`."""
+        cause = self._port.cause(self._kept and not self._touched)
+        # A start may have ended before its begin(), where an update's library hangs as it is loaded.
+        return cause if cause == WATCHDOG else self._next or cause
+
     def begin(self):
         """Count a start. Returns how long safe mode is to last, ms; 0 where there is none."""
-        self.reason = self._next or self._port.cause(self._kept and not self._touched)
+        self.reason = self.why()
         self._next = 0
         self._watched = self._touched = False
         wait = 0

@@ -23,23 +23,29 @@ class Updates:
         keys = [unhexlify(key) for key in given["keys"]]
         folder = settings.FOLDER + "/update"
         self.slots = Slots(folder, keys, given["target"], given.get("number", 0), places())
-        self._folder = None  # of the update that runs
+        self.folder = None  # of the update that runs
 
-    def choose(self, reason):
+    def choose(self, reason, started=None):
         """Let `import app` find what is to be run. reason: guard's, of the reset before this start.
-        Returns whether that is an update, which has to have an app.
+        started: what device.launch has chosen already, where it runs. Returns whether that is an update,
+        which has to have an app.
         """
-        self._folder = folder = self.slots.start(_FAULTS.get(reason))
-        if folder:
-            sys.path.insert(0, folder)
-        return bool(folder)
+        if started:
+            self.folder, counted = started
+            if self.slots.on_trial() and not counted:  # it does not run, and must not be kept
+                self.slots.fail("flash does not count its starts")
+        else:
+            self.folder = self.slots.start(_FAULTS.get(reason))
+            if self.folder:
+                sys.path.insert(0, self.folder)
+        return bool(self.folder)
 
     def take(self, client, app, guard):
         """Let a client take updates. app: the module that runs, or None."""
         if self.slots.on_trial():
             selftest = getattr(app, "selftest", None)
             fault = selftest and selftest()
-            folder = self._folder
+            folder = self.folder
             if folder and not getattr(app, "__file__", "").startswith(folder + "/"):
                 fault = "it has no app"  # that is another one
             if fault:

@@ -95,6 +95,52 @@ def test_a_romfs_image(place):
     assert device(place).startswith("board 2")
 
 
+def test_with_a_library(place):
+    lib = place / "bundle" / "board" / "lib"
+    for name in ("device/main.mpy", "lwm2m/__init__.mpy", "ucoap/__init__.mpy"):
+        (lib / name).parent.mkdir(parents=True)
+        (lib / name).write_text(name)
+    for name in ("boot.py", "main.py"):  # no update changes these
+        (lib.parent / name).touch()
+    for folder in ("bundle", "bundle/board"):
+        made = make(place, "--key", "one.pem", "--library", folder, "--plain").read_bytes()[164:]
+        names, at = [], 0
+        while at < len(made):
+            size = int.from_bytes(made[at + 1 : at + 5], "big")
+            names.append(made[at + 5 : at + 5 + made[at]].decode())
+            at += 5 + made[at] + size
+        assert names == [
+            "app.py",
+            "device/main.mpy",
+            "lwm2m/__init__.mpy",
+            "sub/more.mpy",
+            "ucoap/__init__.mpy",
+        ]
+        assert device(place).startswith("board 2")
+
+    def refusal(*more: str) -> str:
+        out = ("-o", "x.lwp", "--target", "board", "--number", "2")
+        done = tool.factory(place, "package", *out, *more)
+        assert done.returncode == 1 and not (place / "x.lwp").exists()
+        return done.stderr.strip()
+
+    files_only = "A library comes as files, with the folder of an application."
+    assert refusal("app", "--library", "bundle", "--romfs") == files_only
+    assert refusal("app/app.py", "--library", "bundle") == files_only
+    no_bundle = "app is no bundle: make bundle makes one, as build/bundle/ROLE."
+    assert refusal("app", "--library", "app") == no_bundle
+    assert refusal("app/sub", "--library", "bundle") == (
+        "There is no app.py: a library comes with the application that it runs."
+    )
+    (place / "app" / "device").mkdir()
+    (place / "app" / "device" / "main.mpy").touch()
+    assert refusal("app", "--library", "bundle") == (
+        "device/main.mpy is in the application and in the library."
+    )
+    (lib / "ucoap" / "__init__.mpy").unlink()
+    assert refusal("app", "--library", "bundle").startswith("bundle is no bundle")
+
+
 def test_a_program_of_an_esp32(place):
     program = b"\xe9" + bytes(31) + bytes.fromhex("3254cdab") + bytes(range(200))
     (place / "app.bin").write_bytes(program)

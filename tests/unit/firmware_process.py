@@ -41,6 +41,7 @@ def remove(name):
 
 def reset():
     print("RESET")
+    remove("cause")
     os.system("kill -9 $PPID")
 
 

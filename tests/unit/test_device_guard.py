@@ -311,10 +311,22 @@ def test_panic_and_brownout():
             assert guard.report(port)["reset"] == first and g.failed == 0
             # And what the guard itself has asked for is told as that.
             restart(g, ASKED)
+            machine.told = machine.HARD_RESET
             start(port)
             assert guard.report(port)["reset"] == "asked"
     finally:
         real.machine, real._ESP32 = kept
+
+
+def test_a_watchdog_before_the_start_was_counted():
+    # An update's library may hang as it is loaded: what was asked for before is not taken for its end.
+    port = chip.Port()
+    restart(start(port)[0], ASKED)
+    assert Guard(port).why() == ASKED
+    port.why = 1
+    assert Guard(port).why() == 1
+    g, _ = start(port)
+    assert g.reason == 1 and g.error_code() == 17
 
 
 def test_message():

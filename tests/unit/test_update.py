@@ -300,6 +300,61 @@ def test_a_server_that_stops_in_the_middle():
     assert d.state() == (2, 0)
 
 
+def test_a_server_that_goes_at_every_block():
+    # Before the block has left it, or before it hears that it has come; for a moment, in which it forgets
+    # what it did, for longer than a transfer lives (RFC 7252 4.8.2: 247 s), and for longer than the
+    # registration does.
+    blocks = -(-len(GOOD) // 1024)
+    left = 0
+    for n in range(blocks):
+        for sent in (False, True):
+            for away in (1, 290, 1000):
+                where = (n, sent, away)
+                d = Device()
+                d.texts.clear()
+                registrar = d.registrar
+                post = d.world.post
+                count = 0
+
+                def watched(connection, up, data):
+                    nonlocal count
+                    if up and data[1] == PUT and not registrar.silent:
+                        if count == n:
+                            registrar.silent = True
+                            if sent:
+                                post(connection, up, data)
+                        count += 1
+                    if not registrar.silent or not up:
+                        post(connection, up, data)
+
+                d.world.post = watched
+                registrar.start(PUT, "/5/0/0", GOOD, 42)
+                assert d.world.run(30, lambda: registrar.silent), where
+                left += 1
+                registrar.engine.drop(registrar.connection)
+                d.world.run(away)
+                # All of it may have come: then it is there, and the next one is refused until it is given up.
+                whole = sent and n == blocks - 1
+                state = d.core.objects[5].instances[0][3]
+                if whole:
+                    assert state == 2, where
+                elif away > 247 + 30:
+                    assert state == 0, where
+                d.world.post = post
+                registrar.silent = False
+                assert d.world.run(2000, lambda: d.core.accounts[0].state == 4), where
+                if whole:
+                    d.push(GOOD, 0x80)
+                    d.push(b"\0")
+                d.push(GOOD)
+                assert d.state() == (2, 0), where
+                assert d.texts[-1] == "a package is there", where
+                d.execute()
+                assert d.run(60, lambda: d.restarts), where
+    assert left == blocks * 6 and blocks > 7
+    _remove(FOLDER)
+
+
 def test_a_package_that_is_begun_again():
     d = Device()
     data = package({"a.py": b"1" * 30000})
@@ -369,6 +424,33 @@ def test_an_installation_that_fails():
     assert d.state() == (2, 8)
     d.push(GOOD)
     assert d.state() == (2, 0)
+    d.execute()
+    assert d.run(60, lambda: d.restarts)
+
+
+def test_a_port_that_does_not_inflate():
+    # Result 8, and why; one that is not deflated does.
+    import builtins
+
+    real = builtins.__import__
+
+    def without(name, *more):
+        if name == "deflate":
+            raise ImportError("no module named 'deflate'")
+        return real(name, *more)
+
+    d = Device()
+    d.push(package({"a.py": b"2" * 4000}, flags=1))
+    builtins.__import__ = without
+    try:
+        d.execute()
+        assert d.run(60, lambda: d.core.objects[5].instances[0][5])
+    finally:
+        builtins.__import__ = real
+    assert d.state() == (2, 8) and d.restarts == 0
+    assert d.texts[-1].startswith("not installed: ImportError") and "deflate" in d.texts[-1]
+    d.execute(0x85)
+    d.push(package({"a.py": b"2" * 4000}))
     d.execute()
     assert d.run(60, lambda: d.restarts)
 

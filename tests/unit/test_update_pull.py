@@ -216,6 +216,48 @@ def test_a_depot_that_goes_in_the_middle():
     assert d.state() == (2, 0)
 
 
+def test_a_depot_that_goes_at_every_block():
+    # Before it hears of it, or its answer does not arrive. It comes back in time, or too late: then the
+    # next order succeeds. The device stays registered all the while.
+    body = GOOD
+    blocks = -(-len(body) // 256)
+    for n in range(blocks):
+        for heard in (False, True):
+            for back in (True, False):
+                where = (n, heard, back)
+                d = Device()
+                depot = Keeper(d.world, a=body)
+                receive = depot.receive
+
+                def watched(connection, data, now):
+                    if len(depot.asked) == n and not depot.silent:
+                        if heard:
+                            depot.lose = (n * 256,)
+                            receive(connection, data, now)
+                            depot.lose = ()
+                        depot.silent = True
+                    receive(connection, data, now)
+
+                depot.receive = watched
+                order(d, "coap://depot:5700/a")
+                assert d.run(60, lambda: depot.silent), where
+                assert d.run(100, lambda: value(d, 3) != 1) is False, where
+                assert len(depot.asked) == n + heard
+                if not back:
+                    assert d.run(4000, lambda: value(d, 3) == 0), where
+                    assert d.state() == (0, 4) and not d.core.leaving, where
+                depot.receive = receive
+                depot.silent = False
+                assert d.core.accounts[0].state == 4
+                if not back:
+                    order(d, "coap://depot:5700/a")
+                assert d.run(600, lambda: value(d, 3) == 2), where
+                assert d.state() == (2, 0), where
+                d.execute()
+                assert d.run(60, lambda: d.restarts), where
+    assert blocks > 30
+
+
 def test_a_package_that_changes_on_the_way():
     # Another ETag: it begins anew, and what is there is one of the two.
     d = Device()

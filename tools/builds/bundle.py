@@ -10,6 +10,7 @@ micropython-lib's own: to be put on a server of files.
 """
 
 import argparse
+import dataclasses
 import hashlib
 import importlib.util
 import json
@@ -26,6 +27,8 @@ from .steps import BUILD, MPY_CROSS, ROOT, rel
 
 ROOT_FILES = ("boot.py", "main.py")  # MicroPython runs them as source only
 _LEFT_OUT = ("device/area.py", "device/lock.py")  # for this project's images only
+# Where an update may bring another main.py, launch.py has its place.
+_LAUNCHED = {"main.py": "device/main.py", "launch.py": "main.py"}
 
 
 class BundleError(Exception):
@@ -56,7 +59,14 @@ def modules(role: str) -> List[stage.Module]:
     manifest.write_text(f'include("{ROOT}/firmware/manifest_bundle.py", role="{role}")\n')
     # A package that two of them require comes once.
     listed = {module.target: module for module in stage.modules(manifest)}
-    return [module for target, module in listed.items() if target not in _LEFT_OUT]
+    moved, left_out = _LAUNCHED, _LEFT_OUT
+    if "device/update.py" not in listed:
+        moved, left_out = {}, (*_LEFT_OUT, "launch.py", "device/launch.py")
+    return [
+        dataclasses.replace(module, target=moved.get(target, target))
+        for target, module in listed.items()
+        if target not in left_out
+    ]
 
 
 def make(role: str) -> Path:

@@ -486,7 +486,12 @@ def _package(args: argparse.Namespace) -> None:
     terms = package.Terms(
         args.target, args.number, args.app_version, args.name, args.slot, revoked, args.older
     )
-    if args.what.is_file():
+    if args.library:
+        if args.what.is_file() or args.romfs:
+            raise FactoryError("A library comes as files, with the folder of an application.")
+        listed = package.with_library(package.files(args.what), args.library)
+        made = package.build(listed, terms, not args.plain)
+    elif args.what.is_file():
         made = package.program(args.what, terms)
     elif args.romfs:
         made = package.romfs(package.files(args.what), terms)
@@ -730,6 +735,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--revoke", type=int, choices=(0, 1), help="trust that vendor key no more, once it is kept"
     )
     made.add_argument("--older", action="store_true", help="let it replace what is newer")
+    made.add_argument(
+        "--library",
+        type=Path,
+        metavar="BUNDLE",
+        help="with library and firmware, for boards with stock MicroPython: build/bundle/ROLE",
+    )
     how = made.add_mutually_exclusive_group()
     how.add_argument("--plain", action="store_true", help="do not deflate it")
     how.add_argument(

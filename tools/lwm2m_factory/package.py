@@ -61,6 +61,24 @@ def files(folder: Path) -> List[Tuple[str, bytes]]:
     return found
 
 
+def with_library(app: List[Tuple[str, bytes]], bundle: Path) -> List[Tuple[str, bytes]]:
+    """An application's files, and beside them the library and firmware of a bundle: its folder, or the board/ in it."""
+    board = bundle / "board" if (bundle / "board").is_dir() else bundle
+    library = files(board / "lib") if (board / "lib").is_dir() else []
+    names = {name for name, _ in library}
+    if not {"device/main.mpy", "lwm2m/__init__.mpy", "ucoap/__init__.mpy"} <= names:
+        raise FactoryError(f"{bundle} is no bundle: make bundle makes one, as build/bundle/ROLE.")
+    own = {name for name, _ in app}
+    if not own & {"app.py", "app.mpy"}:
+        raise FactoryError(
+            "There is no app.py: a library comes with the application that it runs."
+        )
+    both = sorted(own & names)
+    if both:
+        raise FactoryError(f"{both[0]} is in the application and in the library.")
+    return sorted(app + library)
+
+
 def romfs(listed: List[Tuple[str, bytes]], terms: Terms) -> bytes:
     """A package of a ROMFS image with these files, sorted, that is yet to be signed."""
     writer = VfsRomWriter()

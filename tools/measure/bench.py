@@ -442,6 +442,8 @@ def pushed() -> Iterator[Row]:
             if not kind:
                 what = f"heap at the peak of {of}, above the registered client's, 32 bit"
                 yield Row(what, found["heap"], "B", 6 * 1024)
+                what = "the same, but while its signature is verified, 32 bit"
+                yield Row(what, found["unverified"], "B")
                 record = relay.record
                 size = sum(len(datagram.data) for datagram in record)
                 yield Row(f"datagrams for each KB of {of}", round(len(record) / PUSHED_KB, 2), "")

@@ -16,6 +16,9 @@
 # application in a slot, like files. The whole program has slots of its own, 3 and 4, and it is the
 # boot loader that goes back.
 #
+# A later release reads and writes what is kept here as this one does: on stock MicroPython it is always the
+# factory's that chooses what is run (device.launch).
+#
 # The state is {65535: {0: {…}, 1: of slot 0, 2: of slot 1, 4 and 5: of 3 and 4}}. Of 0: 0 the slot
 # that is run, 1 the one on trial, both 2 for none; 2 the starts that the trial has left, 3 and 4
 # result (/5/0/5) and reason of the last update, 5 the vendor keys that are not trusted, 6 the number
