@@ -111,7 +111,8 @@ def test_client():
     faults = []
     wrong = {
         0: STR_ + ("", "a b", "x" * 253),
-        "device": ({99: 1}, {"0": "x"}, {0: 5}, {9: 101}),
+        "device": (5, "x", (5,), {99: 1}, {"0": "x"}, {0: 5}, {9: 101}, {4: 5}, {5: "x"}),
+        "on_event": FUNCTION[:2] + (True, [5]),
         "version": INT_ + ("1.3", 1.1),
     }
     _all(
@@ -127,7 +128,8 @@ def test_client_calls():
         _all(faults, _client, name, good, wrong, _state, **more)
 
     case("step", (0,), {0: INT_})
-    case("add_object", (Object(1001, (0, INT | R)),), {0: (None, 5, "x", [], {})})
+    case("close", (1,), {0: INT_})
+    case("add_object", (Object(1001, (0, INT | R)),), {0: (None, 5, "x", [], {}, Object)})
     case("remove_object", (1000,), {0: INT_ + (-1, 0, 1, 2, 3, 99, 1 << 40)})
     _said(faults)
 
@@ -247,8 +249,7 @@ def test_send_and_sleep():
     _said(faults)
 
 
-# --- lwm2m: Object. Instance ids, and what instances and an Object are made of, are not looked at: there
-# is no room for it in an image.
+# --- lwm2m: Object
 
 
 def _object():
@@ -263,8 +264,16 @@ def test_object():
         _all(faults, _object, name, good, wrong, lambda it: str(it.instances), **more)
 
     ids = (None, "0", 1.5, [], {}, -1, 9, 65535, 65536)
-    _all(faults, lambda: Object, None, (1000, (0, INT | R)), {1: ((0,), "x")})
-    case("add", (1, {0: 5}), {0: (0,), 1: ({"0": 5}, {9: 5}, {0: "5"}, {0: None})})
+    wrong = {0: ID, 1: (None, 5, (0,), "x", {}), 2: (5, "x", [5], (1,))}
+    _all(faults, lambda: Object, None, (1000, (0, INT | R), {}), wrong)
+    case(
+        "add",
+        (1, {0: 5}),
+        {0: ids[:-3] + (0, 65535), 1: DICT + ({"0": 5}, {9: 5}, {0: "5"}, {0: None})},
+    )
+    case("get", (0, 0), {0: ids})
+    case("remove", (0,), {0: ids})
+    case("set", (0, 0, 7), {0: ids})
     case("set", (0, 0, 7), {1: ids, 2: (None, "5", 1.5, [], {}, True, 1 << 64)})
     case("set", (0, 1, "x"), {2: (None, 5, 1.5, [], {}, b"x", True)})
     case("set", (0, 3, {0: 1}), {2: (None, 5, 1.5, [], {"0": 1}, {-1: 1}, {65535: 1}, {0: "x"})})

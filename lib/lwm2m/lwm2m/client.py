@@ -53,6 +53,8 @@ class Client:
             raise ValueError("4.00 an endpoint name is a str of 1 to 252 bytes, no spaces")
         if version not in ("1.0", "1.1", "1.2"):
             raise ValueError("4.00 version is 1.0, 1.1 or 1.2")
+        if not callable(on_event or print) or not isinstance(device or {}, dict):
+            raise ValueError("4.00 on_event is a function, device a dict")
         if net is None:
             from lwm2m.net import Net
 
@@ -81,8 +83,7 @@ class Client:
         bootstrap server can take over; called again it starts afresh, after a wait that grows from
         1 s to 10 minutes.
         """
-        if type(seconds) is not int:
-            raise ValueError("4.00 seconds are an int")
+        _check(seconds)
         device = self.core.objects[3]
         if 13 not in device.instances[0] and unix_time() >= _SET:
             device.set(0, 13, self._time)
@@ -121,6 +122,7 @@ class Client:
     def close(self, seconds=5):
         """De-register from every server and close the connections, when that is answered or after
         that many seconds. Not for a callback to call."""
+        _check(seconds)
         core = self.core
         core.close(self.net.now())
         while core.leaving and seconds > 0:
@@ -152,7 +154,7 @@ class Client:
 
     def add_object(self, obj):
         """Let servers see an Object."""
-        if not hasattr(obj, "on_change"):
+        if not hasattr(obj, "instances"):  # a class has none
             raise ValueError("4.00 it is no Object")
         if obj.id in self.core.objects:
             raise ValueError("4.06 object %d is there" % obj.id)
@@ -198,6 +200,9 @@ class Client:
         return values
 
     def _deferred(self, function):
+        if not callable(function):
+            raise ValueError("4.00 /3/0/4 and 5 are functions")
+
         def execute(argument):
             self._later = function
             self.net.stop()
@@ -218,6 +223,11 @@ class Client:
             self._clock = 0
         # A server may set the last second that can be told, and clocks go on.
         return max(min(now + self._clock, 0xFFFFFFFF), 0)
+
+
+def _check(seconds):
+    if type(seconds) is not int:
+        raise ValueError("4.00 seconds are an int")
 
 
 def unix_time():

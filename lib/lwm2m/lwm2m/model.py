@@ -31,10 +31,11 @@ _DELETE = const(8)
 _CREATE = const(16)
 _DISCOVER = const(32)
 
-_BAD_REQUEST = const(0x80)
+# Codes of an Error; those of an application's checks by name.
+BAD_REQUEST = const(0x80)
 _UNAUTHORIZED = const(0x81)
 _NOT_FOUND = const(0x84)
-_NOT_ALLOWED = const(0x85)
+NOT_ALLOWED = const(0x85)
 
 _TYPE = const(15)
 _URI_PATH = const(11)
@@ -81,8 +82,9 @@ class Object:
         bootstrap=False,
         persist=False,
     ):
-        if len(resources) & 1:
-            raise ValueError("resources must be pairs of id and flags")
+        good = type(id) is int and isinstance(resources, (tuple, list)) and len(resources) & 1 == 0
+        if not good or not isinstance(instances or {}, dict):
+            raise ValueError("an Object has an id, pairs of id and flags, and a dict")
         self.id = id
         self.resources = resources
         self.instances = {} if instances is None else instances
@@ -105,13 +107,14 @@ class Object:
 
     def get(self, iid, rid, default=None):
         """A resource's value, or the default where the instance does not have it."""
-        value = self.instances[iid].get(rid, default)
+        value = self._values(iid).get(rid, default)
         return value() if callable(value) else value
 
     def add(self, iid, values):
         """Add an instance: {resource id: value}."""
-        if iid in self.instances:
-            raise ValueError("object %d has an instance %d" % (self.id, iid))
+        good = type(iid) is int and 0 <= iid < _MAX_ID and iid not in self.instances
+        if not good or not isinstance(values, dict):
+            raise ValueError("%s is no new instance" % (iid,))
         for rid in values:
             self.check(rid, values[rid])
         self.instances[iid] = values
@@ -119,19 +122,25 @@ class Object:
 
     def remove(self, iid):
         """Remove an instance."""
+        self._values(iid)
         self.instances.pop(iid)
         self._changed(iid, -1)
 
     def set(self, iid, rid, value):
         """Set a resource's value; who observes it is told, where it is another. ValueError where it
         cannot be one."""
+        values = self._values(iid)
         self.check(rid, value)
-        values = self.instances[iid]
         old = values.get(rid)
         values[rid] = value
         # A function, and a dict that is still the same one, may have other values.
         if old != value or callable(value) or (old is value and isinstance(value, dict)):
             self._changed(iid, rid)
+
+    def _values(self, iid):
+        if type(iid) is not int or iid not in self.instances:
+            raise ValueError("%s is no instance" % (iid,))
+        return self.instances[iid]
 
     def check(self, rid, value):
         """Raise ValueError where a resource cannot have that value."""
@@ -155,7 +164,7 @@ def path_of(m):
     path = ()
     for part in m.strings(_URI_PATH):
         if len(path) > 3 or not part.isdigit() or len(part) > 5 or int(part) >= _MAX_ID:
-            raise Error(_NOT_ALLOWED, "no path")
+            raise Error(NOT_ALLOWED, "no path")
         path += (int(part),)
     return path
 
@@ -173,7 +182,7 @@ def resolve(objects, path, operation, may=None, account=None):
     """
     n = len(path)
     if not n:
-        raise Error(_NOT_ALLOWED, "no path")
+        raise Error(NOT_ALLOWED, "no path")
     if path[0] == 0 or path[0] == 21:  # LwM2M 1.1 E.1: the Security object is a bootstrap server's
         raise Error(_UNAUTHORIZED)
     obj = objects.get(path[0])
@@ -188,7 +197,7 @@ def resolve(objects, path, operation, may=None, account=None):
         there = path[2] in obj.instances[path[1]] or flags & E
         if n > 3:
             if not flags & MULTI:
-                raise Error(_NOT_ALLOWED, "a single resource")
+                raise Error(NOT_ALLOWED, "a single resource")
             if not there or path[3] not in obj.get(path[1], path[2]):
                 raise Error(_NOT_FOUND)
         if operation == _READ and not there:
@@ -209,7 +218,7 @@ def resolve(objects, path, operation, may=None, account=None):
     else:
         good = obj.multiple and n == (1 if operation == _CREATE else 2)
     if not good:
-        raise Error(_NOT_ALLOWED)
+        raise Error(NOT_ALLOWED)
     return flags
 
 
@@ -353,33 +362,33 @@ def decode(objects, path, cursor, lenient=False):
             or (n > 2 and rid != path[2])
             or (n > 3 and riid != path[3])
         ):
-            raise Error(_BAD_REQUEST, "not of the path")
+            raise Error(BAD_REQUEST, "not of the path")
         obj = objects[oid]
         values = changes.setdefault(oid, {}).setdefault(iid, {})
         if rid < 0:  # an instance begins
             continue
         flags = obj.flags(rid)
         if flags & E and not lenient:
-            raise Error(_NOT_ALLOWED, "/%d/x/%d is not to be written" % (oid, rid))
+            raise Error(NOT_ALLOWED, "/%d/x/%d is not to be written" % (oid, rid))
         if not flags or flags & E:
             continue
         if cursor.leaf:
             if (riid >= 0) != bool(flags & MULTI):
-                raise Error(_BAD_REQUEST, "/%d/x/%d: single or multiple?" % (oid, rid))
+                raise Error(BAD_REQUEST, "/%d/x/%d: single or multiple?" % (oid, rid))
             value = cursor.value(flags)
             text = fault(oid, rid, flags & ~MULTI, value)
             if text:
-                raise Error(_BAD_REQUEST, "/%d/x/%d %s" % (oid, rid, text))
+                raise Error(BAD_REQUEST, "/%d/x/%d %s" % (oid, rid, text))
             if riid >= 0:
                 values = values.setdefault(rid, {})
                 rid = riid
             if rid in values:
-                raise Error(_BAD_REQUEST, "a value twice")
+                raise Error(BAD_REQUEST, "a value twice")
             values[rid] = value
         elif flags & MULTI and rid not in values:
             values[rid] = {}
         else:
-            raise Error(_BAD_REQUEST, "/%d/x/%d: single or multiple?" % (oid, rid))
+            raise Error(BAD_REQUEST, "/%d/x/%d: single or multiple?" % (oid, rid))
     return changes
 
 
@@ -418,7 +427,7 @@ def _changed(obj, iid, values, replace, merge):
         r = obj.resources
         for i in range(0, len(r), 2):
             if r[i + 1] & (W | M) == W | M and r[i] not in values:
-                raise Error(_BAD_REQUEST, "resource %d is missing" % r[i])
+                raise Error(BAD_REQUEST, "resource %d is missing" % r[i])
         for rid in old:
             flags = obj.flags(rid)
             if flags & W and rid not in values and not callable(old[rid]):
@@ -428,7 +437,7 @@ def _changed(obj, iid, values, replace, merge):
         own = callable(old.get(rid))
         # What a function gives can be set by its owner only.
         if not flags & W or (own and not obj.on_write):
-            raise Error(_NOT_ALLOWED, "/%d/%d/%d" % (obj.id, iid, rid))
+            raise Error(NOT_ALLOWED, "/%d/%d/%d" % (obj.id, iid, rid))
         value = values[rid]
         if flags & MULTI and merge and rid in old:
             value = dict(obj.get(iid, rid))
