@@ -88,7 +88,7 @@ test-board: ## tests of RP2040 images on an emulated board, for which they need 
 	@$(module) builds.build_firmware RPI_PICO_LWM2M --role full --for "$(job)"
 	@$(module) builds.emulator --for "$(job)"
 	@$(module) builds.stock --for "$(job)"
-	@$(venv) pytest tests/board -n auto --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
+	@$(venv) pytest tests/board -n logical --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: ## memory, datagrams and time of the client, in a 32-bit build and on an emulated board
 	@$(build) standard bench32 --venv

@@ -68,11 +68,12 @@ def pytest_ignore_collect(collection_path: Path, config):
     return None
 
 
-def pytest_xdist_auto_num_workers():
-    # More than cores, as most tests wait for other processes.
+def pytest_xdist_auto_num_workers(config):
+    # More than cores, as most tests wait for other processes; with `-n logical`, which is for emulated
+    # boards, not so many, as each of them keeps a core busy for longer.
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
-    return (os.cpu_count() or 1) + 4
+    return (os.cpu_count() or 1) + (2 if config.option.numprocesses == "logical" else 4)
 
 
 def pytest_collection_modifyitems(items):
