@@ -10,7 +10,7 @@ from ucoap import Error
 import lwm2m.management as management
 from lwm2m import optional
 from lwm2m.bootstrap import account_of
-from lwm2m.model import missing, path_of
+from lwm2m.model import path_of
 from lwm2m.objects import object_links, server_id
 
 _BOOTSTRAP_ID = const(65535)
@@ -149,7 +149,7 @@ def write(b, path, obj, m, payload, found=None):
     for iid in found:
         values = found[iid]
         iid = max(iid, 0)
-        text = missing(obj, values)
+        text = obj.missing(values)
         if n == 3:
             if covered != _HIDDEN or obj.id or iid != account_of(instances):
                 old = instances.get(iid)

@@ -4,7 +4,7 @@
 
 from micropython import const
 from lwm2m import forget
-from lwm2m.model import fault, missing
+from lwm2m.model import fault
 
 _MAX_ID = const(65535)  # of nothing (LwM2M 1.1 7.1), and the bootstrap server's short id
 
@@ -63,7 +63,7 @@ def amiss(obj):
     """What an Object's instances lack, or have and cannot have, each by itself: a str, or None."""
     for iid in sorted(obj.instances):
         values = obj.instances[iid]
-        text = "no such id" if iid == _MAX_ID else missing(obj, values)
+        text = "no such id" if iid == _MAX_ID else obj.missing(values)
         if text:
             return "/%d/%d: %s" % (obj.id, iid, text)
         for rid in values:

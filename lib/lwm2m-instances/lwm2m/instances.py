@@ -5,7 +5,6 @@
 from micropython import const
 from ucoap import Error
 import lwm2m.management as management
-import lwm2m.model as model
 
 # Of CoAP, as ucoap has them; LwM2M 1.1 7.4.
 _GET = const(1)
@@ -100,7 +99,7 @@ def _create(core, obj, path, m, payload, reply):
                 values.pop(rid)
         if obj.on_check:
             obj.on_check(iid, values)
-        text = model.missing(obj, values)
+        text = obj.missing(values)
         if text:
             raise Error(_BAD_REQUEST, text)
     if len(found) == 1:

@@ -4,7 +4,7 @@
 
 from micropython import const
 from .consistency import amiss, inconsistency
-from .model import Object, fault, missing
+from .model import Object, fault
 
 _FACTORY = const(65535)  # no object's id: what the factory has put there is no account
 _PEER = const(65535)  # no resource's id: module keys has a name there
@@ -130,7 +130,7 @@ class Context:
         for rid in kept:
             if _keeps(obj, rid, kept[rid]) and not (own and callable(own.get(rid))):
                 values[rid] = kept[rid]
-        if own is None and (not obj.multiple or missing(obj, values)):
+        if own is None and (not obj.multiple or obj.missing(values)):
             return
         try:
             if obj.on_check:

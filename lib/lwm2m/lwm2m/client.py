@@ -83,7 +83,8 @@ class Client:
         bootstrap server can take over; called again it starts afresh, after a wait that grows from
         1 s to 10 minutes.
         """
-        _check(seconds)
+        if type(seconds) is not int:
+            raise ValueError("4.00 seconds are an int")
         device = self.core.objects[3]
         if 13 not in device.instances[0] and unix_time() >= _SET:
             device.set(0, 13, self._time)
@@ -122,7 +123,8 @@ class Client:
     def close(self, seconds=5):
         """De-register from every server and close the connections, when that is answered or after
         that many seconds. Not for a callback to call."""
-        _check(seconds)
+        if type(seconds) is not int:
+            raise ValueError("4.00 seconds are an int")
         core = self.core
         core.close(self.net.now())
         while core.leaving and seconds > 0:
@@ -223,11 +225,6 @@ class Client:
             self._clock = 0
         # A server may set the last second that can be told, and clocks go on.
         return max(min(now + self._clock, 0xFFFFFFFF), 0)
-
-
-def _check(seconds):
-    if type(seconds) is not int:
-        raise ValueError("4.00 seconds are an int")
 
 
 def unix_time():

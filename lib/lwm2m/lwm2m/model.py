@@ -151,6 +151,44 @@ class Object:
         if text:
             raise ValueError("/%d/x/%d %s" % (self.id, rid, text))
 
+    def missing(self, values):
+        """What mandatory resource values lack: a str, or None; executable ones are not values."""
+        r = self.resources
+        for i in range(0, len(r), 2):
+            if r[i + 1] & M and not r[i + 1] & E and r[i] not in values:
+                return "resource %d is missing" % r[i]
+
+    def written(self, iid, values, replace, merge):
+        """An instance as it is to be, as apply() says. values: what is written; its multiple resources
+        become whole."""
+        old = self.instances[iid]
+        new = dict(old)
+        if replace:
+            r = self.resources
+            for i in range(0, len(r), 2):
+                if r[i + 1] & (W | M) == W | M and r[i] not in values:
+                    raise Error(BAD_REQUEST, "resource %d is missing" % r[i])
+            for rid in old:
+                flags = self.flags(rid)
+                if flags & W and rid not in values and not callable(old[rid]):
+                    new.pop(rid)
+        for rid in values:
+            flags = self.flags(rid)
+            own = callable(old.get(rid))
+            # What a function gives can be set by its owner only.
+            if not flags & W or (own and not self.on_write):
+                raise Error(NOT_ALLOWED, "/%d/%d/%d" % (self.id, iid, rid))
+            value = values[rid]
+            if flags & MULTI and merge and rid in old:
+                value = dict(self.get(iid, rid))
+                value.update(values[rid])
+                values[rid] = value
+            if not own:
+                new[rid] = value
+        if self.on_check:
+            self.on_check(iid, values)
+        return new
+
     def _changed(self, iid, rid):
         if self.on_change:
             self.on_change(self.id, iid, rid)
@@ -251,7 +289,27 @@ def fault(oid, rid, flags, value):
     given = type(value)
     wanted = _TYPES[t]
     if wanted is int:
-        least, most = _bounds(oid, rid, t)
+        # What a number means sets its bounds: in the accounts they are times that can be counted in
+        # seconds and sent, ids, and what LwM2M 1.1 E.1 and E.2 enumerate.
+        least, most = 0, _MAX_ID
+        if oid == 0:
+            if rid != 10 and rid != 16:
+                most = 255 if rid == 2 else 3 if rid == 13 or rid == 15 else 0x7FFFFFFF
+        elif oid == 2:
+            if rid == 2:
+                most = 31
+        elif oid == 3 and rid in (6, 9, 20):
+            most = 7 if rid == 6 else 100 if rid == 9 else 6
+        elif t == TIME and oid < 8:
+            most = 0xFFFFFFFF
+        elif oid == 1 and rid == 0:
+            least, most = 1, _MAX_ID - 1
+        elif oid == 1:
+            least, most = int(rid == 17 or rid == 20), 0x7FFFFFFF
+        elif t == UINT:
+            most = 0xFFFFFFFFFFFFFFFF
+        else:
+            least, most = -0x8000000000000000, 0x7FFFFFFFFFFFFFFF
         if given is not int or not least <= value <= most:
             return "must be a whole number from %d to %d" % (least, most)
     elif given is not wanted and (t != FLOAT or given is not int):
@@ -267,36 +325,6 @@ def fault(oid, rid, flags, value):
         if n < len(value):
             return "has an unknown binding"
         return None if value and value != "Q" else "must name a transport"
-
-
-def _bounds(oid, rid, t):
-    # What a number means sets its bounds: in the accounts they are times that can be counted in
-    # seconds and sent, ids, and what LwM2M 1.1 E.1 and E.2 enumerate.
-    if oid == 0:
-        if rid == 10 or rid == 16:
-            return 0, _MAX_ID
-        return 0, 255 if rid == 2 else 3 if rid == 13 or rid == 15 else 0x7FFFFFFF
-    if oid == 2:
-        return 0, 31 if rid == 2 else _MAX_ID
-    if oid == 3 and rid in (6, 9, 20):
-        return 0, 7 if rid == 6 else 100 if rid == 9 else 6
-    if t == TIME and oid < 8:
-        return 0, 0xFFFFFFFF
-    if oid == 1:
-        if rid == 0:
-            return 1, _MAX_ID - 1
-        return int(rid == 17 or rid == 20), 0x7FFFFFFF
-    if t == UINT:
-        return 0, 0xFFFFFFFFFFFFFFFF
-    return -0x8000000000000000, 0x7FFFFFFFFFFFFFFF
-
-
-def missing(obj, values):
-    """What mandatory resource values lack: a str, or None; executable ones are not values."""
-    r = obj.resources
-    for i in range(0, len(r), 2):
-        if r[i + 1] & M and not r[i + 1] & E and r[i] not in values:
-            return "resource %d is missing" % r[i]
 
 
 # --- Values on their way out
@@ -402,7 +430,7 @@ def apply(objects, changes, replace=False, merge=False):
     for oid in changes:
         made[oid] = {}
         for iid in changes[oid]:
-            made[oid][iid] = _changed(objects[oid], iid, changes[oid][iid], replace, merge)
+            made[oid][iid] = objects[oid].written(iid, changes[oid][iid], replace, merge)
     for oid in changes:
         obj = objects[oid]
         for iid in changes[oid]:
@@ -417,34 +445,3 @@ def apply(objects, changes, replace=False, merge=False):
                         obj.on_change(oid, iid, rid)
                 for rid in values:
                     obj.on_change(oid, iid, rid)
-
-
-def _changed(obj, iid, values, replace, merge):
-    # An instance as it is to be. values: what is written; its multiple resources become whole.
-    old = obj.instances[iid]
-    new = dict(old)
-    if replace:
-        r = obj.resources
-        for i in range(0, len(r), 2):
-            if r[i + 1] & (W | M) == W | M and r[i] not in values:
-                raise Error(BAD_REQUEST, "resource %d is missing" % r[i])
-        for rid in old:
-            flags = obj.flags(rid)
-            if flags & W and rid not in values and not callable(old[rid]):
-                new.pop(rid)
-    for rid in values:
-        flags = obj.flags(rid)
-        own = callable(old.get(rid))
-        # What a function gives can be set by its owner only.
-        if not flags & W or (own and not obj.on_write):
-            raise Error(NOT_ALLOWED, "/%d/%d/%d" % (obj.id, iid, rid))
-        value = values[rid]
-        if flags & MULTI and merge and rid in old:
-            value = dict(obj.get(iid, rid))
-            value.update(values[rid])
-            values[rid] = value
-        if not own:
-            new[rid] = value
-    if obj.on_check:
-        obj.on_check(iid, values)
-    return new
