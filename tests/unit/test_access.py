@@ -387,7 +387,7 @@ def test_it_cannot_be_removed():
         try:
             case.client.remove_object(oid)
         except ValueError as e:
-            assert str(e) == "4.04 there is no object %d of yours" % oid
+            assert str(e) == "4.04 no object %d of yours" % oid
         assert oid in case.client.core.objects
 
 
