@@ -1,4 +1,4 @@
-# heapsize: 680K
+# heapsize: 800K
 # Registrations (LwM2M 1.1 6.2): what goes out when, and what becomes of it.
 
 from ucoap import CON, POST, PUT
