@@ -38,13 +38,12 @@ def factory(board, call):
     return json.loads(board.run(f"import device.factory as f\nf.{call}"))
 
 
-def provision(board, servers, app=None, lock=False, **settings):
+def provision(board, servers, app=None, lock=False, state=None, **settings):
     """Give a board a bootstrap server account, a secret in its settings, and app.py; and start it,
-    with lock in a flood of what opens a REPL."""
-    accounts = {0: {0: servers.uri, 1: True, 2: 3, 3: b"", 4: b"", 5: b"", 11: 0}}
-    data = image.pack(
-        ENDPOINT, {0: accounts}, {"network": NETWORK, "app": {"key": SECRET}, **settings}
-    )
+    with lock in a flood of what opens a REPL. state: other accounts, {object: {instance: values}}."""
+    state = state or {0: {0: {0: servers.uri, 1: True, 2: 3, 3: b"", 4: b"", 5: b"", 11: 0}}}
+    given = {"network": NETWORK, "app": {"key": SECRET}, **settings}
+    data = image.pack(ENDPOINT, state, given)
     board.run(
         "import os\n"
         "try: os.mkdir('/lwm2m-store')\n"
