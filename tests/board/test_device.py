@@ -48,13 +48,12 @@ def send(board, data):
     )
 
 
-def provision(board, servers, app=None, lock=False, **settings):
+def provision(board, servers, app=None, lock=False, state=None, **settings):
     """Give a board a bootstrap server account, a secret in its settings, and app.py; and start it,
-    with lock in a flood of what opens a REPL."""
-    accounts = {0: {0: servers.uri, 1: True, 2: 3, 3: b"", 4: b"", 5: b"", 11: 0}}
-    data = image.pack(
-        ENDPOINT, {0: accounts}, {"network": NETWORK, "app": {"key": SECRET}, **settings}
-    )
+    with lock in a flood of what opens a REPL. state: other accounts, {object: {instance: values}}."""
+    state = state or {0: {0: {0: servers.uri, 1: True, 2: 3, 3: b"", 4: b"", 5: b"", 11: 0}}}
+    given = {"network": NETWORK, "app": {"key": SECRET}, **settings}
+    data = image.pack(ENDPOINT, state, given)
     send(board, data)
     if app is not None:
         board.run(f"with open('/app.py', 'w') as f: f.write({app!r})")

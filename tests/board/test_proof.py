@@ -6,15 +6,19 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from builds.steps import ROOT
 from harness.board import HOST_S, Board
-from harness.from_factory import ENDPOINT, SHORT_ID, exported, factory, keys, provision
+from harness.from_factory import ENDPOINT, exported, for_leshan, keys, provision
 from harness.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
 from harness.processes import Servers
+from harness.udp_relay import UdpRelay
+from test_resume import hellos
 
 # In one process, as a board is provisioned once for both.
 together = pytest.mark.xdist_group("proof")
@@ -149,25 +153,23 @@ def test_factory_tests_of_any_board(board) -> None:
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.skipif(
+needs_leshan = pytest.mark.skipif(
     not (shutil.which("java") and shutil.which("mvn")),
     reason="Leshan needs java and mvn: apt-get install default-jdk-headless maven",
 )
+
+
+@needs_leshan
 def test_leshan(board, tmp_path) -> None:
     Leshan.build()
-    with Leshan(BOOTSTRAP_SERVER) as bootstrap, Leshan(SERVER_AND_CLIENT) as server:
-        ports = [
-            started["secure_port"]
-            for started in (bootstrap.call("start"), server.call("start_server", models=MODELS))
-        ]
-        provision(board, tmp_path, *ports)
-        given = ("--short-id", SHORT_ID)
-        factory(tmp_path, "export", "--to", "leshan", "-o", "leshan", *given)
-        config = json.loads((tmp_path / "leshan/bootstrapStore.json").read_text())[ENDPOINT]
-        for security in config["security"].values():  # as the harness has bytes
-            for name in ("publicKeyOrId", "serverPublicKey", "secretKey"):
-                security[name] = bytes(byte & 0xFF for byte in security[name]).hex()
-        bootstrap.call("configure", endpoint=ENDPOINT, config=config)
+    with ExitStack() as stack:
+        bootstrap = stack.enter_context(Leshan(BOOTSTRAP_SERVER))
+        server = stack.enter_context(Leshan(SERVER_AND_CLIENT))
+        port = bootstrap.call("start")["secure_port"]
+        server_port = server.call("start_server", models=MODELS)["secure_port"]
+        relay = stack.enter_context(UdpRelay(server_port))
+        provision(board, tmp_path, port, relay.port)
+        bootstrap.call("configure", endpoint=ENDPOINT, config=for_leshan(tmp_path))
         for process, key in zip((bootstrap, server), keys(tmp_path)):
             process.call("secure", endpoint=ENDPOINT, identity=ENDPOINT, key=key)
         board.reset()
@@ -182,6 +184,19 @@ def test_leshan(board, tmp_path) -> None:
         for _ in range(2):
             said = server.wait_event("notification", HOST_S, path="/3303/0/5700", **of)
             assert 20 < said["content"] < 30
+
+        # The link goes and comes back: one Update, over the session that there is, and what is observed
+        # still is.
+        again = threading.Event()
+        board.ppp.on_up = again.set
+        board.ppp.begin_anew()
+        assert again.wait(HOST_S)
+        server.clear_events()
+        server.wait_event("notification", HOST_S, path="/3303/0/5700", **of)
+        assert server.call("execute", path="/1/0/8", **of)["code"] == "2.04"
+        server.wait_event("updated", HOST_S, **of)
+        assert not server.events("registered", "updated")
+        assert hellos(relay) == 1
 
 
 MODELS = {"3303": {"5700": "FLOAT R", "5701": "STRING R"}}

@@ -2,8 +2,11 @@
 tool, pushed and pulled, of files and of ROMFS images; applications that are no good; and a power cut in
 each phase."""
 
+import os
 import shutil
 import subprocess
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,10 +14,13 @@ from builds.steps import MPY_CROSS
 from cryptography.hazmat.primitives import serialization
 from harness.board import BOARD, HOST_S, Board
 from harness.from_factory import ENDPOINT, exported, provision
+from harness.leshan import SERVER_AND_CLIENT, Leshan
+from harness.ports import free_port
 from harness.processes import Servers
 from lwm2m_factory import flash_map, package
 from managed import Servers as PlainServers
 from test_device import provision as provision_plainly
+from test_proof import needs_leshan
 from updates import APP, CRASHES, KEYS, TARGET, Depot, made, settings
 
 FILLING = "# " + "0123456789abcdef" * 400 + "\n"  # more than a sector of flash
@@ -35,10 +41,11 @@ def read(servers: Servers, path: str) -> str:
     return servers.call("read", ENDPOINT, path)["text"]
 
 
-def update(board: Board, servers: Servers) -> None:
+def update(board: Board, execute) -> None:
+    """execute(): lets a server execute /5/0/2; the code of its answer."""
     board.expect("Update: a package is there", HOST_S)
     resets = len([event for event in board.events if event["event"] == "reset"])
-    assert servers.call("execute", ENDPOINT, "/5/0/2")["code"] == "2.04"
+    assert execute() == "2.04"
     board.wait_for("reset", resets + 1)
 
 
@@ -64,6 +71,9 @@ def test_push_roll_back_and_pull(flash, tmp_path) -> None:
             comes_up(board, servers)
             assert read(servers, "/3200/0/5501") == "1"
 
+            def execute() -> str:
+                return servers.call("execute", ENDPOINT, "/5/0/2")["code"]
+
             def push(data: bytes) -> str:
                 (folder / "package").write_bytes(data)
                 name = str(folder / "package")
@@ -72,14 +82,14 @@ def test_push_roll_back_and_pull(flash, tmp_path) -> None:
 
             assert push(made(2, target="other")) == "4.00 for another target"
             assert push(made(2, CRASHES)) == "2.04 "
-            update(board, servers)
+            update(board, execute)
             board.wait_for("reset", 2)
             comes_up(board, servers, "it crashed")
             assert read(servers, "/3200/0/5501") == "1"
             assert read(servers, "/5/0/3") + read(servers, "/5/0/5") == "08"
 
             assert push(made(2)) == "2.04 "
-            update(board, servers)
+            update(board, execute)
             comes_up(board, servers)
             board.expect("Update: the new application is kept")
             assert read(servers, "/3200/0/5501") == "2"
@@ -88,10 +98,61 @@ def test_push_roll_back_and_pull(flash, tmp_path) -> None:
             depot = Depot(made(3, FILLING))
             uri = f"coap://10.64.0.1:{depot.port}/app"
             assert servers.call("write", ENDPOINT, "/5/0/1", uri)["code"] == "2.04"
-            update(board, servers)
+            update(board, execute)
             comes_up(board, servers)
             board.expect("Update: the new application is kept")
             assert read(servers, "/3200/0/5501") == "3"
+
+
+PSK = "board-1", bytes(range(0x51, 0x61))
+
+
+@contextmanager
+def file_server(folder: Path):
+    """aiocoap's file server of a folder, for the device: how its URIs begin."""
+    pytest.importorskip("aiocoap", reason="aiocoap needs Python 3.10: not tested with it")
+    port = free_port()
+    program = [sys.executable, "-m", "aiocoap.cli.fileserver", "--bind", f"127.0.0.1:{port}"]
+    env = dict(os.environ, AIOCOAP_SERVER_TRANSPORT="simplesocketserver")
+    process = subprocess.Popen([*program, str(folder)], env=env)
+    try:
+        yield f"coap://10.64.0.1:{port}/"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@needs_leshan
+def test_leshan_pushes_and_has_pulled(flash, tmp_path) -> None:
+    Leshan.build()
+    identity, key = PSK
+    depot = file_server(tmp_path)
+    with Leshan(SERVER_AND_CLIENT) as server, Board(flash) as board, depot as uri_of_depot:
+
+        def call(command: str, path: str, **args):
+            return server.call(command, endpoint=ENDPOINT, path=path, **args)
+
+        def updated(number: int) -> None:
+            update(board, lambda: call("execute", "/5/0/2")["code"])
+            server.wait_event("registered", HOST_S, endpoint=ENDPOINT)
+            board.expect("Update: the new application is kept")
+            assert call("read", "/3200/0/5501")["content"] == number
+            assert [call("read", f"/5/0/{rid}")["content"] for rid in (3, 5)] == [0, 1]
+
+        port = server.call("start_server", models={"3200": {"5501": "INTEGER R"}})["secure_port"]
+        server.call("secure", endpoint=ENDPOINT, identity=identity, key=key.hex())
+        uri = f"coaps://10.64.0.1:{port}"
+        account = {0: uri, 1: False, 2: 0, 3: identity.encode(), 4: b"", 5: key, 10: 1}
+        state = {0: {0: account}, 1: {0: {0: 1, 1: 300, 6: True, 7: "U"}}}
+        app = APP.format(number=1, more="")
+        provision_plainly(board, None, app, state=state, update=settings())
+        server.wait_event("registered", HOST_S, endpoint=ENDPOINT)
+        pushed = call("write", "/5/0/0", value={"hex": made(2).hex()}, timeout_ms=HOST_S * 1000)
+        assert pushed["code"] == "2.04"
+        updated(2)
+        (tmp_path / "app.lwp").write_bytes(made(3, FILLING))
+        assert call("write", "/5/0/1", value=uri_of_depot + "app.lwp")["code"] == "2.04"
+        updated(3)
 
 
 def test_power_fails_in_each_phase(flash, tmp_path) -> None:

@@ -6,15 +6,28 @@ is the stock image's own.
 
 import shutil
 import subprocess
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from builds import stock
 from builds.steps import ROOT
-from harness import tool
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from factory.samples import make_authority
+from harness import keys, tool
+from harness.awaited import eventually
 from harness.board import HOST_S, MAC, Board
+from harness.certs import certs
+from harness.from_factory import exported, for_leshan
+from harness.leshan import BOOTSTRAP_SERVER, SERVER_AND_CLIENT, Leshan
+from harness.processes import Servers as SecureServers
+from harness.udp_relay import UdpRelay
 from managed import Servers
 from test_bundle import flashed_by_boot_rom
+from test_proof import needs_leshan
+from test_resume import hellos
 
 ENDPOINT = "urn:dev:mac:" + MAC.replace(":", "")
 POINT = {
@@ -25,20 +38,37 @@ POINT = {
     "password": "correct horse",
 }
 OPEN = {"ssid": "guests", "bssid": "02:00:00:00:00:04", "channel": 11, "rssi": -71}
-SERVER = "lwm2m.example.org"
-CONFIG = """\
+SERVER = "server.example.org"  # as the tests' certificate has it
+CLOCK = "pool.ntp.org"
+HEAD = """\
 endpoint = "urn:dev:mac:{mac}"
 
 [network]
 type = "wifi"
 ssid = "line 3"
 password = "correct horse"
-
+"""
+CONFIG = """
 [bootstrap]
-uri = "coap://lwm2m.example.org:%d"
+uri = "coap://server.example.org:%d"
 server = []
 security.mode = "none"
 """
+CERTIFICATES = """
+[bootstrap]
+uri = "coaps://server.example.org:%d"
+security = { mode = "certificate", %s }
+
+[[bootstrap.server]]
+short_id = 7
+uri = "coaps://server.example.org:%d"
+lifetime = 120
+security = { mode = "certificate", %s }
+"""
+TRUST = """\
+ca_certificate = "ca.pem", ca_key = "ca.key", valid_days = 100, \
+server_certificate = "servers.der", certificate_usage = 2"""
+LIFETIME_S = 120
 # In one process, as a board is provisioned once for all of these.
 together = pytest.mark.xdist_group("wifi")
 
@@ -93,7 +123,7 @@ def provision(bundled: Path, folder: Path, text: str) -> Path:
 
 @pytest.fixture(scope="module")
 def provisioned(bundled: Path, servers, tmp_path_factory) -> Path:
-    return provision(bundled, tmp_path_factory.mktemp("plain"), CONFIG % servers.bs_port)
+    return provision(bundled, tmp_path_factory.mktemp("plain"), HEAD + CONFIG % servers.bs_port)
 
 
 @pytest.fixture
@@ -172,3 +202,78 @@ def test_dhcp_never_answers(start) -> None:
     board.lan.dhcp = False
     hurry(board)
     board.expect(r"Network: OSError: Wi-Fi gets no address: does DHCP answer\?", HOST_S)
+
+
+@together
+def test_access_point_goes_while_a_name_is_looked_up(start, servers) -> None:
+    # The port's getaddrinfo() does not return then, as lwIP's timers rest without a link.
+    board = start(POINT)
+    board.lan.dns_delay = HOST_S
+    eventually(lambda: board.lan.asked, "a name", patience_s=HOST_S)
+    board.air()
+    board.hurry(5)
+    board.wait_for("reset", timeout=HOST_S)
+    board.hurry(0)
+    board.lan.dns_delay = 0
+    board.air(POINT)
+    servers.said.wait_for("registered " + ENDPOINT, HOST_S)
+    assert servers.tell("read", "/3/0/11/0") == "2.05 b'17'"  # the watchdog
+
+
+@needs_leshan
+def test_certificates_a_slow_dns_and_an_access_point_that_comes_back(bundled, tmp_path) -> None:
+    Leshan.build()
+    make_authority(tmp_path)
+    (tmp_path / "servers.der").write_bytes(certs.CA)
+    ca = x509.load_pem_x509_certificate((tmp_path / "ca.pem").read_bytes())
+    trusted = ca.public_bytes(Encoding.DER)
+    given = {**keys.SERVER, "trusted": trusted.hex()}
+    ours = SecureServers({}, {}).trust(trusted)
+    of = {"endpoint": ENDPOINT}
+    with ExitStack() as stack:
+        bootstrap = stack.enter_context(Leshan(BOOTSTRAP_SERVER))
+        server = stack.enter_context(Leshan(SERVER_AND_CLIENT))
+        bootstrap.call("start", secure_port=ours.bootstrap_port, **given)
+        port = server.call("start_server", **given)["secure_port"]
+        relay = stack.enter_context(UdpRelay(port))
+        text = CERTIFICATES % (ours.bootstrap_port, TRUST, relay.port, TRUST)
+        flash = provision(bundled, tmp_path, HEAD + text)
+        for process in (bootstrap, server):
+            process.call("secure", certificate=True, **of)
+        bootstrap.call("configure", config=for_leshan(tmp_path, ENDPOINT), **of)
+        with Board(flash, wifi=[POINT, OPEN]) as board:
+            board.lan.names = dict.fromkeys((SERVER, CLOCK), bytes((10, 64, 0, 1)))
+            board.lan.dns_delay = 4
+            bootstrap.wait_event("session_finished", HOST_S, **of)
+            server.wait_event("registered", HOST_S, lifetime=LIFETIME_S, **of)
+            assert board.lan.asked[0] == CLOCK and SERVER in board.lan.asked
+            told = server.call("read", path="/3/0/13", **of)["content"]
+            assert abs(told - time.time()) < LIFETIME_S
+            # It is observed, with a notification each second.
+            assert server.call("write", path="/1/0/3", value=1, **of)["code"] == "2.04"
+            assert server.call("observe", path="/3/0/3", **of)["code"] == "2.05"
+            server.wait_event("notification", HOST_S, path="/3/0/3", **of)
+
+            # The access point goes and comes back: an Update, in the session that there is.
+            board.air(OPEN)
+            board.expect("Network: OSError", HOST_S)
+            server.clear_events()
+            board.air(POINT)
+            board.expect("Network: up", HOST_S)
+            server.wait_event("updated", HOST_S, **of)
+            server.wait_event("notification", HOST_S, path="/3/0/3", **of)
+            assert hellos(relay) == 1
+
+            # Our servers, at the bootstrap server's port; the server has it bootstrapped by them.
+            bootstrap.call("stop")
+            accounts, clients = exported(tmp_path)
+            accounts[ENDPOINT]["servers"][0]["uri"] = f"coaps://{SERVER}:{ours.port}"
+            with ours.know(accounts, clients):
+                ours.accounts(accounts)
+                server.call("execute", path="/1/0/9", **of)
+                ours.wait_event("BS_FINISHED", HOST_S, **of)
+                ours.wait_event("REGISTERED", HOST_S, **of)
+                assert ours.call("read", ENDPOINT, "/3/0")["values"]["0"] == "MicroPython"
+                assert ours.call("observe", ENDPOINT, "/3/0/13")["code"] == "2.05"
+                print("free heap, KB:", ours.call("read", ENDPOINT, "/3/0/10")["text"])
+            assert board.stats()["resets"] == 0

@@ -83,3 +83,13 @@ def exported(folder: Path) -> Tuple[dict, dict]:
         factory(folder, "export", "--to", to, "-o", f"{to}.json", "--short-id", SHORT_ID, "--yes")
         tables.append(json.loads((folder / f"{to}.json").read_text()))
     return tables[0], tables[1]
+
+
+def for_leshan(folder: Path, endpoint: str = ENDPOINT) -> dict:
+    """What Leshan's bootstrap server is told of a board, bytes in hex as harness.leshan has them."""
+    factory(folder, "export", "--to", "leshan", "-o", "leshan", "--short-id", SHORT_ID)
+    config = json.loads((folder / "leshan/bootstrapStore.json").read_text())[endpoint]
+    for security in config["security"].values():
+        for name in ("publicKeyOrId", "serverPublicKey", "secretKey"):
+            security[name] = bytes(byte & 0xFF for byte in security[name]).hex()
+    return config

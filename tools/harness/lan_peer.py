@@ -6,7 +6,7 @@ but those of DHCP, DNS and SNTP. (RFC 826, 2131, 1035, 4330.)
 
 import struct
 import time
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 from .ppp_peer import DEVICE, HOST, Peer
 
@@ -27,11 +27,15 @@ class Lan(Peer):
         self._device = b"\xff" * 6
         self.dhcp = True  # False: it does not answer
         self.names: Dict[str, bytes] = {}  # addresses (4 bytes) that the name server knows
-        self.dns_delay = 0.0  # seconds of this machine until it answers
+        self.dns_delay = 0.0  # seconds of the device's time until it answers
         self.asked: List[str] = []  # names, in their order
+        self._late: List[Tuple[float, int, bytes]] = []  # answers: when, port, data
 
     def tick(self, now: float) -> None:
-        pass
+        """Tell the device's time: what was asked so long ago is answered."""
+        self._now = now
+        while self._late and self._late[0][0] <= now:
+            self.to_device(_DNS, *self._late.pop(0)[1:])
 
     # Frames.
 
@@ -73,7 +77,7 @@ class Lan(Peer):
                     self._dhcp(data)
                 return
             if target == _DNS:
-                self._loop.call_later(self.dns_delay, self._dns, source, data)
+                self._dns(source, data)
                 return
             if target == _SNTP:
                 self._sntp(source, data)
@@ -114,7 +118,10 @@ class Lan(Peer):
         answer = data[:2] + struct.pack(">5H", code, 1, bool(address), 0, 0) + question
         if address:
             answer += struct.pack(">3HIH", 0xC00C, 1, 1, 60, 4) + address
-        self.to_device(_DNS, port, answer)
+        if self.dns_delay:
+            self._late.append((self._now + self.dns_delay, port, answer))
+        else:
+            self.to_device(_DNS, port, answer)
 
     def _sntp(self, port: int, data: bytes) -> None:
         now = struct.pack(">II", int(time.time()) + _SINCE_1900, 0)

@@ -218,6 +218,15 @@ class Peer:
             device_port, host_port, length, _ = struct.unpack(">4H", data[:8])
             self._to_host(device_port, host_port, data[8:length])
 
+    def begin_anew(self) -> None:
+        """Let the link go down and come up again, as a peer that has restarted does (RFC 1661 4.3)."""
+
+        def begin() -> None:
+            self._restart()
+            self._ask(LCP)
+
+        self._loop.call_soon_threadsafe(begin)
+
     def publish(self, device_port: int) -> int:
         """A port of 127.0.0.1 that leads to a port of the device, from whatever port of 127.0.0.1."""
         port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

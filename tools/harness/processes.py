@@ -176,6 +176,11 @@ class Servers(Program):
         self._config.update(bootstrap_clients=bootstrap_clients, clients=clients)
         return self
 
+    def trust(self, ca):
+        """Another CA (DER) of the clients' certificates, before the start."""
+        self._config["certificate"][2] = ca.hex()
+        return self
+
     def clients(self, table):
         """Another table of the Server's clients, with other keys of the same ones."""
         self.command(clients=table)
