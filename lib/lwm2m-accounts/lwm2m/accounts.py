@@ -8,7 +8,7 @@
 # changed nothing.
 
 from micropython import const
-from lwm2m import forget
+from lwm2m import forget, optional
 from lwm2m.objects import server_id, split_uri
 
 _BOOTSTRAP_ID = const(65535)
@@ -242,8 +242,7 @@ def _with(client, uri, mode, values, security):
     keys = client.core.context and client.core.context.keys
     if keys:
         keys.refer(values)
-    from lwm2m.security import security_fault
-
+    security_fault = optional("security").security_fault
     forget("security")  # with the last of this its heap is given back
     fault = security_fault(keys.resolve(values) if keys else values, client.net.modes)
     if fault:

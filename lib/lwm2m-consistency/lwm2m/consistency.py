@@ -3,7 +3,7 @@
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
 from micropython import const
-from lwm2m import forget
+from lwm2m import forget, optional
 from lwm2m.model import fault
 
 _MAX_ID = const(65535)  # of nothing (LwM2M 1.1 7.1), and the bootstrap server's short id
@@ -19,8 +19,7 @@ def inconsistency(objects, modes, context=None, enough=True):
     text = amiss(objects[0]) or amiss(objects[1])
     if text:
         return text
-    from lwm2m.security import security_fault
-
+    security_fault = optional("security").security_fault
     forget("security")  # with the last of this its heap is given back
     security, server = objects[0].instances, objects[1].instances
     keys = context and context.keys
