@@ -49,8 +49,8 @@ class Board:
     """with Board(port) as board: its REPL is ours; leaving starts its main program again.
 
     stop: once it is set, a board that does not answer yet is given up (line.GivenUp).
-    step(state): is told where it takes its time. running: its program is asked, which goes on; it has
-    status() and log(), and NotRunning is raised where nothing answers.
+    step(state): is told where it takes its time. asks: a program that answers goes on, and has status()
+    and log(); without interrupts NotRunning is raised where none answers.
     """
 
     def __init__(
@@ -59,10 +59,13 @@ class Board:
         baud: int = 115200,
         stop: Optional[threading.Event] = None,
         step: Callable[[str], None] = lambda name: None,
-        running: bool = False,
+        asks: bool = False,
+        interrupts: bool = True,
     ):
         self.port = port
-        self._running = running
+        self._asks = asks
+        self._interrupts = interrupts
+        self._running = False  # whether it is a program of ours that answers
         self.locked = False  # then it has no REPL, but takes a few commands (device.lock)
         self._baud = baud
         self._stop = stop
@@ -256,15 +259,17 @@ class Board:
             self._transport = Line(port, self._baud, self._stop)
         except TransportError:
             raise self._refused() from None
-        if self._running:
+        if self._asks:
             answer = self._command("status", TIMEOUT_S)
-            if answer is None:
+            if answer is not None:
+                self._running = True
+                self.locked = bool(answer.get("locked"))
+                return
+            if not self._interrupts:
                 raise NotRunning(
                     f"No program answers on {self.port}: the board is starting, asleep, at its REPL, or "
                     "has other firmware. `status` interrupts it and tells."
                 )
-            self.locked = bool(answer.get("locked"))
-            return
         if any(map(self._is_repl, _PROMPT_S)):
             return
         # An ESP32 is reset when its port is opened, and may have been starting.

@@ -26,7 +26,7 @@ from . import (
     schema,
     verify,
 )
-from .board import Board, NotRunning
+from .board import Board
 from .canonical import hexadecimal, row_name
 from .faults import ConfigError
 from .patterns import BOARD_VALUES, names_in
@@ -105,10 +105,11 @@ def _sure(args: argparse.Namespace, question: str) -> None:
         raise FactoryError("Nothing was done.")
 
 
-def _board(port: str) -> Board:
-    return Board(
-        port, step=lambda state: print(f"The board on {port} is {state} …", file=sys.stderr)
-    )
+def _board(port: str, **how: bool) -> Board:
+    def step(state: str) -> None:
+        print(f"The board on {port} is {state} …", file=sys.stderr)
+
+    return Board(port, step=step, **how)
 
 
 def _seconds(text: str) -> float:
@@ -130,13 +131,8 @@ def _say(text: str) -> None:
 
 
 def _status(args: argparse.Namespace) -> None:
-    port = only_port(args.port)
-    try:
-        with Board(port, running=True) as board:  # which goes on
-            status = board.status()
-    except NotRunning:
-        with _board(port) as board:
-            status = board.status()
+    with _board(only_port(args.port), asks=True) as board:
+        status = board.status()
     if args.json:
         print(json.dumps(status))
         return
@@ -145,7 +141,7 @@ def _status(args: argparse.Namespace) -> None:
 
 
 def _log(args: argparse.Namespace) -> None:
-    with Board(only_port(args.port), running=True) as board:
+    with _board(only_port(args.port), asks=True, interrupts=False) as board:
         log = board.log()
     if args.json:
         print(json.dumps(log))
