@@ -68,7 +68,7 @@ check: ## lint, formatting, spelling, who imports whom, and each program, comman
 
 interop: ## tests with Leshan, which Maven fetches, with libcoap and aiocoap
 	@$(build) --venv --also javac --also mvn --also coap-server-gnutls
-	@$(venv) pytest tests/interop -n auto --dist worksteal $(PYTEST_ARGS)
+	@$(venv) pytest tests/interop -n logical --dist worksteal $(PYTEST_ARGS)
 
 firmware: ## BOARD='s image, in build/firmware; ROLE= is one of firmware/manifests, client if none is given
 	@$(module) builds.build_firmware $(BOARD) --role $(or $(ROLE),client) --for "$(job)"

@@ -69,8 +69,8 @@ def pytest_ignore_collect(collection_path: Path, config):
 
 
 def pytest_xdist_auto_num_workers(config):
-    # More than cores, as most tests wait for other processes; with `-n logical`, which is for emulated
-    # boards, not so many, as each of them keeps a core busy for longer.
+    # More than cores, as most tests wait for other processes. With `-n logical` not so many: for emulated
+    # boards, each of which keeps a core busy for longer, and for tests that run beside others.
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None
     return (os.cpu_count() or 1) + (2 if config.option.numprocesses == "logical" else 4)

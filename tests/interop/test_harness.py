@@ -70,8 +70,11 @@ def test_bootstrap_register_and_manage(leshan, endpoint, client):
     assert partly["code"] == "2.04"
     assert server.wait_event("updated", endpoint=endpoint)["lifetime"] == 400
 
-    executed = server.call("execute", endpoint=endpoint, path="/1/0/9")
-    assert executed["code"] == "2.04"
+    # Leshan's client de-registers behind its answer, and its server may take that up first.
+    try:
+        assert server.call("execute", endpoint=endpoint, path="/1/0/9")["code"] == "2.04"
+    except LeshanError as e:
+        assert "RequestCanceledException" in str(e)
     leshan.bootstrap.wait_event("session_finished", endpoint=endpoint)
     server.wait_event("registered", endpoint=endpoint)
 
