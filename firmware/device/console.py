@@ -88,7 +88,8 @@ class Console:
             print('{"ok": false, "error": "the board is out of memory"}')
         # On stock boards they are more than a client can spare.
         for name in ("commands", "factory"):
-            if sys.modules.pop("device." + name, None):
+            sys.modules.pop("device." + name, None)  # where memory ran out, it is no object
+            if hasattr(sys.modules["device"], name):
                 delattr(sys.modules["device"], name)
 
     def lines(self):
