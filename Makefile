@@ -91,7 +91,7 @@ test-board: ## tests of RP2040 images on an emulated board, for which they need 
 	@$(venv) pytest tests/board -n logical --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 bench: ## memory, datagrams and time of the client, in a 32-bit build and on an emulated board
-	@$(build) standard bench32 --venv
+	@$(build) standard bench32 stock32 --venv
 	@$(module) builds.build_firmware RPI_PICO_LWM2M --for "$(job)"
 	@$(module) builds.emulator --for "$(job)"
 	@$(venv) measure.bench $(BENCH_ARGS)

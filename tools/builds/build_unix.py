@@ -1,8 +1,9 @@
 """Build MicroPython's unix port with DTLS, pre-shared keys and CCM_8: build/unix/micropython.
 
-sources.py says what it is built from. The variant bench32 (build/unix32/micropython) is a
-32-bit build that is closer to a board: the client is frozen, and mbedTLS allocates on the
-MicroPython heap.
+sources.py says what it is built from. Two variants are 32-bit builds that are closer to a board, as mbedTLS
+allocates on the MicroPython heap. In bench32 (build/unix32/micropython) the client is frozen; in stock32
+(build/stock32/micropython) nothing of ours is, as on a stock board: there the names in our modules take
+heap, too.
 """
 
 import argparse
@@ -59,6 +60,13 @@ VARIANTS = {
             f"FROZEN_MANIFEST={_VARIANT / 'manifest_bench32.py'}",
         ),
         frozen=("lib/**/*.py", "firmware/manifests/*.py"),
+    ),
+    "stock32": Program(
+        "Compiling the 32-bit unix port with nothing of ours frozen",
+        BUILD / "stock32" / "micropython",
+        "ports/unix",
+        cflags=_CFLAGS + " -DMICROPY_MBEDTLS_CONFIG_BARE_METAL=1",
+        variables=(*_PORT, "MICROPY_FORCE_32BIT=1"),
     ),
 }
 
@@ -145,7 +153,7 @@ def _missing(variants: Sequence[str], fetch: bool, source: bool, compiler: bool)
     if compiler and "gcc" not in missing:
         if not _compiles():
             missing["a C library to compile with"] = "apt-get install libc6-dev"
-        elif "bench32" in variants and not _compiles("-m32"):
+        elif {"bench32", "stock32"} & set(variants) and not _compiles("-m32"):
             missing["gcc for 32-bit programs"] = "apt-get install gcc-multilib"
     return missing
 
