@@ -34,6 +34,7 @@ PATCHES = (
     (_FOLDER / "0004-tls-dtls-cid.patch", _MODTLS, "dtls_cid"),
     (_FOLDER / "0005-tls-context-save.patch", _MODTLS, "dtls_saved"),
     (_FOLDER / "0006-tls-close-notify.patch", _MODTLS, "close_notify_obj"),
+    (_FOLDER / "0007-import-without-memory.patch", "py/objmodule.c", "now that it is whole"),
 )
 
 # What each build takes: the archive's name up to its version, and what apt knows it as.
