@@ -7,7 +7,9 @@ _NO_CCM = "it was built without AES-CCM, so that other suites are negotiated"
 _NO_RAW_KEYS = "it has no raw public keys: firmware/patches has what adds them to the builds here"
 _NO_IDS = "it has neither connection ids nor close_notify, as _NO_RAW_KEYS"
 _NO_SAVING = "it saves no sessions, as _NO_RAW_KEYS"
-_NO_MODULE = "an import that runs out of memory leaves a name without a module there: firmware/patches/0007"
+_NO_MODULE = (
+    "an import that runs out of memory leaves a name without a module there: firmware/patches/0007"
+)
 _BUFFERS = "its mbedTLS has buffers of 16 KB, so that no handshake and no record is too long"
 
 DIFFERENT = {
