@@ -142,7 +142,7 @@ def check_make(words):
 def check_factory(words):
     if words[1:]:
         # Quoted in a sentence it may be the command alone.
-        commands = cli._EXAMPLES
+        commands = cli.EXAMPLES
         assert words[1] in commands or words[1].startswith("-"), words
 
 

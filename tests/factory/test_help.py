@@ -9,7 +9,7 @@ from harness import tool
 from lwm2m_factory import cli
 
 
-@pytest.mark.parametrize("name", cli._EXAMPLES)
+@pytest.mark.parametrize("name", cli.EXAMPLES)
 def test_help_has_an_example(name: str, capsys) -> None:
     with pytest.raises(SystemExit) as caught:
         cli.main([name, "--help"])
