@@ -177,7 +177,7 @@ class _Board:
         )
         if diagnostics:
             known = report(port)
-            self._diagnostics.start(client, store, known["crash"], known["reset"])
+            self._diagnostics.start(client, store, known["crash"], known["reset"], _paint())
         if self._app:
             self._app.setup(client, values.get("app") or {})
         if updates:
@@ -336,6 +336,14 @@ class _Board:
         on_event = getattr(self._app, "on_event", None)
         if on_event:
             on_event(event)
+
+
+def _paint():
+    try:
+        from device.stack import paint
+    except ImportError:  # an image without
+        return None
+    return paint()
 
 
 def _uses(client, mode):

@@ -131,13 +131,13 @@ def test_manifest_freezes_a_role_and_the_device(board, role, tmp_path) -> None:
     assert ("lwm2m/bootstrap.py" in targets) == (role == "client")
     assert ("lwm2m/x509.py" in targets) == (role != "minimal")
     # The device's own: certificates' clock and the lock's console are not for minimal, and the kinds
-    # of networks are those of the board; updates, sleep and object 4 are of role full; launch is for stock
-    # boards.
+    # of networks are those of the board; updates, sleep, object 4 and the C stack's count are of role full; launch is
+    # for stock boards.
     absent = {"lan"} if board in PICOS else set()
     if board == "RPI_PICO_W_LWM2M":
         absent = {"ppp"}
     absent |= {"clock", "lock"} if role == "minimal" else set()
-    absent |= {"launch", "monitor", "places", "power", "sleep", "update"}
+    absent |= {"launch", "monitor", "places", "power", "sleep", "stack", "update"}
     device = {path.stem for path in (FIRMWARE / "device").glob("*.py")} - {"manifest"}
     assert {f"device/{name}.py" for name in device - absent} == {
         target for target in targets if target.startswith("device/")

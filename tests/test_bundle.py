@@ -63,7 +63,7 @@ def test_bundle_is_what_the_manifests_list(role) -> None:
     if role == "full":
         listed |= {"device/main.py"}  # main.py chooses between it and an update's
     else:
-        own = ("launch", "monitor", "places", "power", "sleep", "update")
+        own = ("launch", "monitor", "places", "power", "sleep", "stack", "update")
         listed -= {f"device/{name}.py" for name in own}
     wanted = {f"lib/{target[:-3]}.mpy" for target in listed} | {"boot.py", "main.py"}
     assert names(out / "board") == wanted

@@ -18,4 +18,7 @@ require("lwm2m-resume")
 require("lwm2m-storing")
 require("lwm2m-update")
 require("lwm2m-v12")
-include("../device/manifest.py", parts="area clock lan lock monitor places ppp power sleep update")
+include(
+    "../device/manifest.py",
+    parts="area clock lan lock monitor places ppp power sleep stack update",
+)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import socket
 import threading
 
@@ -34,6 +35,28 @@ def test_boots_with_our_modules_frozen(board) -> None:
         "print('TLS-ECDHE-ECDSA-WITH-AES-128-CCM-8' in context.get_ciphers())\n"
     )
     assert out.splitlines() == [f"{BOARD} [] lwm2m/__init__.py", "True True", "True"]
+
+
+def test_c_stack_that_was_never_used(of_full, tmp_path) -> None:
+    with Board(shutil.copy(of_full, tmp_path / "flash.bin")) as board:
+        out = board.run(
+            "from micropython import stack_use\n"
+            "from device.stack import paint\n"
+            "def deep(n):\n"
+            "    return deep(n - 1) if n else stack_use()\n"
+            "least = paint()\n"
+            "print(stack_use(), least())\n"
+            "print(deep(8), least())\n"
+            "print(deep(2), least())\n"
+        )
+    (at_first, left), (deepest, least), (_, still) = [
+        [int(n) for n in line.split()] for line in out.splitlines()
+    ]
+    # Of the 8 KB, what MicroPython says to be in use when it is asked is a little less than what was.
+    assert 8192 - at_first - 1024 < left <= 8192 - at_first
+    assert deepest > at_first + 1024
+    assert 8192 - deepest - 1024 < least <= 8192 - deepest
+    assert still == least < left
 
 
 def test_mpremote(board, tmp_path) -> None:

@@ -82,6 +82,8 @@ def test_push_roll_back_and_pull(flash, tmp_path) -> None:
 
             assert push(made(2, target="other")) == "4.00 for another target"
             assert push(made(2, CRASHES)) == "2.04 "
+            # Behind bootstrap, handshakes, a push and the check of its signature.
+            assert 1536 <= int(read(servers, "/26300/0/11")) < 8192
             update(board, execute)
             board.wait_for("reset", 2)
             comes_up(board, servers, "it crashed")

@@ -1123,7 +1123,7 @@ OBJECTS = [
         write("/19/1/0", {"0": {"hex": "0102"}}),
         said("WRITTEN", path="/19/1/0", value={"0": {"hex": "0102"}}),
     ),
-    left(2000, "Event Log (object 20)", "The client has no object 20; its log is /26300/0/14."),
+    left(2000, "Event Log (object 20)", "The client has no object 20; its log is /26300/0/10."),
     left(2001, "Event Log (object 20)", "As 2000."),
 ]
 

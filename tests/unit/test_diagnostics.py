@@ -44,7 +44,9 @@ def test_what_the_board_tells():
     assert case.text(0) == "x" * 300 + "\n" + "y" * 99
     assert case.text(1) == 0x84  # nobody has told
     assert case.text(7) == 0x84  # there is no store
-    for rid in range(9):  # and nothing of it can be written
+    assert case.text(11) == 0x84  # nor anything that could tell
+    assert _Case(stack=lambda: 1672).text(11) == "1672"
+    for rid in (0, 1, 2, 3, 4, 5, 6, 7, 8, 11):  # and nothing of it can be written
         assert case.server.ask(PUT, _PATH + str(rid), b"0", 0).code == 0x85, rid
 
 

@@ -39,6 +39,7 @@ DIAGNOSTICS = (
     8, _INT | _R,  # Dropped Notifications
     9, _INT | _RW | _M,  # Log Level
     10, _STR | _R | _M,  # Log
+    11, _INT | _R,  # Least Free Stack, B
 )
 # fmt: on
 
@@ -75,11 +76,12 @@ class Diagnostics(Object):
         self._lines = []
         self.retransmissions = self.handshakes = self.dropped = 0
 
-    def start(self, client, store=None, crash=None, reset=None):
+    def start(self, client, store=None, crash=None, reset=None, stack=None):
         """Let servers see it, and follow the client's events.
 
         store: the client's. crash: list of str, the words that the last crash has left, without
-        secrets. reset: str, why the board has started.
+        secrets. reset: str, why the board has started. stack(): bytes of the C stack that nothing has used
+        since it was given.
         """
         self._core = core = client.core
         self._store = store
@@ -97,6 +99,8 @@ class Diagnostics(Object):
             values[0] = "\n".join(crash)[:_LONG]
         if reset:
             values[1] = reset
+        if stack:
+            values[11] = stack
         if store:
             values[7] = lambda: store.commits
         self.add(0, values)
