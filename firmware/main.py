@@ -41,7 +41,14 @@ def run(port, minute_ms=60000, started=None):
     """
     guard = Guard(port, minute_ms)
     try:
-        _Board(port, guard, started).run()
+        board = _Board(port, guard, started)
+        client = board.begin()
+        while client:
+            # From here, as an RP2040 has 8 KB of C stack, and each call on the way takes 300 B of it.
+            ms = board.ready()
+            if ms is not None and client.step(ms):
+                board.failed()
+            board.turn()
     except KeyboardInterrupt:
         guard.break_in()
         print("Stopped. A device that has a watchdog restarts in ten minutes.")
@@ -68,10 +75,15 @@ class _Board:
         self._diagnostics = None  # a Diagnostics, where the image has it
         self._connectivity = None  # a Connectivity, likewise, when the network was up
         self._link = None  # a Link
+        self._gate = None  # a Gate
+        self._sleep = None  # a Sleep, where the factory's settings want one
+        self._values = None  # the factory's settings
+        self._up = None  # whether the network is
         self._registered = {}  # short ids of servers, and s from the start to then
         self._error = None  # the last failure in words
 
-    def run(self):
+    def begin(self):
+        """The client, when all is there; None where the factory has given nothing."""
         port, guard, led = self._port, self._guard, self._led
 
         guard.led = led
@@ -106,7 +118,9 @@ class _Board:
             guard.break_in()  # there is nothing that could fail
             led.show(leds.UNPROVISIONED)
             print(fault)
-            return self._wait(-1) if reserved else None
+            if reserved:
+                self._wait(-1)
+            return None
         if safe_ms:
             led.show(leds.SAFE)
             print("Safe mode for %d s, after failed starts." % (safe_ms // 1000))
@@ -114,7 +128,7 @@ class _Board:
             guard.reset(RETRY)
         guard.watch()
         guard.hold(LOOKUP_MS)
-        self._start(copy)
+        return self._start(copy)
 
     def _held(self, button):
         # Whether a button is held for ten seconds from now on; button() is 0 while it is.
@@ -140,8 +154,8 @@ class _Board:
         time.sleep_ms(TICK_MS)
 
     def _start(self, copy):
-        port, guard, led = self._port, self._guard, self._led
-        values = copy.values
+        port, guard = self._port, self._guard
+        values = self._values = copy.values
         net = lwm2m.Net(guard.patient(address))
         diagnostics = lwm2m.optional("diagnostics")
         if diagnostics:
@@ -186,7 +200,7 @@ class _Board:
         if values["network"]["type"] != "none":
             import machine
             import network
-        link = self._link = Link(
+        self._link = Link(
             values["network"],
             network,
             machine,
@@ -194,44 +208,52 @@ class _Board:
             guard.refuse,
             self._on_network_fault,
         )
-        gate = Gate(client, link)
-        sleep = self._find_sleep(values)
-        turn = getattr(self._app, "turn", None)
-        was_up = None
+        self._gate = Gate(client, self._link)
+        self._sleep = self._find_sleep(values)
         guard.hold(0)
-        while True:
-            now = net.now()
-            guard.turn(now)
-            up = link.poll(now)
-            if up != was_up:
-                led.show(leds.CONNECTING)
-                was_up = up
-                if up:
-                    if sleep:
-                        sleep.up(client)
-                    where = link.address()
-                    self._tell(_EVENTS, "Network: up" + (where and ", " + where))
-                    self._monitor(link, values["network"]["type"])
-            # What the application runs on this net beside the client goes on. A network that was off while
-            # the board slept was not away.
-            gate.poll(up or bool(sleep and sleep.joins), now)
-            if up and self._has_time(now, values):
-                typed = self._console.poll(now)
-                if client.step(0 if typed else 1):
-                    led.show(leds.ERROR)  # every server has failed: it tries again by itself
-            else:
-                self._pause()
-            if turn:
-                turn(client)
-            if sleep:
-                sleep.turn(client, link, up)
+        return client
 
-    def _monitor(self, link, kind):
+    def ready(self):
+        """How long the client's step may wait (ms); None where there is nothing for it to step on."""
+        now = lwm2m.Net.now()
+        sleep = self._sleep
+        self._guard.turn(now)
+        up = self._link.poll(now)
+        if up != self._up:
+            self._led.show(leds.CONNECTING)
+            self._up = up
+            if up:
+                if sleep:
+                    sleep.up(self._client)
+                where = self._link.address()
+                self._tell(_EVENTS, "Network: up" + (where and ", " + where))
+                self._monitor()
+        # What the application runs on this net beside the client goes on. A network that was off while
+        # the board slept was not away.
+        self._gate.poll(up or bool(sleep and sleep.joins), now)
+        if up and self._has_time(now):
+            return 0 if self._console.poll(now) else 1
+        self._pause()
+
+    def failed(self):
+        """Every server has; the client tries again by itself."""
+        self._led.show(leds.ERROR)
+
+    def turn(self):
+        """What comes behind each step."""
+        turn = getattr(self._app, "turn", None)
+        if turn:
+            turn(self._client)
+        if self._sleep:
+            self._sleep.turn(self._client, self._link, self._up)
+
+    def _monitor(self):
         try:
             from device.monitor import watch
         except ImportError:  # an image without object 4
             return
-        self._connectivity = watch(self._client, self._connectivity, link, kind)
+        kind = self._values["network"]["type"]
+        self._connectivity = watch(self._client, self._connectivity, self._link, kind)
 
     def _on_network_fault(self, e):
         text = "Network: %s" % self._guard.network_failed(e)
@@ -306,10 +328,10 @@ class _Board:
         time.sleep_ms(_LAST_WORDS_MS)
         self._guard.reset(ASKED)
 
-    def _has_time(self, now, values):
+    def _has_time(self, now):
         # Whether the clock need not be waited for. Certificates wait; who else has a server of the
         # factory's only asks it.
-        host = values.get("ntp")
+        host = self._values.get("ntp")
         certificates = _uses(self._client, _CERTIFICATE)
         if not self._clock:
             if not certificates and not host:

@@ -293,7 +293,9 @@ class Update:
             result = _NO_FLASH
         if result == _NO_FLASH:
             code = _TOO_LARGE
-        self.end(_IDLE, result, "refused: " + text)
+        self.end(_IDLE, result)
+        # From here, where the C stack is deep already; a call takes 300 B of an RP2040's 8 KB.
+        self._core.event(EVENT_UPDATE, 0, path=(5, 0), value=_IDLE, text="refused: " + text)
         raise Error(code, text)
 
     # --- Pull

@@ -62,4 +62,9 @@ class Store(device.settings.Store):
 device.settings.store = Store
 import main  # noqa: E402
 
-main._Board(device.port, main.Guard(device.port)).run()
+board = main._Board(device.port, main.Guard(device.port))  # run() would take the exit for a crash
+client = board.begin()
+while True:
+    if board.ready() is not None:
+        client.step(1)
+    board.turn()
