@@ -17,7 +17,16 @@ SETTINGS = {
     }
 }
 
-_temperature = Object(3303, (5700, R | FLOAT, 5701, R | STR), {0: {5701: "Cel"}})
+# fmt: off
+_temperature = Object(
+    3303,  # Temperature
+    (
+        5700, R | FLOAT,  # Sensor Value
+        5701, R | STR,  # Sensor Units
+    ),
+    {0: {5701: "Cel"}},
+)
+# fmt: on
 _interval_ms = 10000
 _then = None
 
