@@ -1,6 +1,8 @@
 # Queue mode, and clients that end and go on: when there is time to sleep, what a wake-up sends, and
 # what becomes of contexts that are lost, damaged or old.
 
+import struct
+from binascii import crc32
 from lwm2m.model import FLOAT, STR, Object, R
 from ucoap import GET, POST, PUT
 from world import Registrar, World, account, server
@@ -19,6 +21,7 @@ class _Case:
         self.endpoint = "dev"
         self.version = version
         self.secret = b""
+        self.second = None  # a server more
         self.notified = []
         self.other = False  # whether there is an object more
         self.begin(1.0)
@@ -39,6 +42,9 @@ class _Case:
         self.core.objects[0].instances[0] = account(1)
         self.core.objects[0].instances[0][5] = self.secret
         self.core.objects[1].instances[0] = dict(self.settings)
+        if self.second:
+            self.core.objects[0].instances[1] = account(2, "coap://server:5684")
+            self.core.objects[1].instances[1] = server(2, 3600, "UQ")
 
     def observe(self, path="/3303/0/5700", query=()):
         more = [(_OBSERVE, 0)] + [(15, each) for each in query]
@@ -345,6 +351,47 @@ def test_what_is_another_now_goes_out_with_an_update():
     assert case.server.paths() == []
 
 
+def test_attempts_with_another_server_go_on():
+    case = _Case()
+    case.second = Registrar(case.world, 5684)
+    case.second.silent = True
+    assert case.wake(60)
+    assert case.world.run(100, lambda: case.core.accounts[1].attempts)
+    due = case.core.accounts[1].due
+    assert 40 < due - case.core.seconds < 80  # /1/x/18
+    case.second.heard.clear()
+    assert case.wake(10)
+    assert case.core.accounts[1].attempts == 1 and case.core.accounts[1].due == due
+    assert not case.second.heard
+    assert case.world.run(100, lambda: case.second.heard)
+    assert due <= case.core.seconds < due + 2
+
+
+def test_one_that_was_on_its_way_begins_anew():
+    # An update of the second server was not answered yet. It waits for no other server.
+    case = _Case()
+    case.second = Registrar(case.world, 5684)
+    assert case.wake(60) and case.world.run(5, lambda: case.second.count)
+    case.second.silent = True
+    case.core.objects[1].set(1, 1, 7200)
+    assert case.world.run(5, lambda: case.core.accounts[1].state == 5)
+    case.second.silent = False
+    case.server.silent = True
+    assert case.wake(10)
+    assert case.world.run(5, lambda: case.second.count == 2)
+    assert case.server.count == 1
+
+
+def test_the_net_is_left_as_it_was():
+    case = _Case()
+    lookup = case.world.lookup
+    peer = case.core.accounts[0].peer
+    case.world.port = 50000
+    assert case.wake(60)
+    assert case.core.accounts[0].peer == peer  # from where the server knows it
+    assert case.world.port == 50000 and case.world.lookup == lookup
+
+
 # --- Contexts that are no good: a clean registration, never a wrong one
 
 
@@ -370,6 +417,23 @@ def test_a_context_that_is_damaged():
         assert client.core.seconds == 0
         case.world.remove(client.core)
     _registers(case, case.wake(10, data=data + b"\0"))
+
+
+def test_a_context_of_another_format():
+    # Of version 1: that byte, a CRC-32, and a length ahead of the text. And 4 bytes that are right of
+    # a text that is not there.
+    case = _Case()
+    text = case.client.suspend()[4:]
+    framed = struct.pack(">H", len(text)) + text
+    first = struct.pack(">BI", 1, crc32(framed)) + framed
+    case.begin(1.0)
+    reported = []
+    case.core.engine.on_exception = reported.append
+    assert not case.client.resume(first, 10) and not reported
+    for version in range(4):
+        assert not case.client.resume(struct.pack(">I", version), 10)
+    assert [type(e) for e in reported] == [ValueError]
+    assert not case.core.accounts and case.core.seconds == 0
 
 
 def test_a_context_of_a_registration_that_is_over():
@@ -490,7 +554,7 @@ def test_size():
     for _ in range(16):
         case.server.ask(PUT, "/1/0/2", b"5", 0)
     data = case.client.suspend()
-    assert len(data) < 1750, len(data)  # and a DTLS session is 240
+    assert len(data) < 1500, len(data)  # and a DTLS session is 310
 
 
 def test_cycles():

@@ -3,11 +3,12 @@
 # heapsize: 2M
 
 import dtls_certs as certs
+import lwm2m.net as net
 import lwm2m.resume as resume
 from dtls_net import CERTIFICATES, KEY, PSK, RAW, Client, Network, Socket, rpk, x509
 from lwm2m.core import Account
 
-CHECK = 17  # bytes before what tls has saved: version, check value
+CHECK = 16  # bytes before what tls has saved: the check value
 KINDS = (PSK, rpk(), x509(), x509(r4=certs.CA, r15=2))
 
 
@@ -15,18 +16,24 @@ def network_of_all(**options):
     return Network(psk={b"device-1": KEY}, **CERTIFICATES, **RAW, **options)
 
 
-class Net:
-    """Opens connections as net.Net does, from another address each time."""
+class Net(net.Net):
+    """Opens connections in the network, from another address each time."""
 
     ports = 0
 
     def __init__(self, network):
+        super().__init__()
         self.network = network
+        self.full = False  # whether there is no memory to register one
 
     def open(self, role, account, now, begin):
         Net.ports += 1
         sock = Socket(self.network, "port %d" % Net.ports)
-        account.connection = begin(role, account, sock, "server.example.org", now, 45000, ())
+        session = begin(role, account, sock, "server.example.org", now, 45000, ())
+        if self.full:
+            session.close()
+            raise MemoryError
+        account.connection = session
         self.network.clients[sock.address] = role
 
 
@@ -36,7 +43,7 @@ class Resumed(Client):
     def __init__(self, network, security, data, short_id=1):
         self.events = []
         self.account = Account(security, short_id)
-        self.good = resume.resume(Net(network), self, self.account, data, network.now)
+        self.good = Net(network).resume(self, self.account, data, network.now)
         self.session = self.account.connection
 
 
@@ -161,7 +168,7 @@ def test_another_build_of_mbedtls():
         changed[i] ^= 1
         digest = resume._digest(client, client.account)
         digest.update(changed[CHECK:])
-        changed[1:CHECK] = digest.digest()[: CHECK - 1]
+        changed[:CHECK] = digest.digest()[:CHECK]
         again = Resumed(network, PSK, bytes(changed))
         assert not again.good and again.account.connection is None, i
     assert Resumed(network, PSK, data).good
@@ -220,15 +227,22 @@ def test_only_once():
     assert not Resumed(network, PSK, data).good
     # Nor for an account that has a connection.
     newer = resume.save(again.session)
-    assert not resume.resume(Net(network), again, again.account, newer, network.now)
+    assert not Net(network).resume(again, again.account, newer, network.now)
     # Where there was no way to open it, it has not been used.
     nowhere = Net(network)
     nowhere.open = lambda *args: 1 // 0
     again.account.connection = None
-    assert not resume.resume(nowhere, again, again.account, newer, network.now)
+    assert not nowhere.resume(again, again.account, newer, network.now)
     client = Resumed(network, PSK, newer)
     assert client.good
     talk(network, client)
+    # Where it was opened, and there was no memory for the rest, its end has been told: a number.
+    newest = resume.save(client.session)
+    client.account.connection = None
+    full = Net(network)
+    full.full = True
+    assert not full.resume(client, client.account, newest, network.now)
+    assert not Resumed(network, PSK, newest).good
 
 
 class _WithoutIds:

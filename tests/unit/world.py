@@ -59,6 +59,8 @@ class World:
     network says it can do.
     """
 
+    port = 0  # as Net's
+
     def __init__(self, seed=1, start=0, modes=(3,)):
         self.random = Random(seed)
         self.rng = self.random.bits
@@ -96,10 +98,19 @@ class World:
         if role in self.roles:
             self.roles.remove(role)
 
+    def lookup(self, host, port):
+        return 2, (host, port)
+
+    def _find(self, account):
+        # Where an account's server is: its port.
+        _, host, port, _ = split_uri(account.uri)
+        account.peer = self.lookup(host, port) + (self.port or 0xC000,)
+        return port
+
     def open(self, role, account, now):
         if isinstance(self.up, Exception):
             raise self.up
-        port = split_uri(account.uri)[2]
+        port = self._find(account)
         account.connection = Connection(role, account, self.servers.get(port))
         self.connections.append(account.connection)
         return self.up
@@ -115,8 +126,8 @@ class World:
     def resume(self, role, account, data, now):
         # From where it was: open() gives it another address.
         if isinstance(self.up, Exception):
-            raise self.up
-        port = split_uri(account.uri)[2]
+            return False
+        port = self._find(account)
         for connection in reversed(self.connections):
             if connection.server is self.servers.get(port) and not connection.open:
                 connection.role = role

@@ -15,12 +15,11 @@ from hashlib import sha256
 from micropython import const
 from .dtls import Session
 
-# The bytes: version, check value, and what tls has saved. mbedTLS hardly looks at what it loads, so
-# the check value is over all of it, and over the account, its keys included: who does not have them
-# cannot make one.
-_VERSION = const(1)
+# The bytes: check value, and what tls has saved. mbedTLS hardly looks at what it loads, so the check
+# value is over all of it, over the version of this, and over the account, its keys included: who
+# does not have them cannot make one.
+_VERSION = const(2)
 _CHECK = const(16)
-_HEAD = const(17)
 
 _REMEMBERED = const(8)
 
@@ -29,15 +28,17 @@ _loaded = []  # the check values of what was loaded last
 
 def fault(session):
     """Why a session cannot be saved now, in words, or None."""
+    if session.tls is None:
+        return "it is over"
     if not hasattr(session.tls, "dtls_save"):
-        return "it is over" if session.tls is None else "this port's tls cannot save sessions"
+        return "this port's tls cannot save sessions"
     cipher = session.tls.cipher()
     if not session.up or cipher is None:
         return "its handshake is not over"
     if "CBC" in cipher[0]:
-        return "its cipher suite is one with CBC: only those with CCM or GCM can be saved"
+        return "its cipher suite has CBC, not CCM or GCM"
     if not session.roams:
-        return "the server has no connection ids: it would not know it from another address"
+        return "the server has no connection ids"
 
 
 def save(session):
@@ -47,65 +48,56 @@ def save(session):
     """
     try:
         if not fault(session):
-            role, account = session._role, session.account
-            digest = _digest(role, account)
+            digest = _digest(session._role, session.account)
             saved = session.tls.dtls_save()
             session.tls = None
             digest.update(saved)
             check = digest.digest()[:_CHECK]
             if check in _loaded:  # nothing has passed since, so that the bytes are the same
                 _loaded.remove(check)
-            return bytes((_VERSION,)) + check + saved
+            return check + saved
     except Exception:  # OSError: something is on its way; MemoryError; keys that cannot be read
         pass
-    return None
 
 
 def resume(net, core, account, data, now):
     """Let an account that has no connection go on with the session that save() gave the bytes of.
 
     They must not be anywhere else any more. Returns False, and nothing has changed, where they are
-    damaged, of another account or other keys, of another version, or were loaded before.
+    damaged, of another account or other keys, of another version, or were loaded before; raises what
+    else there is, for Net.resume().
     """
-    check = bytes(data[1:_HEAD])
-    if account.connection is not None or not data or data[0] != _VERSION or check in _loaded:
+    check = bytes(data[:_CHECK])
+    saved = data[_CHECK:]
+    digest = _digest(core, account)
+    digest.update(saved)
+    if account.connection is not None or digest.digest()[:_CHECK] != check or check in _loaded:
         return False
-    saved = bytes(data[_HEAD:])
-    try:
-        digest = _digest(core, account)
-        digest.update(saved)
-        if digest.digest()[:_CHECK] != check:
-            return False
-        net.open(core, account, now, lambda *args: _begin(saved, *args))
-    except Exception:  # OSError, MemoryError
-        return False
-    _loaded.append(check)
-    if len(_loaded) > _REMEMBERED:
-        _loaded.pop(0)
+
+    def begin(role, account, sock, host, now, limit_ms, trust):
+        # As dtls.connect(). Neither keys nor certificates are asked for: who is who has been settled.
+        session = Session(sock, role, now, limit_ms)
+        session.account = account
+        context = tls.SSLContext(tls.PROTOCOL_DTLS_CLIENT)
+        context.verify_mode = tls.CERT_NONE
+        context.dtls_cid = b""
+        session.tls = context.wrap_socket(session, do_handshake_on_connect=False, dtls_saved=saved)
+        session.up = session.roams = True
+        _loaded.append(check)
+        del _loaded[:-_REMEMBERED]
+        return session
+
+    net.open(core, account, now, begin)
     return True
-
-
-def _begin(saved, role, account, sock, host, now, limit_ms, trust):
-    # As dtls.connect(). Neither keys nor certificates are asked for: who is who has been settled.
-    session = Session(sock, role, now, limit_ms)
-    session.account = account
-    context = tls.SSLContext(tls.PROTOCOL_DTLS_CLIENT)
-    context.verify_mode = tls.CERT_NONE
-    context.dtls_cid = b""
-    session.tls = context.wrap_socket(session, do_handshake_on_connect=False, dtls_saved=saved)
-    session.up = session.roams = True
-    return session
 
 
 def _digest(core, account):
     # Of what a session is bound to; where something of it is another, so is the session.
-    mode, public, server_public, secret = core.keys(account)
+    keys = core.keys(account)
     security = account.security
-    of = [_VERSION, account.short_id, account.uri, mode]
-    for rid in (13, 14, 15):  # how the server's certificate is checked
-        of.append(security.get(rid))
-    digest = sha256()
-    for part in (repr(of).encode(), public, server_public, secret):
-        digest.update(b"%d:" % len(part or b""))
-        digest.update(part or b"")
+    checked = security.get(13), security.get(14), security.get(15)  # how a certificate is
+    of = _VERSION, account.short_id, account.uri, keys[0], checked
+    digest = sha256(repr(of).encode())
+    for part in keys[1:]:
+        digest.update(sha256(part or b"").digest())
     return digest
