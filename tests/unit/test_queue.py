@@ -175,6 +175,18 @@ def test_nothing_at_all():
     assert 3507000 - 905000 - 15000 < ms < 3507000 - 900000, ms
 
 
+def test_nothing_at_all_with_two_servers():
+    # Their Access Control (object 2) is among what they have been told of.
+    case = _Case()
+    case.second = Registrar(case.world, 5684)
+    assert case.wake(60)
+    assert case.world.run(100, lambda: case.second.location)
+    case.world.run(5)
+    assert 2 in case.core.objects and case.core.objects[2].instances
+    assert case.wake(60)
+    assert case.world.datagrams == 0 and case.core.objects[2].instances
+
+
 def test_one_notification():
     case = _Case()
     assert case.server.ask(PUT, "/3303/0/5700", more=((15, "con=0"),)).code == 0x44

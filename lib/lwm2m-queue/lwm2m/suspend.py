@@ -70,6 +70,7 @@ def resume(client, data, seconds=None):
     if not isinstance(data, (bytes, bytearray)) or type(seconds) not in (int, type(None)):
         raise ValueError("4.00 data are bytes of suspend(), seconds a whole number")
     core = client.core
+    now = client.net.now()
     if core.state != _INITIAL or data[:4] != _crc(data[4:]):
         return False
     began = core.seconds
@@ -83,6 +84,8 @@ def resume(client, data, seconds=None):
         part = part_of(core)
         core.seconds = max(then + passed, began)
         core._begin()
+        for each in core.parts:  # one may have instances to make, of which the servers know
+            each.poll(now)
         accounts = dict(accounts)
         for account in core.accounts:
             kept = accounts.get(_digest(core, account))
