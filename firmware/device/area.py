@@ -23,8 +23,8 @@ _BLOCK = const(4096)
 _BLOCKS = const(5)  # as the map of the flash has it: tools/lwm2m_factory/flash_map.py
 _PAGE = const(256)  # what an RP2040 programs at once
 _HEAD = const(12)
-_MAGIC = b"LwF1"
-_LOCK = b"LwM2M: locked \r\n"  # as in firmware/lock.h
+_MAGIC = const(b"LwF1")
+_LOCK = const(b"LwM2M: locked \r\n")  # as in firmware/lock.h
 
 _ENOENT = const(2)
 _EIO = const(5)

@@ -11,17 +11,18 @@ from binascii import hexlify
 from lwm2m.consistency import inconsistency
 from lwm2m.objects import base_objects
 from lwm2m.store import Store
+from micropython import const
 import device.settings as settings
 from device.link import find_driver
 from device.port import memory
 
 PROTOCOL = 1  # goes up when the tool has to know
-_ENOSPC = 28
+_ENOSPC = const(28)
 # fmt: off
-_PINS = (  # what is the number of a GPIO, in the settings of network, board and sleep
+_PINS = const((  # what is the number of a GPIO, in the settings of network, board and sleep
     "tx", "rx", "rts", "cts", "mdc", "mdio", "reset", "power", "cs", "int", "ref_clk",
     "led", "button", "pin",
-)
+))
 # fmt: on
 
 

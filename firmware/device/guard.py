@@ -41,18 +41,18 @@ CRASH = const(3)
 ASKED = const(4)
 RETRY = const(5)
 SLEPT = const(8)
-_REASONS = (
+_REASONS = const((
     "power", "watchdog", "reset", "crash", "asked", "safe mode", "panic", "brownout", "sleep",
-)  # fmt: skip
+))  # fmt: skip
 
-_CRASH_FILE = "/crash"
-_NETWORK_FILE = "/network"
+_CRASH_FILE = const("/crash")
+_NETWORK_FILE = const("/network")
 _WRITES = const(8)  # of the network's faults in a start, as flash wears
 _FRAMES = const(8)
 _MESSAGE = const(160)  # characters
 # Exceptions whose messages have names of the source in them, and no values.
 _TOLD = (AttributeError, ImportError, MemoryError, NameError)
-_WIFI = ("Wifi", "WiFi", "Wi-F")  # how messages about it begin
+_WIFI = const(("Wifi", "WiFi", "Wi-F"))  # how messages about it begin
 
 
 class Guard:

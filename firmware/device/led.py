@@ -12,7 +12,8 @@ ERROR = const(5)
 SAFE = const(6)
 
 # On or off for 100 ms each, two seconds of it: bit 0 is the first.
-_PATTERNS = (
+# fmt: off
+_PATTERNS = const((
     0x00000,  # OFF: dark
     0x00001,  # UNPROVISIONED: a flash every two seconds
     0x07C1F,  # CONNECTING: half a second on, half a second off
@@ -20,7 +21,8 @@ _PATTERNS = (
     0xFFFFF,  # REGISTERED: on
     0x55555,  # ERROR: flickers, five times a second
     0x00015,  # SAFE: three flashes every two seconds
-)
+))
+# fmt: on
 
 
 class Led:

@@ -1,10 +1,11 @@
 # PPP to a modem on a UART, for module link.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
+from micropython import const
 from ucoap.engine import diff
 
 # What a modem says where a step of the chat fails.
-_FAILURES = (b"ERROR", b"NO CARRIER", b"NO DIALTONE", b"BUSY")
+_FAILURES = const((b"ERROR", b"NO CARRIER", b"NO DIALTONE", b"BUSY"))
 
 
 def open_uart(values, machine):

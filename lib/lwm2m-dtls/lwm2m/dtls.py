@@ -44,7 +44,7 @@ _INVALID_RECORD = const(-0x7200)
 _WRONG_SIGNATURE = const(-0x4E00)
 _NO_CERTIFICATE = const(-0x7480)
 _BAD_CERTIFICATE = const(-0x7A00)
-_BAD_POINTS = (-0x4C80, -0x4E80, -0x4F80)
+_BAD_POINTS = const((-0x4C80, -0x4E80, -0x4F80))
 _BAD_KEY = const(-0x3E00)  # above it and up to _UNKNOWN_CURVE, what is wrong with a key's DER
 _UNKNOWN_CURVE = const(-0x3A00)
 _FATAL_ALERT = const(-0x7780)
@@ -55,10 +55,10 @@ _NO_MEMORY = const(12)
 
 # Cipher suites by their IANA numbers, as preferred (RFC 7925 4.2 and 4.4, LwM2M 1.1). A client
 # offers two of a kind, the third where /0/x/16 names it.
-_CIPHERS = ("AES-128-CCM-8", "AES-128-CBC-SHA256", "AES-128-GCM-SHA256")
-_OFFERED = (0xC0A8, 0x00AE, 0xC0AE, 0xC02B)
-_PSK_SUITES = (0xC0A8, 0, 0x00AE, 1, 0x00A8, 2)
-_CERTIFICATE_SUITES = (0xC0AE, 0, 0xC02B, 2, 0xC023, 1)
+_CIPHERS = const(("AES-128-CCM-8", "AES-128-CBC-SHA256", "AES-128-GCM-SHA256"))
+_OFFERED = const((0xC0A8, 0x00AE, 0xC0AE, 0xC02B))
+_PSK_SUITES = const((0xC0A8, 0, 0x00AE, 1, 0x00A8, 2))
+_CERTIFICATE_SUITES = const((0xC0AE, 0, 0xC02B, 2, 0xC023, 1))
 
 # DTLS came with MicroPython 1.25. A context knows pre-shared keys from 1.29 on; its class does not
 # tell.

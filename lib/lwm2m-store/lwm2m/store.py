@@ -38,7 +38,7 @@ from binascii import crc32
 from micropython import const
 import lwm2m.tlv as tlv
 
-_MAGIC = b"LwA"
+_MAGIC = const(b"LwA")
 _VERSION = const(1)
 _HEAD = const(12)
 _RECORD = const(11)  # bytes before its value
@@ -59,7 +59,7 @@ _OBJLNK = const(8)
 _TYPE = const(15)
 
 _FACTORY = const(2)  # the third of the files
-_NAMES = ("slot 0", "slot 1", "the factory copy")
+_NAMES = const(("slot 0", "slot 1", "the factory copy"))
 
 _ENOENT = const(2)
 _EIO = const(5)
