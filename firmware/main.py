@@ -6,10 +6,10 @@
 
 import time
 import lwm2m
-import device.led as leds
 import device.settings as settings
 from device.console import Console
-from device.guard import ASKED, LOOKUP_MS, RETRY, TICK_MS, Guard, message, report
+from device.guard import Guard, message, report
+from device.led import Led
 from device.link import Gate, Link
 from lwm2m.net import address
 from micropython import const
@@ -23,14 +23,28 @@ _CERTIFICATE = const(2)  # Security Mode (/0/x/2)
 _FAILURES = const(1)
 _EVENTS = const(2)
 
-# What the LED says after an event.
-_SHOWN = {
-    lwm2m.EVENT_REG_REGISTERING: leds.CONNECTING,
-    lwm2m.EVENT_REG_REGISTERED: leds.REGISTERED,
-    lwm2m.EVENT_REG_FAILED: leds.ERROR,
-    lwm2m.EVENT_BS_PENDING: leds.BOOTSTRAPPING,
-    lwm2m.EVENT_BS_FAILED: leds.ERROR,
-}
+# Of module guard.
+_TICK_MS = const(100)
+_LOOKUP_MS = const(60000)
+_ASKED = const(4)
+_RETRY = const(5)
+
+# Of Event.type, as the package's __init__ has them.
+_REG_UNREGISTERED = const(1)
+_REG_REGISTERED = const(3)
+_REG_FAILED = const(5)
+_BS_FINISHED = const(8)
+
+# What module led shows.
+_OFF = const(0)
+_UNPROVISIONED = const(1)
+_CONNECTING = const(2)
+_REGISTERED = const(4)
+_ERROR = const(5)
+_SAFE = const(6)
+
+# And what it shows after an event, by its type; 0: what it showed before.
+_SHOWN = const(b"\0\0\2\4\0\5\0\3\0\5")
 
 
 def run(port, minute_ms=60000, started=None):
@@ -64,7 +78,7 @@ class _Board:
         self._port = port
         self._guard = guard
         self._started = started
-        self._led = leds.Led()
+        self._led = Led()
         self._console = None  # a Console
         self._level = _EVENTS  # of what is told
         self._words = lwm2m.optional("words")
@@ -87,7 +101,7 @@ class _Board:
         port, guard, led = self._port, self._guard, self._led
 
         guard.led = led
-        port.every(TICK_MS, guard.tick)
+        port.every(_TICK_MS, guard.tick)
         safe_ms = guard.begin()
         fault = "the factory has given this board nothing yet"
         copy = None
@@ -113,33 +127,33 @@ class _Board:
             safe_ms = 0
             print("The factory's accounts are back.")
             if self._started and self._started[0]:
-                guard.reset(ASKED)  # what runs is an update's
+                guard.reset(_ASKED)  # what runs is an update's
         if not copy:
             guard.break_in()  # there is nothing that could fail
-            led.show(leds.UNPROVISIONED)
+            led.show(_UNPROVISIONED)
             print(fault)
             if reserved:
                 self._wait(-1)
             return None
         if safe_ms:
-            led.show(leds.SAFE)
+            led.show(_SAFE)
             print("Safe mode for %d s, after failed starts." % (safe_ms // 1000))
             self._wait(safe_ms)
-            guard.reset(RETRY)
+            guard.reset(_RETRY)
         guard.watch()
-        guard.hold(LOOKUP_MS)
+        guard.hold(_LOOKUP_MS)
         return self._start(copy)
 
     def _held(self, button):
         # Whether a button is held for ten seconds from now on; button() is 0 while it is.
-        self._led.show(leds.REGISTERED)
+        self._led.show(_REGISTERED)
         for _ in range(_HELD):
             if button():
                 break
-            time.sleep_ms(TICK_MS)
+            time.sleep_ms(_TICK_MS)
         else:
             return True
-        self._led.show(leds.OFF)
+        self._led.show(_OFF)
         return False
 
     def _wait(self, ms):
@@ -151,7 +165,7 @@ class _Board:
     def _pause(self):
         self._guard.check()
         self._console.poll(lwm2m.Net.now())
-        time.sleep_ms(TICK_MS)
+        time.sleep_ms(_TICK_MS)
 
     def _start(self, copy):
         port, guard = self._port, self._guard
@@ -220,7 +234,7 @@ class _Board:
         self._guard.turn(now)
         up = self._link.poll(now)
         if up != self._up:
-            self._led.show(leds.CONNECTING)
+            self._led.show(_CONNECTING)
             self._up = up
             if up:
                 if sleep:
@@ -237,7 +251,7 @@ class _Board:
 
     def failed(self):
         """Every server has; the client tries again by itself."""
-        self._led.show(leds.ERROR)
+        self._led.show(_ERROR)
 
     def turn(self):
         """What comes behind each step."""
@@ -302,9 +316,9 @@ class _Board:
 
     def _note(self, event):
         # With which servers the client is registered, for status.
-        if event.type == lwm2m.EVENT_REG_REGISTERED:
+        if event.type == _REG_REGISTERED:
             self._registered.setdefault(event.short_id, self._console.seconds)
-        elif event.type in (lwm2m.EVENT_REG_UNREGISTERED, lwm2m.EVENT_REG_FAILED):
+        elif event.type in (_REG_UNREGISTERED, _REG_FAILED):
             self._registered.pop(event.short_id, None)
 
     def _running(self):
@@ -326,7 +340,7 @@ class _Board:
 
     def _reboot(self):
         time.sleep_ms(_LAST_WORDS_MS)
-        self._guard.reset(ASKED)
+        self._guard.reset(_ASKED)
 
     def _has_time(self, now):
         # Whether the clock need not be waited for. Certificates wait; who else has a server of the
@@ -348,12 +362,12 @@ class _Board:
         return True
 
     def _on_event(self, event):
-        if event.type in _SHOWN:
+        if event.type < len(_SHOWN) and _SHOWN[event.type]:
             self._led.show(_SHOWN[event.type])
         self._note(event)
         if self._words:
             self._tell(self._words.level(event), event)
-        if event.type == lwm2m.EVENT_BS_FINISHED:
+        if event.type == _BS_FINISHED:
             self._client.stop()  # as the new accounts may need the clock
         on_event = getattr(self._app, "on_event", None)
         if on_event:

@@ -3,7 +3,9 @@
 
 import json
 import device.factory as factory
-from device.guard import ASKED
+from micropython import const
+
+_ASKED = const(4)  # of module guard
 
 
 def run(console, command):
@@ -20,7 +22,7 @@ def run(console, command):
     else:
         if command == "reset":  # the client is to start with what is stored now
             factory.reset()
-        console.guard.reset(ASKED)
+        console.guard.reset(_ASKED)
 
 
 def _unlock(console):
@@ -38,7 +40,7 @@ def _unlock(console):
         _answer({"ok": True})
     except OSError as e:
         _answer({"ok": False, "error": "flash fails: %r" % e})
-    guard.reset(ASKED)
+    guard.reset(_ASKED)
 
 
 def _answer(found):

@@ -16,7 +16,7 @@ import device.settings as settings
 from device.link import find_driver
 from device.port import memory
 
-PROTOCOL = 1  # goes up when the tool has to know
+_PROTOCOL = const(1)  # goes up when the tool has to know
 _ENOSPC = const(28)
 # fmt: off
 _PINS = const((  # what is the number of a GPIO, in the settings of network, board and sleep
@@ -80,7 +80,7 @@ def status(running=None):
     implementation = sys.implementation
     reserved = settings.area()
     answer = {
-        "protocol": PROTOCOL,
+        "protocol": _PROTOCOL,
         "firmware": globals().get("__version__"),
         "library": getattr(lwm2m, "__version__", None),
         "micropython": ".".join([str(n) for n in implementation[1][:3]]),

@@ -33,13 +33,13 @@ _BROKEN_IN = const(10)  # minutes
 _DAY = const(1440)  # minutes
 
 TICK_MS = const(100)
-LOOKUP_MS = const(60000)  # how long a name may take
+_LOOKUP_MS = const(60000)  # how long a name may take
 
 # Reasons of a reset: device.port's, and what reset() is told.
-WATCHDOG = const(1)
-CRASH = const(3)
+_WATCHDOG = const(1)
+_CRASH = const(3)
 ASKED = const(4)
-RETRY = const(5)
+_RETRY = const(5)
 SLEPT = const(8)
 _REASONS = const((
     "power", "watchdog", "reset", "crash", "asked", "safe mode", "panic", "brownout", "sleep",
@@ -86,7 +86,7 @@ class Guard:
         """The reason of the reset before this start, until begin() makes it `reason`."""
         cause = self._port.cause(self._kept and not self._touched)
         # A start may have ended before its begin(), where an update's library hangs as it is loaded.
-        return cause if cause == WATCHDOG else self._next or cause
+        return cause if cause == _WATCHDOG else self._next or cause
 
     def begin(self):
         """Count a start. Returns how long safe mode is to last, ms; 0 where there is none."""
@@ -94,7 +94,7 @@ class Guard:
         self._next = 0
         self._watched = self._touched = False
         wait = 0
-        if self.failed >= _FAILED and self.reason != RETRY:
+        if self.failed >= _FAILED and self.reason != _RETRY:
             wait = min(_SAFE << self.failed - _FAILED, _DAY) * self.minute_ms
         elif not self._tried_out:
             self.failed = min(self.failed + 1, 15)
@@ -133,7 +133,7 @@ class Guard:
         """A function that does what f does, while a name's look-up is let take its time."""
 
         def held(*args):
-            self.hold(LOOKUP_MS)
+            self.hold(_LOOKUP_MS)
             try:
                 return f(*args)
             finally:
@@ -168,7 +168,7 @@ class Guard:
 
     def crashed(self, e):
         """Keep what is left of an exception for report(), and say it (returns list of str)."""
-        self._next = CRASH
+        self._next = _CRASH
         self._save()
         lines = describe(e)
         said = message(e)
@@ -198,7 +198,7 @@ class Guard:
         5 out of memory; 16 a crash, 17 the watchdog, 18 safe mode, 19 a panic of the chip, or a reset
         of the application's own, 20 a brownout, of those that are the device's.
         """
-        if self.reason == CRASH:
+        if self.reason == _CRASH:
             lines = _crash()[0]
             return 5 if lines and lines[0].startswith("MemoryError") else 16
         return (0, 17, 0, 0, 0, 18, 19, 20, 0)[self.reason]

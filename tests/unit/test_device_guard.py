@@ -5,10 +5,12 @@ import chip
 import device.guard as guard
 import device.port as real
 import device.settings as settings
-from device.guard import ASKED, CRASH, RETRY, Guard
+from device.guard import ASKED, Guard
 from flash import Lfs2, mounted
 
 MINUTE = 60000
+CRASH = 3  # reasons of a reset, as module guard has them
+RETRY = 5
 LFS2 = Lfs2(256)
 settings.FOLDER = "/flash/lwm2m"
 REPORT = {"reset": "power", "failed_starts": 1, "crash": None, "network_fault": None}
