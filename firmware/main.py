@@ -8,7 +8,7 @@ import time
 import lwm2m
 import device.settings as settings
 from device.console import Console
-from device.guard import Guard, message, report
+from device.guard import Guard
 from device.led import Led
 from device.link import Gate, Link
 from lwm2m.net import address
@@ -204,6 +204,8 @@ class _Board:
             credentials=credentials and credentials(),
         )
         if diagnostics:
+            from device.record import report
+
             known = report(port)
             self._diagnostics.start(client, store, known["crash"], known["reset"], _paint())
         if self._app:
@@ -270,8 +272,8 @@ class _Board:
         self._connectivity = watch(self._client, self._connectivity, self._link, kind)
 
     def _on_network_fault(self, e):
-        text = "Network: %s" % self._guard.network_failed(e)
-        said = message(e)
+        text, said = self._guard.network_failed(e)
+        text = "Network: " + text
         self._tell(_FAILURES, "%s: %s" % (text, said) if said else text)
         if self._diagnostics:
             self._diagnostics.log(1, text)

@@ -8,6 +8,7 @@
 
 import select
 import sys
+from device.guard import forget
 from micropython import const, kbd_intr
 from ucoap.engine import diff
 
@@ -87,10 +88,8 @@ class Console:
         except MemoryError:
             print('{"ok": false, "error": "the board is out of memory"}')
         # On stock boards they are more than a client can spare.
-        for name in ("commands", "factory"):
-            sys.modules.pop("device." + name, None)  # where memory ran out, it is no object
-            if hasattr(sys.modules["device"], name):
-                delattr(sys.modules["device"], name)
+        for name in ("commands", "factory", "record"):
+            forget(name)
 
     def lines(self):
         """The log: a list of str, each with the seconds from the start to it."""

@@ -97,9 +97,9 @@ def status(running=None):
     }
     answer.update(running or {"registered": None})
     try:
-        import device.guard as guard
+        from device.record import report
 
-        answer["guard"] = guard.report()
+        answer["guard"] = report()
     except (ImportError, AttributeError):
         pass
     try:

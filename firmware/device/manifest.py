@@ -16,6 +16,7 @@ package(
         "led.py",
         "link.py",
         "port.py",
+        "record.py",
         "settings.py",
     )
     + tuple([name + ".py" for name in options.parts.split()]),
