@@ -7,16 +7,15 @@ import json
 import machine
 import os
 import sys
-from binascii import hexlify
 from lwm2m.consistency import inconsistency
 from lwm2m.objects import base_objects
 from lwm2m.store import Store
 from micropython import const
 import device.settings as settings
 from device.link import find_driver
-from device.port import memory
+from device.port import memory, serial_number
 
-_PROTOCOL = const(1)  # goes up when the tool has to know
+PROTOCOL = const(1)  # goes up when the tool has to know
 _ENOSPC = const(28)
 # fmt: off
 _PINS = const((  # what is the number of a GPIO, in the settings of network, board and sleep
@@ -80,7 +79,7 @@ def status(running=None):
     implementation = sys.implementation
     reserved = settings.area()
     answer = {
-        "protocol": _PROTOCOL,
+        "protocol": PROTOCOL,
         "firmware": globals().get("__version__"),
         "library": getattr(lwm2m, "__version__", None),
         "micropython": ".".join([str(n) for n in implementation[1][:3]]),
@@ -123,9 +122,7 @@ def status(running=None):
 @_command
 def selftest():
     """Whether what the factory has given fits together, and what the application says."""
-    copy = settings.load()
-    if not copy:
-        raise ValueError("the factory has given this board nothing yet")
+    copy = _given()
     text = _fault(copy)
     if text:
         raise ValueError(text)
@@ -151,9 +148,7 @@ def selftest():
 @_command
 def reset():
     """Back to the factory's accounts."""
-    copy = settings.load()
-    if not copy:
-        raise ValueError("the factory has given this board nothing yet")
+    copy = _given()
     store = settings.store()
     store.load(copy.endpoint)
     store.factory_reset(_amiss)
@@ -179,15 +174,20 @@ def lock():
     reserved = settings.area()
     if not reserved:
         raise ValueError("stock MicroPython cannot be locked: flash an image of this project")
-    copy = settings.load()
-    if not copy:
-        raise ValueError("the factory has given this board nothing yet: provision it first")
+    copy = _given()
     try:
         import device.lock  # noqa: F401
     except ImportError:
         raise ValueError("this image's role cannot be locked: flash one of role client")
     reserved.lock()
     return {"endpoint": copy.endpoint, "locked": reserved.locked()}
+
+
+def _given():
+    copy = settings.load()
+    if not copy:
+        raise ValueError("the factory has given this board nothing yet")
+    return copy
 
 
 def _fault(copy):
@@ -266,15 +266,14 @@ def _digest(opened, all=False):
             digest.update(data)
             data = f.read(64 if all else min(left, 64))
             left -= len(data)
-    return str(hexlify(digest.digest()), "utf-8")
+    return digest.digest().hex()
 
 
 def _chip_id():
     try:
-        from machine import unique_id
-    except ImportError:
+        return serial_number()
+    except AttributeError:
         return None
-    return str(hexlify(unique_id()), "utf-8")
 
 
 def _mac():
@@ -282,6 +281,6 @@ def _mac():
     try:
         from device.lan import mac
 
-        return str(hexlify(mac()), "utf-8")
+        return mac().hex()
     except Exception:  # ImportError, or what a port makes of a chip that is not there
         return None
