@@ -207,7 +207,9 @@ class _Board:
             from device.record import report
 
             known = report(port)
-            self._diagnostics.start(client, store, known["crash"], known["reset"], _paint())
+            stack = _optional("stack")
+            stack = stack and stack.paint()
+            self._diagnostics.start(client, store, known["crash"], known["reset"], stack)
         if self._app:
             self._app.setup(client, values.get("app") or {})
         if updates:
@@ -243,7 +245,12 @@ class _Board:
                     sleep.up(self._client)
                 where = self._link.address()
                 self._tell(_EVENTS, "Network: up" + (where and ", " + where))
-                self._monitor()
+                monitor = _optional("monitor")
+                if monitor:
+                    kind = self._values["network"]["type"]
+                    self._connectivity = monitor.watch(
+                        self._client, self._connectivity, self._link, kind
+                    )
         # What the application runs on this net beside the client goes on. A network that was off while
         # the board slept was not away.
         self._gate.poll(up or bool(sleep and sleep.joins), now)
@@ -262,14 +269,6 @@ class _Board:
             turn(self._client)
         if self._sleep:
             self._sleep.turn(self._client, self._link, self._up)
-
-    def _monitor(self):
-        try:
-            from device.monitor import watch
-        except ImportError:  # an image without object 4
-            return
-        kind = self._values["network"]["type"]
-        self._connectivity = watch(self._client, self._connectivity, self._link, kind)
 
     def _on_network_fault(self, e):
         text, said = self._guard.network_failed(e)
@@ -292,25 +291,19 @@ class _Board:
     def _find_updates(self, values):
         given = values.get("update")
         if given and not self._updates:
-            try:
-                from device.update import Updates
-
-                self._updates = Updates(given)
-            except ImportError:  # an image without: what the factory has given is for another one
-                pass
+            update = _optional("update")
+            if update:  # else what the factory has given is for another image
+                self._updates = update.Updates(given)
         return self._updates
 
     def _find_sleep(self, values):
         given = values.get("sleep")
-        if not given or given["mode"] == "off":
+        if not given or given["mode"] == "off" or not lwm2m.optional("queue"):
             return None
-        try:
-            from device.sleep import Sleep
-        except ImportError:  # an image without
+        sleep = _optional("sleep")
+        if not sleep:
             return None
-        if not lwm2m.optional("queue"):
-            return None
-        sleep = Sleep(
+        sleep = sleep.Sleep(
             given, self._port, self._guard, self._app, say=lambda text: self._tell(_EVENTS, text)
         )
         sleep.begin()
@@ -348,16 +341,16 @@ class _Board:
         # Whether the clock need not be waited for. Certificates wait; who else has a server of the
         # factory's only asks it.
         host = self._values.get("ntp")
-        certificates = _uses(self._client, _CERTIFICATE)
+        security = self._client.core.objects[0].instances
+        certificates = _CERTIFICATE in [security[iid].get(2) for iid in security]
         if not self._clock:
             if not certificates and not host:
                 return True
-            try:
-                from device.clock import Clock, set_clock
-            except ImportError:
+            clock = _optional("clock")
+            if not clock:
                 return True
             host = host or "pool.ntp.org"
-            self._clock = Clock(host, set_clock, self._guard.patient(address))
+            self._clock = clock.Clock(host, clock.set_clock, self._guard.patient(address))
         if certificates:
             return not self._clock.waits(now)
         self._clock.poll(now)
@@ -376,18 +369,12 @@ class _Board:
             on_event(event)
 
 
-def _paint():
+def _optional(module):
+    # Module device.<module>, or None where this image lacks it, or what it needs.
     try:
-        from device.stack import paint
-    except ImportError:  # an image without
+        return __import__("device." + module, None, None, ("",))
+    except ImportError:
         return None
-    return paint()
-
-
-def _uses(client, mode):
-    # Whether an account has that Security Mode (/0/x/2).
-    security = client.core.objects[0].instances
-    return mode in [security[iid].get(2) for iid in security]
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@
 from micropython import const
 from ucoap import Error
 import lwm2m.model as model
-from . import forget, optional
+from . import optional
 
 # Content-Formats (LwM2M 1.1 7.4).
 _TEXT = const(0)
 _LINK = const(40)
 _OCTETS = const(42)
 _CBOR = const(60)
-_SENML_CBOR = const(112)
 _TLV = const(11542)
 
 # The module of each; 1542 is seen from servers older than the registration of TLV's number.
@@ -116,14 +115,6 @@ def _operation(code, n, accept):
 
 
 # --- Out
-
-
-def best_format():
-    """The Content-Format that this image likes best for more than one value."""
-    if not optional("senml_cbor"):
-        return _TLV
-    forget("senml_cbor")  # it was only asked for
-    return _SENML_CBOR
 
 
 def format_of(flags, path, accept):
