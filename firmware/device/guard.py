@@ -219,6 +219,14 @@ def _record():
     return record
 
 
+def optional(module):
+    """Module device.<module>, or None where this image lacks it, or what it needs."""
+    try:
+        return __import__("device." + module, None, None, ("",))
+    except ImportError:
+        return None
+
+
 def forget(module):
     """Give back the heap of module device.<module>, which is loaded again when it is asked for."""
     sys.modules.pop("device." + module, None)  # where memory ran out, it is no object

@@ -18,6 +18,7 @@ package(
         "port.py",
         "record.py",
         "settings.py",
+        "start.py",
     )
     + tuple([name + ".py" for name in options.parts.split()]),
     base_path="..",
