@@ -95,5 +95,5 @@ class Console:
         """The log: a list of str, each with the seconds from the start to it."""
         log, at = self._log, self._at
         # Of the oldest only its end may be left.
-        lines = bytes(log[at:] + log[:at]).split(b"\n")[1:-1]
-        return [str(line, "utf-8") for line in lines[-_LINES:]]
+        kept = log[at:] + log[:at]
+        return str(kept[kept.find(b"\n") + 1 :], "utf-8").split("\n")[-1 - _LINES : -1]

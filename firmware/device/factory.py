@@ -51,7 +51,7 @@ def install(path, sha256):
     the old configuration or the new one, whenever power is cut.
     """
     settings.finish()
-    if _digest(lambda: open(path, "rb"), True) != sha256:
+    if _digest(open(path, "rb"), True) != sha256:
         raise ValueError("the file has not arrived as it was sent")
     try:
         copy = settings.parse(Store(settings.FOLDER, path).factory())
@@ -64,7 +64,7 @@ def install(path, sha256):
     settings.finish()
     settings.remove("/network")  # it is of the settings before
     copy = settings.load()
-    return {"endpoint": copy.endpoint, "sha256": _digest(_open)}
+    return {"endpoint": copy.endpoint, "sha256": _digest(_open())}
 
 
 @_command
@@ -82,7 +82,7 @@ def status(running=None):
         "protocol": PROTOCOL,
         "firmware": globals().get("__version__"),
         "library": getattr(lwm2m, "__version__", None),
-        "micropython": ".".join([str(n) for n in implementation[1][:3]]),
+        "micropython": "%d.%d.%d" % implementation[1][:3],
         "board": getattr(implementation, "_machine", sys.platform),
         "image": "ours" if reserved else "stock",
         "memory": memory()[1],
@@ -110,7 +110,7 @@ def status(running=None):
         state, answer["fault"] = settings.store().load(copy.endpoint, _amiss)
         accounts = (state or {}).get(0, {})
         answer["endpoint"] = copy.endpoint
-        answer["sha256"] = _digest(_open)
+        answer["sha256"] = _digest(_open())
         for iid in sorted(accounts):
             values = accounts[iid]
             short_id = None if values.get(1) else values.get(10)
@@ -256,10 +256,10 @@ def _open():
     return reserved.open() if reserved else open(settings.FOLDER + "/factory/accounts", "rb")
 
 
-def _digest(opened, all=False):
+def _digest(file, all=False):
     # SHA-256, in hexadecimal, of a file; without all, of what its head says to be in it.
     digest = hashlib.sha256()
-    with opened() as f:
+    with file as f:
         data = f.read(12)
         left = int.from_bytes(data[6:8], "big")
         while data:
