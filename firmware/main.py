@@ -6,16 +6,12 @@
 
 import time
 import lwm2m
-import device.led as leds
-import device.settings as settings
-from device.console import Console
-from device.guard import ASKED, LOOKUP_MS, RETRY, TICK_MS, Guard, message, report
+from device.guard import Guard, forget, optional
+from device.led import Led
 from device.link import Gate, Link
 from lwm2m.net import address
 from micropython import const
-from ucoap.engine import diff
 
-_HELD = const(100)  # ticks of the button
 _LAST_WORDS_MS = const(500)  # for the answer to a server to leave the chip
 _CERTIFICATE = const(2)  # Security Mode (/0/x/2)
 
@@ -23,14 +19,21 @@ _CERTIFICATE = const(2)  # Security Mode (/0/x/2)
 _FAILURES = const(1)
 _EVENTS = const(2)
 
-# What the LED says after an event.
-_SHOWN = {
-    lwm2m.EVENT_REG_REGISTERING: leds.CONNECTING,
-    lwm2m.EVENT_REG_REGISTERED: leds.REGISTERED,
-    lwm2m.EVENT_REG_FAILED: leds.ERROR,
-    lwm2m.EVENT_BS_PENDING: leds.BOOTSTRAPPING,
-    lwm2m.EVENT_BS_FAILED: leds.ERROR,
-}
+_TICK_MS = const(100)  # of module guard
+_ASKED = const(4)
+
+# Of Event.type, as the package's __init__ has them.
+_REG_UNREGISTERED = const(1)
+_REG_REGISTERED = const(3)
+_REG_FAILED = const(5)
+_BS_FINISHED = const(8)
+
+# What module led shows.
+_CONNECTING = const(2)
+_ERROR = const(5)
+
+# And what it shows after an event, by its type; 0: what it showed before.
+_SHOWN = const(b"\0\0\2\4\0\5\0\3\0\5")
 
 
 def run(port, minute_ms=60000, started=None):
@@ -60,318 +63,198 @@ def run(port, minute_ms=60000, started=None):
 
 
 class _Board:
+    # What has no underscore is for module start, too.
+
     def __init__(self, port, guard, started=None):
-        self._port = port
-        self._guard = guard
-        self._started = started
-        self._led = leds.Led()
-        self._console = None  # a Console
-        self._level = _EVENTS  # of what is told
+        self.port = port
+        self.guard = guard
+        self.started = started
+        self.led = Led()
+        self.console = None  # a Console
+        self.level = _EVENTS  # of what is told
         self._words = lwm2m.optional("words")
-        self._client = None
-        self._app = None
-        self._updates = None  # Updates, where the application can be updated over the air
+        self.client = None
+        self.app = None  # the application's module
+        self.updates = None  # Updates, where the application can be updated over the air
+        self.sleep = None  # a Sleep, where the factory's settings want it
         self._clock = None  # a Clock, where certificates or the factory's settings want one
-        self._diagnostics = None  # a Diagnostics, where the image has it
+        self.diagnostics = None  # a Diagnostics, where the image has it
         self._connectivity = None  # a Connectivity, likewise, when the network was up
+        self.values = None  # the factory's settings
         self._link = None  # a Link
         self._gate = None  # a Gate
-        self._sleep = None  # a Sleep, where the factory's settings want one
-        self._values = None  # the factory's settings
         self._up = None  # whether the network is
         self._registered = {}  # short ids of servers, and s from the start to then
         self._error = None  # the last failure in words
 
     def begin(self):
         """The client, when all is there; None where the factory has given nothing."""
-        port, guard, led = self._port, self._guard, self._led
+        import device.start as start
 
-        guard.led = led
-        port.every(TICK_MS, guard.tick)
-        safe_ms = guard.begin()
-        fault = "the factory has given this board nothing yet"
-        copy = None
-        try:
-            copy = settings.load()
-        except ValueError as e:
-            fault = str(e)
-        values = copy.values if copy else {}
-        self._level = values.get("console", _EVENTS)
-        if values.get("led") is not None:
-            led.set = port.led(values["led"])
-        reserved = settings.area()
-        if reserved and not reserved.locked():
-            reserved = None
-        self._console = Console(guard, self._running, lwm2m.Net.now(), reserved)
-        if values.get("button") is not None and self._held(port.button(values["button"])):
-            store = settings.store()
-            store.load(copy.endpoint)
-            store.factory_reset()
-            if self._find_updates(values):
-                self._updates.slots.factory_reset()
-            guard.break_in()
-            safe_ms = 0
-            print("The factory's accounts are back.")
-            if self._started and self._started[0]:
-                guard.reset(ASKED)  # what runs is an update's
-        if not copy:
-            guard.break_in()  # there is nothing that could fail
-            led.show(leds.UNPROVISIONED)
-            print(fault)
-            if reserved:
-                self._wait(-1)
-            return None
-        if safe_ms:
-            led.show(leds.SAFE)
-            print("Safe mode for %d s, after failed starts." % (safe_ms // 1000))
-            self._wait(safe_ms)
-            guard.reset(RETRY)
-        guard.watch()
-        guard.hold(LOOKUP_MS)
-        return self._start(copy)
+        start.begin(self)
+        forget("start")  # whose heap the loop can have
+        if self.client:
+            self._begin_network(self.values["network"])
+        return self.client
 
-    def _held(self, button):
-        # Whether a button is held for ten seconds from now on; button() is 0 while it is.
-        self._led.show(leds.REGISTERED)
-        for _ in range(_HELD):
-            if button():
-                break
-            time.sleep_ms(TICK_MS)
-        else:
-            return True
-        self._led.show(leds.OFF)
-        return False
+    def pause(self):
+        """Only take commands."""
+        self.guard.check()
+        self.console.poll(lwm2m.Net.now())
+        time.sleep_ms(_TICK_MS)
 
-    def _wait(self, ms):
-        # Only take commands; for ever where negative.
-        since = lwm2m.Net.now()
-        while ms < 0 or diff(lwm2m.Net.now(), since) < ms:
-            self._pause()
-
-    def _pause(self):
-        self._guard.check()
-        self._console.poll(lwm2m.Net.now())
-        time.sleep_ms(TICK_MS)
-
-    def _start(self, copy):
-        port, guard = self._port, self._guard
-        values = self._values = copy.values
-        net = lwm2m.Net(guard.patient(address))
-        diagnostics = lwm2m.optional("diagnostics")
-        if diagnostics:
-            self._diagnostics = diagnostics.Diagnostics(net)
-        device = {
-            2: port.serial_number(),
-            3: port.version(),
+    def device(self):
+        """What servers see of it: {resource id: value} of /3/0."""
+        memory = self.port.memory
+        return {
+            2: self.port.serial_number(),
+            3: self.port.version(),
             4: self._reboot,
-            10: lambda: port.memory()[0] // 1024,
-            11: {0: guard.error_code()},
-            21: lambda: port.memory()[1] // 1024,
+            10: lambda: memory()[0] // 1024,
+            11: {0: self.guard.error_code()},
+            21: lambda: memory()[1] // 1024,
         }
-        store = settings.store()
-        updates = self._find_updates(values)
-        if updates:
-            device[5] = self._factory_reset
-        updated = updates and updates.choose(guard.reason, self._started)
-        try:
-            import app
 
-            self._app = app
-        except ImportError as e:
-            if updated or "'app'" not in str(e):
-                raise
-        credentials = getattr(self._app, "credentials", None)
-        client = self._client = lwm2m.Client(
-            copy.endpoint,
-            self._on_event,
-            net,
-            device,
-            store=store,
-            credentials=credentials and credentials(),
-        )
-        if diagnostics:
-            known = report(port)
-            self._diagnostics.start(client, store, known["crash"], known["reset"], _paint())
-        if self._app:
-            self._app.setup(client, values.get("app") or {})
-        if updates:
-            updates.take(client, self._app, guard)
+    def _begin_network(self, values):
         network = machine = None
-        if values["network"]["type"] != "none":
+        if values["type"] != "none":
             import machine
             import network
+        guard = self.guard
         self._link = Link(
-            values["network"],
+            values,
             network,
             machine,
             guard.refused,
             guard.refuse,
             self._on_network_fault,
         )
-        self._gate = Gate(client, self._link)
-        self._sleep = self._find_sleep(values)
+        self._gate = Gate(self.client, self._link)
         guard.hold(0)
-        return client
 
     def ready(self):
-        """How long the client's step may wait (ms); None where there is nothing for it to step on."""
+        """How long the client's step may wait (s); None where there is nothing for it to step on."""
         now = lwm2m.Net.now()
-        sleep = self._sleep
-        self._guard.turn(now)
-        up = self._link.poll(now)
+        client, link, sleep = self.client, self._link, self.sleep
+        self.guard.turn(now)
+        up = link.poll(now)
         if up != self._up:
-            self._led.show(leds.CONNECTING)
+            self.led.show(_CONNECTING)
             self._up = up
             if up:
                 if sleep:
-                    sleep.up(self._client)
-                where = self._link.address()
-                self._tell(_EVENTS, "Network: up" + (where and ", " + where))
-                self._monitor()
+                    sleep.up(client)
+                where = link.address()
+                self.say("Network: up" + (where and ", " + where))
+                monitor = optional("monitor")
+                if monitor:
+                    kind = self.values["network"]["type"]
+                    self._connectivity = monitor.watch(client, self._connectivity, link, kind)
         # What the application runs on this net beside the client goes on. A network that was off while
         # the board slept was not away.
         self._gate.poll(up or bool(sleep and sleep.joins), now)
         if up and self._has_time(now):
-            return 0 if self._console.poll(now) else 1
-        self._pause()
+            return 0 if self.console.poll(now) else 1
+        self.pause()
 
     def failed(self):
         """Every server has; the client tries again by itself."""
-        self._led.show(leds.ERROR)
+        self.led.show(_ERROR)
 
     def turn(self):
         """What comes behind each step."""
-        turn = getattr(self._app, "turn", None)
+        turn = getattr(self.app, "turn", None)
         if turn:
-            turn(self._client)
-        if self._sleep:
-            self._sleep.turn(self._client, self._link, self._up)
-
-    def _monitor(self):
-        try:
-            from device.monitor import watch
-        except ImportError:  # an image without object 4
-            return
-        kind = self._values["network"]["type"]
-        self._connectivity = watch(self._client, self._connectivity, self._link, kind)
+            turn(self.client)
+        if self.sleep:
+            self.sleep.turn(self.client, self._link, self._up)
 
     def _on_network_fault(self, e):
-        text = "Network: %s" % self._guard.network_failed(e)
-        said = message(e)
-        self._tell(_FAILURES, "%s: %s" % (text, said) if said else text)
-        if self._diagnostics:
-            self._diagnostics.log(1, text)
+        text, said = self.guard.network_failed(e)
+        text = "Network: " + text
+        self.tell(_FAILURES, "%s: %s" % (text, said) if said else text)
+        if self.diagnostics:
+            self.diagnostics.log(1, text)
 
-    def _tell(self, level, text):
-        # The log has failures and events, whatever is printed.
-        if level > max(self._level, _EVENTS):
+    def tell(self, level, text):
+        """Say a line (str, or an Event). The log has failures and events, whatever is printed."""
+        if level > max(self.level, _EVENTS):
             return
         text = str(text)
-        self._console.keep(text)
+        self.console.keep(text)
         if level == _FAILURES:
             self._error = text
-        if level <= self._level:
+        if level <= self.level:
             print(text)
 
-    def _find_updates(self, values):
-        given = values.get("update")
-        if given and not self._updates:
-            try:
-                from device.update import Updates
-
-                self._updates = Updates(given)
-            except ImportError:  # an image without: what the factory has given is for another one
-                pass
-        return self._updates
-
-    def _find_sleep(self, values):
-        given = values.get("sleep")
-        if not given or given["mode"] == "off":
-            return None
-        try:
-            from device.sleep import Sleep
-        except ImportError:  # an image without
-            return None
-        if not lwm2m.optional("queue"):
-            return None
-        sleep = Sleep(
-            given, self._port, self._guard, self._app, say=lambda text: self._tell(_EVENTS, text)
-        )
-        sleep.begin()
-        return sleep
+    def say(self, text):
+        """Say an event (str)."""
+        self.tell(_EVENTS, text)
 
     def _note(self, event):
         # With which servers the client is registered, for status.
-        if event.type == lwm2m.EVENT_REG_REGISTERED:
-            self._registered.setdefault(event.short_id, self._console.seconds)
-        elif event.type in (lwm2m.EVENT_REG_UNREGISTERED, lwm2m.EVENT_REG_FAILED):
+        if event.type == _REG_REGISTERED:
+            self._registered.setdefault(event.short_id, self.console.seconds)
+        elif event.type in (_REG_UNREGISTERED, _REG_FAILED):
             self._registered.pop(event.short_id, None)
 
-    def _running(self):
-        # What status tells of it.
+    def running(self):
+        """What status tells of it."""
         ids = sorted(self._registered)
-        now = self._console.seconds
+        now = self.console.seconds
+        since = []
+        for id in ids:
+            since.append(now - self._registered[id])
         return {
             "uptime": now,
             "registered": ids,
-            "since": [now - self._registered[id] for id in ids],
+            "since": since,
             "error": self._error,
             "signal": self._link and self._link.signal(),
         }
 
-    def _factory_reset(self):
-        self._client.core.context.factory_reset()
-        self._updates.slots.factory_reset()
+    def factory_reset(self):
+        self.client.core.context.factory_reset()
+        self.updates.slots.factory_reset()
         self._reboot()
 
     def _reboot(self):
         time.sleep_ms(_LAST_WORDS_MS)
-        self._guard.reset(ASKED)
+        self.guard.reset(_ASKED)
 
     def _has_time(self, now):
         # Whether the clock need not be waited for. Certificates wait; who else has a server of the
         # factory's only asks it.
-        host = self._values.get("ntp")
-        certificates = _uses(self._client, _CERTIFICATE)
+        host = self.values.get("ntp")
+        security = self.client.core.objects[0].instances
+        certificates = False
+        for iid in security:
+            if security[iid].get(2) == _CERTIFICATE:
+                certificates = True
         if not self._clock:
             if not certificates and not host:
                 return True
-            try:
-                from device.clock import Clock, set_clock
-            except ImportError:
+            clock = optional("clock")
+            if not clock:
                 return True
             host = host or "pool.ntp.org"
-            self._clock = Clock(host, set_clock, self._guard.patient(address))
+            self._clock = clock.Clock(host, clock.set_clock, self.guard.patient(address))
         if certificates:
             return not self._clock.waits(now)
         self._clock.poll(now)
         return True
 
-    def _on_event(self, event):
-        if event.type in _SHOWN:
-            self._led.show(_SHOWN[event.type])
+    def on_event(self, event):
+        if event.type < len(_SHOWN) and _SHOWN[event.type]:
+            self.led.show(_SHOWN[event.type])
         self._note(event)
         if self._words:
-            self._tell(self._words.level(event), event)
-        if event.type == lwm2m.EVENT_BS_FINISHED:
-            self._client.stop()  # as the new accounts may need the clock
-        on_event = getattr(self._app, "on_event", None)
+            self.tell(self._words.level(event), event)
+        if event.type == _BS_FINISHED:
+            self.client.stop()  # as the new accounts may need the clock
+        on_event = getattr(self.app, "on_event", None)
         if on_event:
             on_event(event)
-
-
-def _paint():
-    try:
-        from device.stack import paint
-    except ImportError:  # an image without
-        return None
-    return paint()
-
-
-def _uses(client, mode):
-    # Whether an account has that Security Mode (/0/x/2).
-    security = client.core.objects[0].instances
-    return mode in [security[iid].get(2) for iid in security]
 
 
 if __name__ == "__main__":

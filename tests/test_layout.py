@@ -123,7 +123,7 @@ def imported(text, package="lwm2m"):
             for name in table("_MODULES", ()):
                 add("lwm2m." + name, inside)
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "optional":
-            names = table("_PARTS", ()) + table("_FORMATS", ())[1::2]
+            names = table("_PARTS", ())
             if isinstance(node.args[0], ast.Constant):
                 names = (node.args[0].value,)
             for name in names:

@@ -23,13 +23,13 @@ _BLOCK = const(4096)
 _BLOCKS = const(5)  # as the map of the flash has it: tools/lwm2m_factory/flash_map.py
 _PAGE = const(256)  # what an RP2040 programs at once
 _HEAD = const(12)
-_MAGIC = b"LwF1"
-_LOCK = b"LwM2M: locked \r\n"  # as in firmware/lock.h
+_MAGIC = const(b"LwF1")
+_LOCK = const(b"LwM2M: locked \r\n")  # as in firmware/lock.h
 
 _ENOENT = const(2)
 _EIO = const(5)
 
-SIZE = const(8180)  # bytes that the factory's file may have
+_SIZE = const(8180)  # bytes that the factory's file may have
 
 
 def available():
@@ -54,11 +54,11 @@ def open():
 def write(data):
     """Replace the factory's file with data (bytes).
 
-    A power cut leaves what was there, or this. Raises ValueError where it is more than SIZE bytes,
+    A power cut leaves what was there, or this. Raises ValueError where it is more than 8180 bytes,
     and OSError where the flash does not keep what was written; then the board is no good.
     """
-    if len(data) > SIZE:
-        raise ValueError("%d bytes are more than the factory area's %d" % (len(data), SIZE))
+    if len(data) > _SIZE:
+        raise ValueError("%d bytes are more than the factory area's %d" % (len(data), _SIZE))
     device = _device()
     copy, seq = _newest(device)
     seq = seq + 1 & 0xFFFF
@@ -122,7 +122,7 @@ def _seq(device, copy, size=False):
     head = bytearray(_HEAD)
     _read(device, copy, 0, head)
     magic, seq, left, crc = struct.unpack(">4sHHI", head)
-    if magic != _MAGIC or left > SIZE:
+    if magic != _MAGIC or left > _SIZE:
         return -1
     if size:
         return left

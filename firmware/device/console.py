@@ -8,6 +8,7 @@
 
 import select
 import sys
+from device.guard import forget
 from micropython import const, kbd_intr
 from ucoap.engine import diff
 
@@ -18,7 +19,7 @@ _LINES = const(32)  # of the log, that are told
 _WIDTH = const(160)  # characters of each
 _LF = const(10)
 
-_COMMANDS = const((b"status", b"log", b"selftest", b"reset", b"reboot", b"unlock and wipe"))
+_COMMANDS = const(b"status;log;selftest;reset;reboot;unlock and wipe")
 
 
 class Console:
@@ -78,7 +79,7 @@ class Console:
         return True
 
     def _do(self, command):
-        if command not in _COMMANDS:
+        if command not in _COMMANDS.split(b";"):
             return
         try:
             from device.commands import run
@@ -87,14 +88,12 @@ class Console:
         except MemoryError:
             print('{"ok": false, "error": "the board is out of memory"}')
         # On stock boards they are more than a client can spare.
-        for name in ("commands", "factory"):
-            sys.modules.pop("device." + name, None)  # where memory ran out, it is no object
-            if hasattr(sys.modules["device"], name):
-                delattr(sys.modules["device"], name)
+        for name in ("commands", "factory", "record"):
+            forget(name)
 
     def lines(self):
         """The log: a list of str, each with the seconds from the start to it."""
         log, at = self._log, self._at
         # Of the oldest only its end may be left.
-        lines = bytes(log[at:] + log[:at]).split(b"\n")[1:-1]
-        return [str(line, "utf-8") for line in lines[-_LINES:]]
+        kept = log[at:] + log[:at]
+        return str(kept[kept.find(b"\n") + 1 :], "utf-8").split("\n")[-1 - _LINES : -1]

@@ -7,21 +7,21 @@ import json
 import machine
 import os
 import sys
-from binascii import hexlify
 from lwm2m.consistency import inconsistency
 from lwm2m.objects import base_objects
 from lwm2m.store import Store
+from micropython import const
 import device.settings as settings
 from device.link import find_driver
-from device.port import memory
+from device.port import memory, serial_number
 
-PROTOCOL = 1  # goes up when the tool has to know
-_ENOSPC = 28
+PROTOCOL = const(1)  # goes up when the tool has to know
+_ENOSPC = const(28)
 # fmt: off
-_PINS = (  # what is the number of a GPIO, in the settings of network, board and sleep
+_PINS = const((  # what is the number of a GPIO, in the settings of network, board and sleep
     "tx", "rx", "rts", "cts", "mdc", "mdio", "reset", "power", "cs", "int", "ref_clk",
     "led", "button", "pin",
-)
+))
 # fmt: on
 
 
@@ -51,7 +51,7 @@ def install(path, sha256):
     the old configuration or the new one, whenever power is cut.
     """
     settings.finish()
-    if _digest(lambda: open(path, "rb"), True) != sha256:
+    if _digest(open(path, "rb"), True) != sha256:
         raise ValueError("the file has not arrived as it was sent")
     try:
         copy = settings.parse(Store(settings.FOLDER, path).factory())
@@ -64,7 +64,7 @@ def install(path, sha256):
     settings.finish()
     settings.remove("/network")  # it is of the settings before
     copy = settings.load()
-    return {"endpoint": copy.endpoint, "sha256": _digest(_open)}
+    return {"endpoint": copy.endpoint, "sha256": _digest(_open())}
 
 
 @_command
@@ -82,7 +82,7 @@ def status(running=None):
         "protocol": PROTOCOL,
         "firmware": globals().get("__version__"),
         "library": getattr(lwm2m, "__version__", None),
-        "micropython": ".".join([str(n) for n in implementation[1][:3]]),
+        "micropython": "%d.%d.%d" % implementation[1][:3],
         "board": getattr(implementation, "_machine", sys.platform),
         "image": "ours" if reserved else "stock",
         "memory": memory()[1],
@@ -96,9 +96,9 @@ def status(running=None):
     }
     answer.update(running or {"registered": None})
     try:
-        import device.guard as guard
+        from device.record import report
 
-        answer["guard"] = guard.report()
+        answer["guard"] = report()
     except (ImportError, AttributeError):
         pass
     try:
@@ -110,7 +110,7 @@ def status(running=None):
         state, answer["fault"] = settings.store().load(copy.endpoint, _amiss)
         accounts = (state or {}).get(0, {})
         answer["endpoint"] = copy.endpoint
-        answer["sha256"] = _digest(_open)
+        answer["sha256"] = _digest(_open())
         for iid in sorted(accounts):
             values = accounts[iid]
             short_id = None if values.get(1) else values.get(10)
@@ -122,9 +122,7 @@ def status(running=None):
 @_command
 def selftest():
     """Whether what the factory has given fits together, and what the application says."""
-    copy = settings.load()
-    if not copy:
-        raise ValueError("the factory has given this board nothing yet")
+    copy = _given()
     text = _fault(copy)
     if text:
         raise ValueError(text)
@@ -150,9 +148,7 @@ def selftest():
 @_command
 def reset():
     """Back to the factory's accounts."""
-    copy = settings.load()
-    if not copy:
-        raise ValueError("the factory has given this board nothing yet")
+    copy = _given()
     store = settings.store()
     store.load(copy.endpoint)
     store.factory_reset(_amiss)
@@ -178,15 +174,20 @@ def lock():
     reserved = settings.area()
     if not reserved:
         raise ValueError("stock MicroPython cannot be locked: flash an image of this project")
-    copy = settings.load()
-    if not copy:
-        raise ValueError("the factory has given this board nothing yet: provision it first")
+    copy = _given()
     try:
         import device.lock  # noqa: F401
     except ImportError:
         raise ValueError("this image's role cannot be locked: flash one of role client")
     reserved.lock()
     return {"endpoint": copy.endpoint, "locked": reserved.locked()}
+
+
+def _given():
+    copy = settings.load()
+    if not copy:
+        raise ValueError("the factory has given this board nothing yet")
+    return copy
 
 
 def _fault(copy):
@@ -255,25 +256,24 @@ def _open():
     return reserved.open() if reserved else open(settings.FOLDER + "/factory/accounts", "rb")
 
 
-def _digest(opened, all=False):
+def _digest(file, all=False):
     # SHA-256, in hexadecimal, of a file; without all, of what its head says to be in it.
     digest = hashlib.sha256()
-    with opened() as f:
+    with file as f:
         data = f.read(12)
         left = int.from_bytes(data[6:8], "big")
         while data:
             digest.update(data)
             data = f.read(64 if all else min(left, 64))
             left -= len(data)
-    return str(hexlify(digest.digest()), "utf-8")
+    return digest.digest().hex()
 
 
 def _chip_id():
     try:
-        from machine import unique_id
-    except ImportError:
+        return serial_number()
+    except AttributeError:
         return None
-    return str(hexlify(unique_id()), "utf-8")
 
 
 def _mac():
@@ -281,6 +281,6 @@ def _mac():
     try:
         from device.lan import mac
 
-        return str(hexlify(mac()), "utf-8")
+        return mac().hex()
     except Exception:  # ImportError, or what a port makes of a chip that is not there
         return None

@@ -1,4 +1,4 @@
-# The watchdog, the reasons of resets, failed starts, and what is left of a crash.
+# The watchdog, the reasons of resets, and failed starts.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 #
 # A start counts as failed until it has lasted for five minutes, or somebody has asked for the reset
@@ -9,12 +9,9 @@
 # somebody was at the REPL in this start, this start's reason (4), the next one's (4), whether there is a
 # watchdog, whether the modem's PIN was refused, the count (4).
 
-import io
-import json
 import sys
 from micropython import const
 import device.port
-import device.settings as settings
 from ucoap.engine import diff
 
 _MAGIC = const(0x2A55)
@@ -31,28 +28,17 @@ _GOOD = const(5)  # minutes
 _SAFE = const(15)  # minutes, at first
 _BROKEN_IN = const(10)  # minutes
 _DAY = const(1440)  # minutes
+_WRITES = const(8)  # of the network's faults in a start, as flash wears
 
 TICK_MS = const(100)
-LOOKUP_MS = const(60000)  # how long a name may take
+_LOOKUP_MS = const(60000)  # how long a name may take
 
-# Reasons of a reset: device.port's, and what reset() is told.
-WATCHDOG = const(1)
-CRASH = const(3)
+# Reasons of a reset: device.port's, and what reset() is told. Module record has their names.
+_WATCHDOG = const(1)
+_CRASH = const(3)
 ASKED = const(4)
-RETRY = const(5)
+_RETRY = const(5)
 SLEPT = const(8)
-_REASONS = (
-    "power", "watchdog", "reset", "crash", "asked", "safe mode", "panic", "brownout", "sleep",
-)  # fmt: skip
-
-_CRASH_FILE = "/crash"
-_NETWORK_FILE = "/network"
-_WRITES = const(8)  # of the network's faults in a start, as flash wears
-_FRAMES = const(8)
-_MESSAGE = const(160)  # characters
-# Exceptions whose messages have names of the source in them, and no values.
-_TOLD = (AttributeError, ImportError, MemoryError, NameError)
-_WIFI = ("Wifi", "WiFi", "Wi-F")  # how messages about it begin
 
 
 class Guard:
@@ -86,7 +72,7 @@ class Guard:
         """The reason of the reset before this start, until begin() makes it `reason`."""
         cause = self._port.cause(self._kept and not self._touched)
         # A start may have ended before its begin(), where an update's library hangs as it is loaded.
-        return cause if cause == WATCHDOG else self._next or cause
+        return cause if cause == _WATCHDOG else self._next or cause
 
     def begin(self):
         """Count a start. Returns how long safe mode is to last, ms; 0 where there is none."""
@@ -94,7 +80,7 @@ class Guard:
         self._next = 0
         self._watched = self._touched = False
         wait = 0
-        if self.failed >= _FAILED and self.reason != RETRY:
+        if self.failed >= _FAILED and self.reason != _RETRY:
             wait = min(_SAFE << self.failed - _FAILED, _DAY) * self.minute_ms
         elif not self._tried_out:
             self.failed = min(self.failed + 1, 15)
@@ -133,7 +119,7 @@ class Guard:
         """A function that does what f does, while a name's look-up is let take its time."""
 
         def held(*args):
-            self.hold(LOOKUP_MS)
+            self.hold(_LOOKUP_MS)
             try:
                 return f(*args)
             finally:
@@ -167,22 +153,23 @@ class Guard:
         self.hold(_BROKEN_IN * self.minute_ms)
 
     def crashed(self, e):
-        """Keep what is left of an exception for report(), and say it (returns list of str)."""
-        self._next = CRASH
+        """Keep what is left of an exception for a report, and say it (returns list of str)."""
+        self._next = _CRASH
         self._save()
-        lines = describe(e)
-        said = message(e)
-        _keep(_CRASH_FILE, [lines, said] if said else lines)
-        if said:
-            lines[0] += ": " + said
-        return lines
+        try:
+            return _record().crashed(e)
+        except Exception:  # there is no memory for it, or flash fails
+            return [type(e).__name__]
 
     def network_failed(self, e):
-        """Keep why an attempt to connect has failed, for report(); returns that in words."""
-        text = describe(e)[0]
-        if self._writes:
-            self._writes -= _keep(_NETWORK_FILE, text)
-        return text
+        """Keep why an attempt to connect has failed, for a report. Returns that in words, and what of it
+        is for who is at the console only, or None."""
+        try:
+            text, said, written = _record().network_failed(e, self._writes > 0)
+        except Exception:  # as in crashed()
+            return type(e).__name__, None
+        self._writes -= written
+        return text, said
 
     def reset(self, reason, reset=None):
         """Restart, as ASKED, as a CRASH, to RETRY, or as it has SLEPT; by reset(), where it is given."""
@@ -198,8 +185,8 @@ class Guard:
         5 out of memory; 16 a crash, 17 the watchdog, 18 safe mode, 19 a panic of the chip, or a reset
         of the application's own, 20 a brownout, of those that are the device's.
         """
-        if self.reason == CRASH:
-            lines = _crash()[0]
+        if self.reason == _CRASH:
+            lines = _record().crash()[0]
             return 5 if lines and lines[0].startswith("MemoryError") else 16
         return (0, 17, 0, 0, 0, 18, 19, 20, 0)[self.reason]
 
@@ -224,83 +211,25 @@ def boot():
         guard.hold(_BROKEN_IN * 60000)
 
 
-def report(port=device.port):
-    """What the factory tool shows: a dict."""
-    guard = Guard(port)
-    lines, said = _crash()
-    found = {
-        "reset": _REASONS[guard.reason],
-        "failed_starts": guard.failed,
-        "crash": lines,
-        "network_fault": _read(_NETWORK_FILE),
-    }
-    if said and not _locked():
-        found["message"] = said
-    return found
+def _record():
+    # What a start that goes well does not need; with the last of it its heap is given back.
+    import device.record as record
+
+    forget("record")
+    return record
 
 
-def describe(e):
-    """An exception in words without secrets: a list of str, what it is, then where, inmost first.
-
-    A message may have anything in it: kept are the number of an OSError, messages that the
-    interpreter makes of names in the source, and those about Wi-Fi, which are the port's constants
-    ("Wifi Internal State Error") or module lan's.
-    """
-    text = type(e).__name__
-    if isinstance(e, OSError) and isinstance(e.errno, int):
-        text += " %d" % e.errno
-    elif _is_told(e):
-        text += ": %s" % e
-    lines = [text]
-    buffer = io.StringIO()
-    sys.print_exception(e, buffer)
-    for line in reversed(buffer.getvalue().split("\n")):
-        if line.startswith('  File "') and len(lines) <= _FRAMES:
-            lines.append(line[7:].replace('"', "")[-80:])
-    return lines
-
-
-def _is_told(e):
-    # Whether the message is one that may be kept anywhere.
-    return type(e) in _TOLD or (type(e) in (OSError, RuntimeError) and str(e)[:4] in _WIFI)
-
-
-def message(e):
-    """What an exception says that describe() leaves out, a str, escaped and bounded; None on a locked
-    board. Who is at the REPL of another one could read all that may be in it."""
-    if _locked() or _is_told(e):
-        return None
-    return repr(str(e))[1:-1][:_MESSAGE] or None
-
-
-def _locked():
-    area = settings.area()
-    return bool(area and area.locked())
-
-
-def _crash():
-    # What crashed() has kept: its lines, and the message; None for what is not there.
-    kept = _read(_CRASH_FILE)
-    return kept if kept and isinstance(kept[0], list) else (kept, None)
-
-
-def _keep(name, found):
-    # Let a file of the folder have that, as JSON. Returns whether it was written.
+def optional(module):
+    """Module device.<module>, or None where this image lacks it, or what it needs."""
     try:
-        text = json.dumps(found)
-        if _read(name) == found:  # flash is not to wear from the same again and again
-            return False
-        with open(settings.FOLDER + name, "w") as f:
-            f.write(text)
-        return True
-    except Exception:  # there is no file system, or no memory
-        return False
-
-
-def _read(name):
-    # What _keep() has kept, or None.
-    try:
-        with open(settings.FOLDER + name) as f:
-            return json.load(f)
-    except (OSError, ValueError):  # none, or cut while it was written
+        return __import__("device." + module, None, None, ("",))
+    except ImportError:
         return None
+
+
+def forget(module):
+    """Give back the heap of module device.<module>, which is loaded again when it is asked for."""
+    sys.modules.pop("device." + module, None)  # where memory ran out, it is no object
+    package = sys.modules["device"]
+    if hasattr(package, module):
+        delattr(package, module)

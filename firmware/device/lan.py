@@ -1,9 +1,11 @@
 # Wi-Fi and Ethernet, for module link.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
+from micropython import const
+
 # What WLAN.status() tells, by the names that module network has on its port, in words.
 # fmt: off
-_REASONS = (
+_REASONS = const((
     "STAT_NO_AP_FOUND", "Wi-Fi finds no such network",
     "STAT_WRONG_PASSWORD", "Wi-Fi password is wrong",
     "STAT_CONNECT_FAIL", "Wi-Fi access point refuses",
@@ -12,9 +14,9 @@ _REASONS = (
     "STAT_NO_AP_FOUND_W_COMPATIBLE_SECURITY", "Wi-Fi network has a security that this chip lacks",
     "STAT_NO_AP_FOUND_IN_AUTHMODE_THRESHOLD", "Wi-Fi network has too weak a security",
     "STAT_NO_AP_FOUND_IN_RSSI_THRESHOLD", "Wi-Fi network is too weak",
-)
+))
 # fmt: on
-_NO_ADDRESS = 2  # CYW43_LINK_NOIP, which has no name there
+_NO_ADDRESS = const(2)  # CYW43_LINK_NOIP, which has no name there
 
 
 def mac():

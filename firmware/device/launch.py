@@ -12,6 +12,7 @@ import os
 import sys
 from micropython import const
 
+_CRASH = const(3)  # of module guard
 _OURS = const(("device", "lwm2m", "ucoap"))
 
 
@@ -85,7 +86,7 @@ def _crashed(e, folder, trial):
     # The factory's modules are what is left to tell it.
     sys.path.remove(folder)
     _forget()
-    from device.guard import CRASH, Guard
+    from device.guard import Guard
     import device.port as port
 
     guard = Guard(port)
@@ -96,7 +97,7 @@ def _crashed(e, folder, trial):
     if safe and not trial:
         give_up()
         guard.failed = 0  # the factory's has not failed
-    guard.reset(CRASH)
+    guard.reset(_CRASH)
 
 
 def give_up():

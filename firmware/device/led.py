@@ -3,32 +3,26 @@
 
 from micropython import const
 
-OFF = const(0)
-UNPROVISIONED = const(1)
-CONNECTING = const(2)
-BOOTSTRAPPING = const(3)
-REGISTERED = const(4)
-ERROR = const(5)
-SAFE = const(6)
-
-# On or off for 100 ms each, two seconds of it: bit 0 is the first.
-_PATTERNS = (
-    0x00000,  # OFF: dark
-    0x00001,  # UNPROVISIONED: a flash every two seconds
-    0x07C1F,  # CONNECTING: half a second on, half a second off
-    0x00005,  # BOOTSTRAPPING: two flashes every two seconds
-    0xFFFFF,  # REGISTERED: on
-    0x55555,  # ERROR: flickers, five times a second
-    0x00015,  # SAFE: three flashes every two seconds
-)
+# By the state that is shown: on or off for 100 ms each, two seconds of it, bit 0 is the first.
+# fmt: off
+_PATTERNS = const((
+    0x00000,  # 0, off: dark
+    0x00001,  # 1, unprovisioned: a flash every two seconds
+    0x07C1F,  # 2, connecting: half a second on, half a second off
+    0x00005,  # 3, bootstrapping: two flashes every two seconds
+    0xFFFFF,  # 4, registered: on
+    0x55555,  # 5, an error: flickers, five times a second
+    0x00015,  # 6, safe mode: three flashes every two seconds
+))
+# fmt: on
 
 
 class Led:
-    """Shows one of the above. set(0 or 1): what lights it, or None."""
+    """Shows one of the states above. set(0 or 1): what lights it, or None."""
 
     def __init__(self, set=None):
         self.set = set
-        self.state = OFF
+        self.state = 0
         self._at = 0
 
     def show(self, state):

@@ -16,7 +16,9 @@ package(
         "led.py",
         "link.py",
         "port.py",
+        "record.py",
         "settings.py",
+        "start.py",
     )
     + tuple([name + ".py" for name in options.parts.split()]),
     base_path="..",

@@ -16,11 +16,11 @@ _EXPIRED = 0x6AB73121  # in scratch 4: the SDK's mark of a watchdog that was not
 _ENABLED = const(30)  # a bit of the watchdog's first register
 
 # What guard counts as the reason of a reset.
-POWER = const(0)
-WATCHDOG = const(1)
-RESET = const(2)
-PANIC = const(6)
-BROWNOUT = const(7)
+_POWER = const(0)
+_WATCHDOG = const(1)
+_RESET = const(2)
+_PANIC = const(6)
+_BROWNOUT = const(7)
 
 _RP2 = sys.platform == "rp2"
 _ESP32 = sys.platform == "esp32"
@@ -53,19 +53,19 @@ def cause(kept=False):
     kept: whether the word is this firmware's, and nobody was at the REPL since it was saved.
     """
     if not (_RP2 or _ESP32):
-        return POWER
+        return _POWER
     cause = machine.reset_cause()
     # An ESP32's port makes no difference between power that came and power that dipped, but the word
     # outlasts a dip; nor between reset() and a panic, but here reset() tells the guard beforehand.
     kept = kept and _ESP32
     if cause == machine.PWRON_RESET:
-        return BROWNOUT if kept else POWER
+        return _BROWNOUT if kept else _POWER
     if kept and cause == machine.HARD_RESET:
-        return PANIC
+        return _PANIC
     # An RP2040 resets itself by its watchdog, too.
     if cause == machine.WDT_RESET and (_ESP32 or machine.mem32[_BASE + _SCRATCH4] == _EXPIRED):
-        return WATCHDOG
-    return RESET
+        return _WATCHDOG
+    return _RESET
 
 
 def watched(before):

@@ -1,10 +1,11 @@
 # PPP to a modem on a UART, for module link.
 # MIT license; Copyright (c) 2026 The lwm2m firmware authors
 
+from micropython import const
 from ucoap.engine import diff
 
 # What a modem says where a step of the chat fails.
-_FAILURES = (b"ERROR", b"NO CARRIER", b"NO DIALTONE", b"BUSY")
+_FAILURES = const((b"ERROR", b"NO CARRIER", b"NO DIALTONE", b"BUSY"))
 
 
 def open_uart(values, machine):
@@ -12,11 +13,10 @@ def open_uart(values, machine):
 
     Raises what the port does where its chip has no such UART or pin: ValueError, OSError.
     """
-    pins = {
-        name: machine.Pin(values[name])
-        for name in ("tx", "rx", "rts", "cts")
-        if values.get(name) is not None
-    }
+    pins = {}
+    for name in ("tx", "rx", "rts", "cts"):
+        if values.get(name) is not None:
+            pins[name] = machine.Pin(values[name])
     flow = machine.UART.RTS * ("rts" in pins) | machine.UART.CTS * ("cts" in pins)
     baud = values.get("baud", 115200)
     # PPP takes what comes by the UART's interrupt, which must not find it sending: hence a tx

@@ -5,12 +5,15 @@ import sys
 from binascii import unhexlify
 import device.settings as settings
 from device.places import places
-from device.guard import ASKED, CRASH, WATCHDOG
+from device.guard import ASKED
 from lwm2m.slots import Slots
 from lwm2m.update import Update
+from micropython import const
 
 # What ends a trial by the way that a start has ended.
-_FAULTS = {CRASH: "it crashed", WATCHDOG: "the watchdog ended it"}
+_WATCHDOG = const(1)  # of module guard
+_CRASH = const(3)
+_FAULTS = {_CRASH: "it crashed", _WATCHDOG: "the watchdog ended it"}
 
 
 class Updates:

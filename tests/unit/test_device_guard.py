@@ -4,11 +4,14 @@ import os
 import chip
 import device.guard as guard
 import device.port as real
+import device.record as record
 import device.settings as settings
-from device.guard import ASKED, CRASH, RETRY, Guard
+from device.guard import ASKED, Guard
 from flash import Lfs2, mounted
 
 MINUTE = 60000
+CRASH = 3  # reasons of a reset, as module guard has them
+RETRY = 5
 LFS2 = Lfs2(256)
 settings.FOLDER = "/flash/lwm2m"
 REPORT = {"reset": "power", "failed_starts": 1, "crash": None, "network_fault": None}
@@ -86,7 +89,7 @@ def test_what_is_asked_for_is_no_failure():
         assert wait == 0 and g.failed == 1
         restart(g, ASKED)
     assert start(port)[0].error_code() == 0
-    assert guard.report(port)["reset"] == "asked"
+    assert record.report(port)["reset"] == "asked"
 
 
 def test_break_in():
@@ -244,7 +247,7 @@ def check_records(secret):
             assert "inner" in lines[1] and "crash" in lines[2], lines
             # It is there after the reset.
             g, _ = start(port)
-            report = guard.report(port)
+            report = record.report(port)
             assert report == dict(REPORT, reset="crash", failed_starts=2, crash=lines)
             assert g.error_code() == (5 if isinstance(e, MemoryError) else 16)
             with open(settings.FOLDER + "/crash") as f:
@@ -257,9 +260,9 @@ def test_network():
         os.mkdir(settings.FOLDER)
         port = chip.Port()
         g, _ = start(port)
-        assert guard.report(port)["network_fault"] is None
+        assert record.report(port)["network_fault"] is None
         wrong = OSError("Wi-Fi password is wrong")
-        assert g.network_failed(wrong) == "OSError: Wi-Fi password is wrong"
+        assert g.network_failed(wrong)[0] == "OSError: Wi-Fi password is wrong"
         erases = flash.erases, flash.programs
         for _ in range(100):
             g.network_failed(wrong)
@@ -267,13 +270,13 @@ def test_network():
         # It is there after a power cut, and two that come and go wear flash at most eight times a start.
         port.word = 0
         start(port)
-        assert guard.report(port)["network_fault"] == "OSError: Wi-Fi password is wrong"
+        assert record.report(port)["network_fault"] == "OSError: Wi-Fi password is wrong"
         for n in range(20):
             g.network_failed(OSError(n))
-        assert guard.report(port)["network_fault"] == "OSError 6"
+        assert record.report(port)["network_fault"] == "OSError 6"
         g, _ = start(port)
         g.network_failed(OSError(113))
-        assert guard.report(port)["network_fault"] == "OSError 113"
+        assert record.report(port)["network_fault"] == "OSError 113"
 
 
 class Chip:
@@ -302,18 +305,18 @@ def test_panic_and_brownout():
             machine.told = told
             port.word = 0  # RTC memory has nothing of this firmware's
             start(port)
-            assert guard.report(port)["reset"] == first
+            assert record.report(port)["reset"] == first
             g, _ = start(port)
-            assert (guard.report(port)["reset"], g.error_code(), g.failed) == (word, code, 2)
+            assert (record.report(port)["reset"], g.error_code(), g.failed) == (word, code, 2)
             # Who is at the REPL may type machine.reset().
             g.break_in()
             g, _ = start(port)
-            assert guard.report(port)["reset"] == first and g.failed == 0
+            assert record.report(port)["reset"] == first and g.failed == 0
             # And what the guard itself has asked for is told as that.
             restart(g, ASKED)
             machine.told = machine.HARD_RESET
             start(port)
-            assert guard.report(port)["reset"] == "asked"
+            assert record.report(port)["reset"] == "asked"
     finally:
         real.machine, real._ESP32 = kept
 
@@ -343,13 +346,13 @@ def test_message():
             port = chip.Port()
             lines = crash(start(port)[0], e)
             assert lines[0] == (text + ": " + said if said else text)[: len(lines[0])]
-            report = guard.report(port)
+            report = record.report(port)
             assert report["crash"] == [text] + lines[1:]
             assert report.get("message") == (said and said[:160])
-            assert guard.describe(e)[0] == text
+            assert record.describe(e)[0] == text
             kept, settings.area = settings.area, Locked
             try:
-                assert "message" not in guard.report(port)
+                assert "message" not in record.report(port)
             finally:
                 settings.area = kept
 
@@ -392,8 +395,8 @@ def test_record_without_a_file_system():
     assert crash(g, OSError(5))[0].startswith("OSError 5")
     g, _ = start(port)
     assert (g.reason, g.error_code()) == (CRASH, 16)
-    assert guard.report(port) == dict(REPORT, reset="crash", failed_starts=2)
-    assert g.network_failed(OSError(110)) == "OSError 110"
+    assert record.report(port) == dict(REPORT, reset="crash", failed_starts=2)
+    assert g.network_failed(OSError(110))[0] == "OSError 110"
 
 
 def test_record_that_was_cut():
@@ -406,7 +409,7 @@ def test_record_that_was_cut():
         for n in range(len(text)):
             with open(settings.FOLDER + "/crash", "w") as f:
                 f.write(text[:n])
-            assert guard.report(port)["crash"] is None
+            assert record.report(port)["crash"] is None
 
 
 def deep(n):
@@ -430,5 +433,5 @@ def test_watchdog_and_power():
     for why, code, word in ((0, 0, "power"), (1, 17, "watchdog"), (2, 0, "reset")):
         port.why = why
         g, _ = start(port)
-        assert g.error_code() == code and guard.report(port)["reset"] == word
+        assert g.error_code() == code and record.report(port)["reset"] == word
         g.break_in()

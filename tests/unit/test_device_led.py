@@ -1,7 +1,9 @@
 # What the LED shows.
 
-import device.led as leds
 from device.led import Led
+
+# The states, as module main has them, too.
+OFF, UNPROVISIONED, CONNECTING, BOOTSTRAPPING, REGISTERED, ERROR, SAFE = range(7)
 
 
 def flashes(state):
@@ -18,13 +20,13 @@ def flashes(state):
 
 def test_patterns():
     for state, on, ms in (
-        (leds.OFF, 0, 0),
-        (leds.UNPROVISIONED, 1, 100),
-        (leds.CONNECTING, 2, 1000),
-        (leds.BOOTSTRAPPING, 2, 200),
-        (leds.REGISTERED, 0, 2000),
-        (leds.ERROR, 10, 1000),
-        (leds.SAFE, 3, 300),
+        (OFF, 0, 0),
+        (UNPROVISIONED, 1, 100),
+        (CONNECTING, 2, 1000),
+        (BOOTSTRAPPING, 2, 200),
+        (REGISTERED, 0, 2000),
+        (ERROR, 10, 1000),
+        (SAFE, 3, 300),
     ):
         assert flashes(state) == (on, ms), (state, flashes(state))
 
@@ -32,14 +34,14 @@ def test_patterns():
 def test_show():
     lit = []
     led = Led(lit.append)
-    led.show(leds.SAFE)
+    led.show(SAFE)
     for _ in range(3):
         led.tick()
-    led.show(leds.SAFE)  # what is shown already goes on
+    led.show(SAFE)  # what is shown already goes on
     for _ in range(3):
         led.tick()
     assert lit == [1, 0, 1, 0, 1, 0]
-    led.show(leds.REGISTERED)
+    led.show(REGISTERED)
     led.tick()
     assert lit[-1] == 1
     Led().tick()  # without an LED

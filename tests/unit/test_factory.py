@@ -213,7 +213,7 @@ def test_lock():
         assert given() == OLD_GIVEN
     with board(KINDS[0], None, True):
         answer = call(factory.lock)
-        assert not answer["ok"] and "provision it first" in answer["error"]
+        assert not answer["ok"] and "nothing yet" in answer["error"]
         install(provisioning_file(ENDPOINT, FACTORY))
         assert call(factory.lock) == {"ok": True, "endpoint": ENDPOINT, "locked": True}
         assert given() == OLD_GIVEN

@@ -15,7 +15,7 @@ from .model import path_of, resolve
 _MAX_SETS = const(32)
 
 # A set of attributes is a list, of each its value or None, in this order.
-_NAMES = ("pmin", "pmax", "epmin", "epmax", "con", "gt", "lt", "st", "edge", "hqmax")
+_NAMES = const(("pmin", "pmax", "epmin", "epmax", "con", "gt", "lt", "st", "edge", "hqmax"))
 _PMIN = const(0)
 _PMAX = const(1)
 _EPMIN = const(2)

@@ -26,6 +26,11 @@ _UNAUTHORIZED = const(0x81)
 _UNAVAILABLE = const(0xA3)
 _REFUSED = const(-0x3000)  # what a verify_callback returns
 
+# What tls raises.
+_HELLO_VERIFY = const(-0x6A80)
+_UNKNOWN_IDENTITY = const(-0x6C80)
+_NO_CERTIFICATE = const(-0x7480)
+
 _MASK = const(0x3FFFFFFF)
 
 _VERSION = b"\xfe\xfd"  # of a record
@@ -36,6 +41,57 @@ _DATA = const(23)
 _WITH_ID = const(25)
 
 _ID_SIZE = const(6)  # bytes of a connection id, all of them random: nobody is to guess one
+
+
+class ClientSession(Session):
+    """A Listener's session with one client. The role gets it for the peer."""
+
+    peer = "client"
+
+    # Many have nothing else for these, and are smaller so.
+    key = None  # the Listener's own
+    newest = b""  # epoch and number of the newest record with an id
+
+    def __init__(self, listener, address, hello, role, now, limit_ms):
+        super().__init__(listener.sock, role, now, limit_ms)
+        self.account = self
+        self.listener = listener
+        self.address = self.key = address  # as it was last heard of
+        self.hello = hello  # the random bytes of the ClientHello that it began with
+        self.identity = None  # bytes: of its key, or its certificate's common name
+
+    def write(self, buf):
+        try:
+            if not self.up:
+                self._scan(buf, True)
+            self.sock.sendto(buf, self.address)
+        except (OSError, MemoryError):
+            pass  # a lost datagram
+        return len(buf)
+
+    def _arise(self, now):
+        self.up = True
+        self.last = now
+        self.listener.arisen(self, now)
+
+    def _settle(self, now):
+        if self.text is not None and self._role is not None:
+            self._role = None
+            self.listener.ended(self)
+
+    def _fail(self, e):
+        n = e.args[0]
+        if n == _HELLO_VERIFY:  # it has got its cookie; it is not known yet
+            self._role = None
+            self.close()
+        elif n == _UNKNOWN_IDENTITY or n == _NO_CERTIFICATE:
+            self.silent = True
+            text = "unknown identity"
+            if n == _NO_CERTIFICATE:
+                text = "the client has no " + self.what
+            self.end(_UNAUTHORIZED, text)
+        else:
+            super()._fail(e)
 
 
 class Listener:
@@ -79,8 +135,8 @@ class Listener:
         self._half_open = half_open
         self._idle_ms = min(idle, 400000) * 1000
         self._limit_ms = limit_ms
-        self._live = table(sessions)  # {id, or the address of one without: Session}
-        self._half = table(half_open)  # {address: Session}: those whose handshake is under way
+        self._live = table(sessions)  # {id, or the address of one without: ClientSession}
+        self._half = table(half_open)  # {address: ClientSession}: whose handshake is under way
         # One more for each handshake that has gone nowhere, half for each that has not.
         self._vain = 0
         self._driven = None  # whose handshake tls is at work on
@@ -286,11 +342,8 @@ class Listener:
                 return  # it is sent again
         if data[1:3] != _VERSION:  # RFC 5246 E.1: of a ClientHello it does not matter
             data = data[:1] + _VERSION + data[3:]
-        session = Session(self.sock, self._role, now, self._limit_ms)
-        session.listener = self
-        session.address = session.key = address
+        session = ClientSession(self, address, data[27:59], self._role, now, self._limit_ms)
         session.what = self._what
-        session.hello = data[27:59]
         self._driven = session
         try:
             if hasattr(self._context, "dtls_cid"):

@@ -37,14 +37,11 @@ _HANDSHAKE = const(22)
 _WITH_ID = const(25)  # and the true type is encrypted
 
 # What tls raises.
-_HELLO_VERIFY = const(-0x6A80)
-_UNKNOWN_IDENTITY = const(-0x6C80)
 _INVALID_MAC = const(-0x7180)
 _INVALID_RECORD = const(-0x7200)
 _WRONG_SIGNATURE = const(-0x4E00)
-_NO_CERTIFICATE = const(-0x7480)
 _BAD_CERTIFICATE = const(-0x7A00)
-_BAD_POINTS = (-0x4C80, -0x4E80, -0x4F80)
+_BAD_POINTS = const((-0x4C80, -0x4E80, -0x4F80))
 _BAD_KEY = const(-0x3E00)  # above it and up to _UNKNOWN_CURVE, what is wrong with a key's DER
 _UNKNOWN_CURVE = const(-0x3A00)
 _FATAL_ALERT = const(-0x7780)
@@ -55,10 +52,10 @@ _NO_MEMORY = const(12)
 
 # Cipher suites by their IANA numbers, as preferred (RFC 7925 4.2 and 4.4, LwM2M 1.1). A client
 # offers two of a kind, the third where /0/x/16 names it.
-_CIPHERS = ("AES-128-CCM-8", "AES-128-CBC-SHA256", "AES-128-GCM-SHA256")
-_OFFERED = (0xC0A8, 0x00AE, 0xC0AE, 0xC02B)
-_PSK_SUITES = (0xC0A8, 0, 0x00AE, 1, 0x00A8, 2)
-_CERTIFICATE_SUITES = (0xC0AE, 0, 0xC02B, 2, 0xC023, 1)
+_CIPHERS = const(("AES-128-CCM-8", "AES-128-CBC-SHA256", "AES-128-GCM-SHA256"))
+_OFFERED = const((0xC0A8, 0x00AE, 0xC0AE, 0xC02B))
+_PSK_SUITES = const((0xC0A8, 0, 0x00AE, 1, 0x00A8, 2))
+_CERTIFICATE_SUITES = const((0xC0AE, 0, 0xC02B, 2, 0xC023, 1))
 
 # DTLS came with MicroPython 1.25. A context knows pre-shared keys from 1.29 on; its class does not
 # tell.
@@ -117,31 +114,27 @@ def _alert_text(alert, peer, what):
 
 
 class Session(io.IOBase):
-    """A DTLS session with the server of an account, or with one client of a Listener.
+    """A DTLS session with the server of an account; module dtls_server has its own, with one client each.
 
-    It is what tls reads and writes records through, too. A server's role gets it for the peer.
+    It is what tls reads and writes records through, too.
     """
 
     datagram = _DATAGRAM
+    peer = "server"  # who is at the other end
+    listener = None  # a server's
 
     # Many have nothing else for these, and are smaller so.
-    key = None  # the Listener's own
-    id = b""  # of a Listener's client: what its records have, where roams is True
-    newest = b""  # epoch and number of the newest of them
+    id = b""  # of a server's client: what its records have, where roams is True
     roams = False  # whether the client may change its address: its records have an id
     silent = False  # whether the end is not told to the peer, which cannot read it
 
     def __init__(self, sock, role, now, limit_ms):
         self.sock = sock
-        self.address = None  # of a Listener's client, as it was last heard of
-        self.identity = None  # bytes, of a client: of its key, or its certificate's common name
         self.up = False
         self.last = now  # ms, when the peer was last heard of for certain
         self.code = 0  # of the end, a CoAP code
         self.text = None  # why it has ended
-        self.account = None
-        self.listener = None
-        self.hello = None  # the random bytes of the ClientHello that it began with
+        self.account = None  # for whom its role takes it
         self.tls = None
         self.check = None
         self.what = "certificate"  # what shows who is who, where that is no pre-shared key
@@ -175,10 +168,7 @@ class Session(io.IOBase):
         try:
             if not self.up:
                 self._scan(buf, True)
-            if self.address is None:
-                self.sock.send(buf)
-            else:
-                self.sock.sendto(buf, self.address)
+            self.sock.send(buf)
         except (OSError, MemoryError):
             pass  # a lost datagram
         return len(buf)
@@ -249,12 +239,12 @@ class Session(io.IOBase):
             if data is None:
                 break
             self.last = now
-            if self.listener is not None:
+            if self.listener:
                 self.listener.heard(self)
             rest = cut
             cut = len(data) > _PLAIN
             if self.tls is not None and self.up and not (cut or rest):
-                self._role.receive(self.account or self, data, now)
+                self._role.receive(self.account, data, now)
         self._in = None
         if self._kept is not None:
             data = self._kept
@@ -320,27 +310,21 @@ class Session(io.IOBase):
             return
         self.up = True
         self.last = now
-        if self.listener is not None:
-            self.listener.arisen(self, now)
-        else:
-            try:
-                self._role.connected(self.account, now)
-            except MemoryError:
-                self.end(_INTERNAL, "out of memory")
+        try:
+            self._role.connected(self.account, now)
+        except MemoryError:
+            self.end(_INTERNAL, "out of memory")
 
     def _settle(self, now):
         # Tell of the end, once.
         if self.text is not None and self._role is not None:
             role = self._role
             self._role = None
-            if self.listener is not None:
-                self.listener.ended(self)
-            else:
-                try:
-                    role.disconnected(self.account, self.code, self.text, now)
-                except MemoryError:
-                    self._role = role  # it is told again
-                    raise
+            try:
+                role.disconnected(self.account, self.code, self.text, now)
+            except MemoryError:
+                self._role = role  # it is told again
+                raise
 
     def _expire(self):
         text = "no answer"
@@ -354,12 +338,9 @@ class Session(io.IOBase):
 
     def _fail(self, e):
         # Put what tls has raised in words.
-        peer = "server" if self.listener is None else "client"
+        peer = self.peer
         self.silent = True
         n = e.args[0]
-        if n == _HELLO_VERIFY:  # the client has got its cookie; it is not known yet
-            self._role = None
-            return self.close()
         if n == _TIMEOUT:
             return self._expire()
         code = _UNAUTHORIZED
@@ -371,12 +352,8 @@ class Session(io.IOBase):
             text = verify_text(str(n), peer, self.check and self.check.name)
         elif n == _NOT_VERIFIED or n == _REFUSED:
             text = "the %s's certificate is not from the CA, or for another name" % peer
-        elif n == _UNKNOWN_IDENTITY:
-            text = "unknown identity"
         elif n in (_INVALID_MAC, _WRONG_SIGNATURE) and not self.up:
             text = "wrong key"
-        elif n == _NO_CERTIFICATE:
-            text = "the client has no " + self.what
         elif n == _FATAL_ALERT and self._alert >= 0:
             text = _alert_text(self._alert, peer, self.what)
         elif not self.up and (

@@ -21,7 +21,7 @@ _INDEFINITE = const(31)
 _DEPTH = const(8)  # of what is skipped
 
 _FRACTION = const(4)  # a tag
-_FLOATS = (">e", ">f", ">d")
+_FLOATS = const((">e", ">f", ">d"))
 
 # Data types, as model has them.
 _STR = const(1)

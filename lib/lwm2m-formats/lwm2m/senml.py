@@ -13,12 +13,12 @@ _VERSION = const(-1)
 _NAME = const(0)
 _TEXT = const(3)
 _TIME = const(6)
-_LINK = "vlo"
+_LINK = const("vlo")
 
 # The label of a value of each data type, as model has them: vs 3, v 2, vb 4, vd 8; link 9.
-_LABELS = b"\0\3\2\2\2\4\x08\2\x09"
+_LABELS = const(b"\0\3\2\2\2\4\x08\2\x09")
 # And the other way, for what has no definition here.
-_TYPES = b"\0\0\2\1\5\0\0\0\6\x08"
+_TYPES = const(b"\0\0\2\1\5\0\0\0\6\x08")
 _VALUES = const(0x31C)  # a bit for each
 _LINK_LABEL = const(9)
 

@@ -21,9 +21,9 @@ _TYPE = const(15)
 
 # RFC 8428 12.2: these are the numbers from -6 to 8.
 # fmt: off
-_LABELS = (
+_LABELS = const((
     "bs", "bv", "bu", "bt", "bn", "bver", "n", "u", "v", "vs", "vb", "s", "t", "ut", "vd",
-)
+))
 # fmt: on
 
 

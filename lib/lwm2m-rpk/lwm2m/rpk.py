@@ -14,7 +14,8 @@ _CURVE = b"\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\
 _POINT = b"\x03\x42\x00\x04"
 _HEAD = b"\x30\x59" + _CURVE + _POINT
 
-_SECRET = b"\x02\x01\x01\x04\x20"  # what is before the secret number in a private key (RFC 5915 3)
+# What is before the secret number in a private key (RFC 5915 3).
+_SECRET = const(b"\x02\x01\x01\x04\x20")
 
 # The curve (SEC 2 2.4.2): y^2 = x^3 - 3 x + _B modulo _P.
 _P = (1 << 256) - (1 << 224) + (1 << 192) + (1 << 96) - 1

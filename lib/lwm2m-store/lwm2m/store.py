@@ -38,7 +38,7 @@ from binascii import crc32
 from micropython import const
 import lwm2m.tlv as tlv
 
-_MAGIC = b"LwA"
+_MAGIC = const(b"LwA")
 _VERSION = const(1)
 _HEAD = const(12)
 _RECORD = const(11)  # bytes before its value
@@ -59,7 +59,7 @@ _OBJLNK = const(8)
 _TYPE = const(15)
 
 _FACTORY = const(2)  # the third of the files
-_NAMES = ("slot 0", "slot 1", "the factory copy")
+_NAMES = const(("slot 0", "slot 1", "the factory copy"))
 
 _ENOENT = const(2)
 _EIO = const(5)
@@ -81,9 +81,8 @@ class Store:
     """
 
     def __init__(self, folder="/lwm2m-store", factory=None, size=4096):
-        self._files = [folder + name + "/accounts" for name in ("/0", "/1", "/factory")]
-        if factory:
-            self._files[_FACTORY] = factory
+        factory = factory or folder + "/factory/accounts"
+        self._files = [folder + "/0/accounts", folder + "/1/accounts", factory]
         self._size = size
         self._endpoint = None  # of the last load()
         self._newest = -1  # the slot that holds what was committed last, or -1
@@ -246,23 +245,14 @@ class Store:
         fault = "is damaged"
         try:
             if data[3] == _VERSION:
-                r = Cursor(data)
-                state = {}
-                while r.next():
-                    values = state.setdefault(r.oid, {}).setdefault(r.iid, {})
-                    if r.rid >= 0:
-                        value = r.value(r.flags) if r.leaf else {}
-                        if r.riid < 0:
-                            values[r.rid] = value
-                        else:
-                            values[r.rid][r.riid] = value
-                if endpoint is None or r.endpoint in ("", endpoint):
-                    text = check and r.endpoint and check(state)
+                found = unpack(data)
+                if endpoint is None or found[0] in ("", endpoint):
+                    text = check and found[0] and check(found[1])
                     if not text:
-                        return r.endpoint, state, r.rest
+                        return found
                     fault = "is of no use: " + text
                 else:
-                    fault = "is of endpoint " + r.endpoint
+                    fault = "is of endpoint " + found[0]
             else:
                 fault = "is of another version"
         except Exception:  # of all that can be wrong with bytes, or no memory for them
@@ -330,19 +320,18 @@ def pack(endpoint, state, seq=0, rest=b""):
     name = endpoint.encode()
     data.append(len(name))
     data.extend(name)
-    sink = Sink(data)
     for oid in sorted(state):  # sorted, so that the same is the same
         for iid in sorted(state[oid]):
             values = state[oid][iid]
-            sink.open(oid, iid, -1)
+            _begin(data, oid, iid, 0, 0, _INSTANCE)
             for rid in sorted(values):
                 value = values[rid]
                 if not isinstance(value, dict):
-                    sink.value(oid, iid, rid, -1, _type(value), value)
+                    _append(data, oid, iid, rid, 0, _RESOURCE, value)
                     continue
-                sink.open(oid, iid, rid)
+                _begin(data, oid, iid, rid, 0, _RESOURCE)
                 for riid in sorted(value):
-                    sink.value(oid, iid, rid, riid, _type(value[riid]), value[riid])
+                    _append(data, oid, iid, rid, riid, _RESOURCE_INSTANCE, value[riid])
     data.extend(rest)
     if len(data) - _HEAD > 0xFFFF:
         raise OSError(_EFBIG)
@@ -361,83 +350,65 @@ def _crc(data):
     return struct.pack(">I", crc32(view[:8], crc32(view[_HEAD:])))
 
 
-def _type(value):
-    # The data type of a value, by Python's: who stores it need not have the object's definition.
+def _begin(out, oid, iid, rid, riid, t):
+    # Append the head of a record to a bytearray.
+    out.extend(struct.pack(">4HBH", oid, iid, rid, riid, t, 0))
+
+
+def _append(out, oid, iid, rid, riid, kind, value):
+    # Append a value's record. Its data type is by Python's: who stores it need not have the object's
+    # definition.
     try:
         t = (0, str, int, 0, float, bool, bytes, 0, tuple).index(type(value))
     except ValueError:
         raise ValueError("a value of type %s cannot be stored" % type(value).__name__)
+    kind |= t
     if t == _INT and not -1 <= value >> 63 <= 0:
         # Beyond 64 bits it can only be a number of type FLOAT.
-        t = _UINT if value >> 63 == 1 else _FLOAT
-    return t
+        t = _FLOAT
+        kind += _FLOAT - _INT
+        if value >> 63 == 1:
+            t = _UINT
+            kind = _WIDE if kind < _RESOURCE_INSTANCE else _WIDE_INSTANCE
+    _begin(out, oid, iid, rid, riid, kind)
+    at = len(out)
+    tlv.encode(out, t, value)
+    struct.pack_into(">H", out, at - 2, len(out) - at & 0xFFFF)
 
 
-class Sink:
-    """Appends records to a bytearray, as tlv.Sink does with the entries of a TLV."""
+def unpack(data):
+    """What a whole file has: (endpoint, state, bytes: the records that are carried along).
 
-    def __init__(self, out):
-        self._out = out
-
-    def open(self, oid, iid, rid):
-        """An instance begins, or with a rid of 0 or more a multiple resource."""
-        kind = _INSTANCE if rid < 0 else _RESOURCE
-        self._out.extend(struct.pack(">4HBH", oid, iid, max(rid, 0), 0, kind, 0))
-
-    def value(self, oid, iid, rid, riid, flags, value):
-        """A value of a resource; with a riid of 0 or more, of a resource instance."""
-        out = self._out
-        t = (_RESOURCE if riid < 0 else _RESOURCE_INSTANCE) | flags & _TYPE
-        if flags & _TYPE == _UINT:
-            t = _WIDE if riid < 0 else _WIDE_INSTANCE
-        out.extend(struct.pack(">4HBH", oid, iid, rid, max(riid, 0), t, 0))
-        at = len(out)
-        tlv.encode(out, flags, value)
-        struct.pack_into(">H", out, at - 2, len(out) - at & 0xFFFF)
-
-
-class Cursor:
-    """The records of a file that is whole, one after the other, as tlv.Cursor has those of a TLV.
-
-    After each next() that returns True, oid, iid, rid and riid are where it is, -1 for what is not
-    said; leaf tells whether there is a value(), and flags of which type. Both raise what
-    struct and tlv do. endpoint: str. rest: bytes, the records before that are skipped.
+    Raises ValueError, KeyError, TypeError and what struct and tlv do.
     """
-
-    def __init__(self, data):
-        self._body = memoryview(data)[_HEAD:]
-        self._next = 1 + self._body[0]
-        if self._next > len(self._body):
+    body = memoryview(data)[_HEAD:]
+    at = 1 + body[0]
+    if at > len(body):
+        raise ValueError
+    endpoint = str(body[1:at], "utf-8")
+    state = {}
+    rest = b""
+    while at < len(body):
+        oid, iid, rid, riid, t, n = struct.unpack_from(">4HBH", body, at)
+        start = at + _RECORD
+        end = start + n
+        if end > len(body):
             raise ValueError
-        self.endpoint = str(self._body[1 : self._next], "utf-8")
-        self.rest = b""
-        self._start = 0  # of the value
-
-    def next(self):
-        body = self._body
-        while self._next < len(body):
-            at = self._next
-            self.oid, self.iid, self.rid, self.riid, t, n = struct.unpack_from(">4HBH", body, at)
-            self._start = at + _RECORD
-            self._next = self._start + n
-            if self._next > len(body):
-                raise ValueError
-            if t == _WIDE or t == _WIDE_INSTANCE:
-                t = t >> 2 | _UINT  # the kind that it would have
-            self.flags = t & _TYPE
-            self.leaf = self.flags > 0
-            if t < _RESOURCE_INSTANCE:
-                self.riid = -1
-            if t == _INSTANCE:
-                self.rid = -1
-                return True
-            if _RESOURCE <= t <= _RESOURCE | _OBJLNK or (
-                _RESOURCE_INSTANCE < t <= _RESOURCE_INSTANCE | _OBJLNK
-            ):
-                return True
-            self.rest += bytes(body[at : self._next])
-        return False
-
-    def value(self, flags):
-        """What stands there, as a value of the type in flags."""
-        return tlv.decode(flags, self._body[self._start : self._next])
+        if t == _WIDE or t == _WIDE_INSTANCE:
+            t = t >> 2 | _UINT  # the kind that it would have
+        if (
+            t == _INSTANCE
+            or _RESOURCE <= t <= _RESOURCE | _OBJLNK
+            or _RESOURCE_INSTANCE < t <= _RESOURCE_INSTANCE | _OBJLNK
+        ):
+            values = state.setdefault(oid, {}).setdefault(iid, {})
+            if t != _INSTANCE:
+                value = tlv.decode(t, body[start:end]) if t & _TYPE else {}
+                if t < _RESOURCE_INSTANCE:
+                    values[rid] = value
+                else:
+                    values[rid][riid] = value
+        else:
+            rest += bytes(body[at:end])
+        at = end
+    return endpoint, state, rest

@@ -34,7 +34,9 @@ def words(event, peers=True):
     n = event.type - 1
     text = names[n] if n < len(names) else "event %d" % event.type
     if event.path and event.type != _UPDATE:  # which is always of object 5
-        text += " /" + "/".join([str(id) for id in event.path])
+        text += " "
+        for id in event.path:
+            text += "/%d" % id
     if event.short_id == _BOOTSTRAP_ID:
         text = "bootstrap server: " + text
     elif event.short_id:

@@ -16,7 +16,7 @@ _DOMAIN_ISSUED = const(3)
 _REFUSED = const(-0x3000)  # what a verify_callback returns
 
 # A clock before this has not been set since power came: it tells nothing about a certificate.
-_EARLIEST = "20260101000000"
+_EARLIEST = const("20260101000000")
 
 
 def clock():

@@ -8,7 +8,7 @@ from micropython import const
 from ucoap import Error, path_options
 from ucoap.engine import Engine, diff
 import lwm2m.management as management
-from . import optional
+from . import forget, optional
 from lwm2m.account import Account, failure, uri_options
 from lwm2m.objects import base_objects, object_links, server_id
 
@@ -36,6 +36,7 @@ _URI_PATH = const(11)
 _CONTENT_FORMAT = const(12)
 _URI_QUERY = const(15)
 _LINK = const(40)
+_SENML_CBOR = const(112)
 _TLV = const(11542)
 
 _NO_ERROR = const(0)
@@ -114,7 +115,10 @@ class Core:
         self.endpoint = endpoint
         self.version = version
         # The Content-Format that servers are told to use.
-        self.format = _TLV if version == "1.0" else management.best_format()
+        self.format = _TLV
+        if version != "1.0" and optional("senml_cbor"):
+            self.format = _SENML_CBOR
+            forget("senml_cbor")  # it was only asked for
         self.net = net
         self.on_event = on_event
         self._rng = rng

@@ -5,25 +5,23 @@
 from micropython import const
 from ucoap import Error
 import lwm2m.model as model
-from . import forget, optional
+from . import optional
 
 # Content-Formats (LwM2M 1.1 7.4).
 _TEXT = const(0)
 _LINK = const(40)
 _OCTETS = const(42)
 _CBOR = const(60)
+_SENML_JSON = const(110)
 _SENML_CBOR = const(112)
+_SENML_JSON_ETCH = const(320)  # for composite operations (RFC 8790)
+_SENML_CBOR_ETCH = const(322)
 _TLV = const(11542)
+_OLD_TLV = const(1542)  # is seen from servers older than the registration of TLV's number
+_LWM2M_CBOR = const(11544)
 
-# The module of each; 1542 is seen from servers older than the registration of TLV's number.
-# fmt: off
-_FORMATS = const((
-    0, "text", 42, "text", 60, "cbor_value", 110, "senml_json", 112, "senml_cbor",
-    320, "senml_json", 322, "senml_cbor", 11544, "lwm2m_cbor", 11542, "tlv", 1542, "tlv",
-))
-# fmt: on
 _ONE = const((None, _TEXT, _OCTETS, _CBOR))  # carry one value
-_ETCH = const((320, 322))  # are for composite operations (RFC 8790)
+_ETCH = const((_SENML_JSON_ETCH, _SENML_CBOR_ETCH))
 
 # Of CoAP, as ucoap has them.
 _GET = const(1)
@@ -118,14 +116,6 @@ def _operation(code, n, accept):
 # --- Out
 
 
-def best_format():
-    """The Content-Format that this image likes best for more than one value."""
-    if not optional("senml_cbor"):
-        return _TLV
-    forget("senml_cbor")  # it was only asked for
-    return _SENML_CBOR
-
-
 def format_of(flags, path, accept):
     """The Content-Format of what is read: of one value text or octets, of more of it TLV.
 
@@ -149,9 +139,18 @@ def format_module(format, code=_UNSUPPORTED):
     module = None
     if format is None:
         format = _TEXT
-    for i in range(0, len(_FORMATS), 2):
-        if _FORMATS[i] == format:
-            module = optional(_FORMATS[i + 1])
+    if format == _TEXT or format == _OCTETS:
+        module = optional("text")
+    elif format == _TLV or format == _OLD_TLV:
+        module = optional("tlv")
+    elif format == _SENML_CBOR or format == _SENML_CBOR_ETCH:
+        module = optional("senml_cbor")
+    elif format == _LWM2M_CBOR:
+        module = optional("lwm2m_cbor")
+    elif format == _SENML_JSON or format == _SENML_JSON_ETCH:
+        module = optional("senml_json")
+    elif format == _CBOR:
+        module = optional("cbor_value")
     if not module:
         raise Error(code, "no Content-Format %d" % format)
     return module

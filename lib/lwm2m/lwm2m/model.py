@@ -265,7 +265,7 @@ def resolve(objects, path, operation, may=None, account=None):
 
 # What the values of a data type are in Python.
 _TYPES = (None, str, int, int, float, bool, bytes, int, tuple)
-_WORDS = const(("left out", "a str", "", "", "a number", "a bool", "bytes", "", "an object link"))
+_WORDS = const("left out;a str;;;a number;a bool;bytes;;an object link")
 
 
 def fault(oid, rid, flags, value):
@@ -313,10 +313,10 @@ def fault(oid, rid, flags, value):
         if given is not int or not least <= value <= most:
             return "must be a whole number from %d to %d" % (least, most)
     elif given is not wanted and (t != FLOAT or given is not int):
-        return "must be " + _WORDS[t]
+        return "must be " + _WORDS.split(";")[t]
     elif t == OBJLNK:
         if len(value) != 2 or fault(0, 10, INT, value[0]) or fault(0, 10, INT, value[1]):
-            return "must be " + _WORDS[t]
+            return "must be " + _WORDS.split(";")[t]
     elif oid == 1 and rid == 7:
         # LwM2M 1.1 6.2.1.2: each transport once; Q, as 1.0 has it, is of one of them.
         n = 0
