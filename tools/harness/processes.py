@@ -86,6 +86,10 @@ class Program:
         """Let its power fail."""
         self._end(signal.SIGKILL)
 
+    def restart(self):
+        """Start it anew, which has ended."""
+        self.__enter__()
+
     def _end(self, how):
         self._process.send_signal(how)  # nothing where it has ended already
         try:
