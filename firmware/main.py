@@ -207,11 +207,13 @@ class _Board:
                 led.show(leds.CONNECTING)
                 was_up = up
                 if up:
-                    if sleep:
-                        sleep.up(client)
                     where = link.address()
                     self._tell(_EVENTS, "Network: up" + (where and ", " + where))
                     self._monitor(link, values["network"]["type"])
+                    if (
+                        sleep
+                    ):  # with all objects there, or the server would have to be told of them
+                        sleep.up(client)
             # What the application runs on this net beside the client goes on. A network that was off while
             # the board slept was not away.
             gate.poll(up or bool(sleep and sleep.joins), now)
