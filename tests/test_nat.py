@@ -110,6 +110,7 @@ def test_between_a_request_of_the_server_and_its_answer(pair):
     for n in range(3):
         pair.relay.rebind = once(to_target=False)
         assert pair.call("execute", "/3442/0/0", arguments=str(n))["code"] == "2.04"
+        pair.device.wait_event("EXECUTED", argument=str(n))
     done = [event["argument"] for event in pair.device.events if event["event"] == "EXECUTED"]
     assert done == ["0", "1", "2"]
     # Without an id: the client chooses one, another each time.
@@ -124,6 +125,7 @@ def test_between_the_blocks_of_what_the_server_writes_and_reads(pair):
     value = {"hex": LARGE.encode().hex()}
     assert pair.call("write", "/3442/0/110", value, format=0)["code"] == "2.04"
     assert pair.device.object(3442)["0"]["110"] == LARGE
+    pair.device.wait_event("WRITTEN", path="/3442/0/110")
     written = [event["path"] for event in pair.device.events if event["event"] == "WRITTEN"]
     assert written.count("/3442/0/110") == 1
     assert pair.call("read", "/3442/0/110", accept=0)["text"] == LARGE
@@ -144,6 +146,7 @@ def test_between_a_request_of_the_client_and_its_answer(pair):
     before = pair.servers.names().count("SENT")
     pair.device.call("send", ["/3442/0/110"])
     assert pair.device.wait_event("SENT")["code"] == "2.04"
+    pair.wait_event("SENT")
     assert pair.servers.names().count("SENT") == before + 1
 
 
