@@ -45,12 +45,13 @@ test: ## all tests but those with other projects' servers; PYTEST_ARGS= for pyte
 	@$(build) --venv
 	@$(venv) pytest tests --ignore=tests/interop --ignore=tests/board --ignore=tests/soak -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-soak: ## long runs, for hours: 5,000 boards of a factory, its cable pulled at every byte, 10,000 clients after outages (HERD= of them), power cuts of updates (CUTS=); PYTEST_ARGS= for pytest
+soak: ## long runs, for hours: 5,000 boards of a factory, its cable pulled at every byte, 10,000 clients after outages (HERD= of them), power cuts of updates (CUTS=) and of sleep; PYTEST_ARGS= for pytest
 	@$(build) --venv
 	@$(module) builds.emulator --for "$(job)"
 	@LINE=5000 $(venv) pytest tests/factory/test_ledger.py -k killed_with_postgresql
 	@CABLE_STEP=1 KILL_STEP=1 $(venv) pytest -s tests/factory/test_board.py tests/factory/test_killed.py -k "cable_pulled or each_step"
 	@$(venv) pytest tests/soak tests/board/soak_update.py -s $(PYTEST_ARGS)
+	@SLEEP_STEP=1 $(venv) pytest -s tests/test_sleep_cuts.py $(PYTEST_ARGS)
 	@SLEEPS=100 $(venv) pytest tests/interop/test_sleep.py $(PYTEST_ARGS)
 	@CHANGES=50000 $(venv) pytest tests/test_mbedtls.py $(PYTEST_ARGS)
 

@@ -142,14 +142,16 @@ class _Board:
             self.led.show(_CONNECTING)
             self._up = up
             if up:
-                if sleep:
-                    sleep.up(client)
                 where = link.address()
                 self.say("Network: up" + (where and ", " + where))
                 monitor = optional("monitor")
                 if monitor:
                     kind = self.values["network"]["type"]
                     self._connectivity = monitor.watch(client, self._connectivity, link, kind)
+                if (
+                    sleep
+                ):  # when all objects are there, or the server would have to be told of them
+                    sleep.up(client)
         # What the application runs on this net beside the client goes on. A network that was off while
         # the board slept was not away.
         self._gate.poll(up or bool(sleep and sleep.joins), now)

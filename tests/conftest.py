@@ -26,6 +26,8 @@ LONGEST = (
     "test_secure_loss.py",
     "factory/test_batch.py",
     "test_firmware.py",
+    "test_sleeper.py",
+    "test_sleep_cuts.py",
     "test_mbedtls.py",
     "unit/test_slots_cuts.py",
     "unit/test_servers_load.py",

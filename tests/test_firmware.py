@@ -84,7 +84,8 @@ class Board:
 
     def lose_power(self):
         self.stop()
-        (self.folder / "word").unlink(missing_ok=True)
+        for name in ("word", "rtc", "asleep"):
+            (self.folder / name).unlink(missing_ok=True)
 
     def factory(self, name, *args):
         """What a function of device.factory prints."""
@@ -100,13 +101,13 @@ class Board:
         security = {0: uri, 1: True, 2: 3, 3: b"", 4: b"", 5: b"", 11: 0}
         self.install({0: {0: security}}, settings)
 
-    def install(self, state, settings):
-        answer = self.try_install(state, settings)
+    def install(self, state, settings, endpoint=ENDPOINT):
+        answer = self.try_install(state, settings, endpoint)
         assert answer["ok"], answer
 
-    def try_install(self, state, settings):
+    def try_install(self, state, settings, endpoint=ENDPOINT):
         settings = {"network": {"type": "none"}, **settings}
-        data = image.pack(ENDPOINT, state, settings)
+        data = image.pack(endpoint, state, settings)
         (self.folder / "lwm2m-store").mkdir(exist_ok=True)
         path = self.folder / "lwm2m-store" / "new"
         path.write_bytes(data)

@@ -37,6 +37,25 @@ def numbers(relay):
     return found
 
 
+def nonces(relay):
+    """(session's id, whether the client's, epoch and number) of each record that is encrypted, where
+    sessions have ids: that of the server's is the one that its client has used last."""
+    found = []
+    ids = {}  # client's address: id
+    for datagram in relay.record:
+        data, at = datagram.data, 0
+        while at < len(data):
+            n = at + 13
+            if data[at] == 25 and datagram.to_target:
+                n += 6
+                ids[datagram.client] = data[at + 11 : n - 2]
+            if data[at + 3] or data[at + 4]:  # epoch
+                id = ids.get(datagram.client)
+                found.append((id, datagram.to_target, data[at + 3 : at + 11]))
+            at = n + int.from_bytes(data[n - 2 : n], "big")
+    return found
+
+
 @pytest.fixture
 def awake(tmp_path):
     """awake(port, security, cut) → what a time awake has printed, to its end."""

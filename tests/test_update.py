@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 import pytest
-import test_firmware
 from builds.steps import ROOT
 from cryptography.hazmat.primitives.asymmetric import ec
 from harness.lines import Process
@@ -214,7 +213,7 @@ def test_pull(board, servers, tmp_path):
     assert running(servers) == "2.05 b'2'"
 
 
-def test_rollout(tmp_path, monkeypatch):
+def test_rollout(tmp_path):
     # The example of our server: one after another, progress, and an end of it when one fails.
     port = free_port()
     (tmp_path / "package").write_bytes(made(2, "# " + os.urandom(9000).hex() + "\n"))
@@ -222,8 +221,7 @@ def test_rollout(tmp_path, monkeypatch):
     security = {0: f"coap://127.0.0.1:{port}", 1: False, 2: 3, 3: b"", 4: b"", 5: b"", 10: 1}
     state = {0: {0: security}, 1: {0: {0: 1, 1: 300, 6: True, 7: "U"}}}
     for board, target in zip(boards, (TARGET, TARGET, "other", TARGET)):
-        monkeypatch.setattr(test_firmware, "ENDPOINT", board.folder.name)
-        board.install(state, {"update": settings(target)})
+        board.install(state, {"update": settings(target)}, board.folder.name)
         board.app(APP.format(number=1, more=""))
     with Process(ROLLOUT, tmp_path / "package", port, "127.0.0.1", 1, 30, heap="2M") as said:
 

@@ -7,9 +7,9 @@ import signal
 import subprocess
 
 import pytest
-import test_firmware
 from harness.awaited import PATIENCE_S
 from test_libcoap import Libcoap, program
+from test_firmware import Board
 from updates import APP, CRASHES, made, settings
 
 BOTH = pytest.mark.parametrize("format", ["TLV", "OPAQUE"])
@@ -55,12 +55,11 @@ class Updated:
 
 
 @pytest.fixture
-def updated(leshan, endpoint, tmp_path, monkeypatch):
-    monkeypatch.setattr(test_firmware, "ENDPOINT", endpoint)
+def updated(leshan, endpoint, tmp_path):
     security = {0: leshan.server_uri, 1: False, 2: 3, 3: b"", 4: b"", 5: b"", 10: 1}
     state = {0: {0: security}, 1: {0: {0: 1, 1: 300, 6: True, 7: "U"}}}
-    with test_firmware.Board(tmp_path / "board") as board:
-        board.install(state, {"update": settings()})
+    with Board(tmp_path / "board") as board:
+        board.install(state, {"update": settings()}, endpoint)
         board.app(APP.format(number=1, more=""))
         found = Updated(board, leshan, endpoint)
         found.start()

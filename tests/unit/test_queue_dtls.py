@@ -8,9 +8,11 @@ import lwm2m.resume
 import time
 from dtls_net import CLIENT_ID, KEY, PSK, rpk, x509
 from lwm2m.credentials import Credentials
+from lwm2m.diagnostics import Diagnostics
 from lwm2m.model import FLOAT, Object, R
 from lwm2m.net import Net
 from lwm2m.server import REGISTERED, Server
+from lwm2m.statistics import Statistics
 
 _CYCLES = 300
 _PATIENCE_MS = 60000
@@ -21,6 +23,9 @@ class _Case:
     def __init__(self, security):
         self.security = security
         self.net = Net()
+        # What stands before the net of a board, and lets through what goes on, too.
+        self.diagnostics = Diagnostics(self.net)
+        Statistics(self.net)
         self.events = []
         self.values = []
         self.hellos = 0
@@ -88,6 +93,7 @@ def _cycles(security):
         case.values.clear()
         case.until(lambda: case.client.core.accounts[0].state == 4)
     assert case.hellos == 2
+    assert case.diagnostics.handshakes == 1
     assert case.events.count(REGISTERED) == 1
     # The same bytes twice: a new registration, and no number twice.
     data = case.client.suspend()
@@ -98,6 +104,7 @@ def _cycles(security):
     assert not case.client.resume(data, 300)
     case.until(lambda: case.events.count(REGISTERED) == 2)
     assert case.hellos == 4
+    assert case.diagnostics.handshakes == 2
     case.client.close()
     case.server.close()
 

@@ -1,7 +1,7 @@
 """What tests, make bench and make run share.
 
 micropython, tool, lines, awaited, ports  how processes are started, read and awaited
-udp_relay                                 a network between them that counts, and loses
+udp_relay                                 a network between them that counts, loses, and gives other ports
 keys, certs                               of the tests under DTLS
 processes, programs/                      a device and servers under MicroPython that are driven
 board, ppp_peer, lan_peer, rp2040/        an emulated RP2040, its networks

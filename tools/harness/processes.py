@@ -42,7 +42,7 @@ class Program:
     def __enter__(self):
         self._control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._control.bind(("127.0.0.1", 0))
-        self._control.settimeout(PATIENCE_S)
+        self._control.setblocking(False)
         self._config["control"] = self._control.getsockname()[1]
         self._process = subprocess.Popen(
             command(self._program),
@@ -60,11 +60,12 @@ class Program:
         except BaseException:
             self._end(signal.SIGKILL)
             raise
+        self._control.settimeout(PATIENCE_S)
         return self
 
     def _hello(self):
         try:
-            return self._control.recvfrom(100, socket.MSG_DONTWAIT)[1]
+            return self._control.recvfrom(100)[1]
         except BlockingIOError:
             assert not self._lines.over, "the program did not start:\n" + self._lines.text()
 
@@ -84,6 +85,10 @@ class Program:
     def kill(self):
         """Let its power fail."""
         self._end(signal.SIGKILL)
+
+    def restart(self):
+        """Start it anew, which has ended."""
+        self.__enter__()
 
     def _end(self, how):
         self._process.send_signal(how)  # nothing where it has ended already

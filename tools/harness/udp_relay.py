@@ -19,14 +19,17 @@ class Datagram(NamedTuple):
     at: float  # seconds of time.monotonic()
     to_target: bool  # from a client to the target, else back
     data: bytes
+    client: tuple  # the client's address
 
 
 class UdpRelay:
     def __init__(self, target_port, lose=None):
         self._lose = lose  # f() -> whether the next datagram is lost
+        self.rebind = None  # f(Datagram) -> whether, as soon as it has passed, forget(True) comes
         self.record = []  # every Datagram, oldest first; read it once the exchange is over
         self.target_port = target_port
         self._upstream = {}  # client's address: our socket towards the target, so that it can tell clients apart
+        self._closed = set()  # those that nothing comes through any more
         self._local = self._socket()
         self.port = self._local.getsockname()[1]
         self._wake, self._waker = socket.socketpair()
@@ -48,12 +51,18 @@ class UdpRelay:
     def __exit__(self, kind, error, trace):
         self._waker.send(b"\0")
         self._thread.join()
+        sockets = [key.fileobj for key in self._selector.get_map().values()]
         self._selector.close()
-        for s in (self._local, self._wake, self._waker, *self._upstream.values()):
+        for s in (self._waker, *sockets):
             s.close()
 
-    def forget(self):
-        """Let every client come from another address from now on, as a NAT does after a pause."""
+    def forget(self, wholly=False):
+        """Let every client come from another address from now on, as a NAT does after a pause.
+
+        wholly: what the target sends to the old address does not arrive.
+        """
+        if wholly:
+            self._closed.update(self._upstream.values())
         self._upstream = {}
 
     def wait_for_silence(self, seconds):
@@ -86,8 +95,9 @@ class UdpRelay:
     def _pass_on(self, source, client):
         data, address = source.recvfrom(_MAX)
         to_target = source is self._local
-        self.record.append(Datagram(time.monotonic(), to_target, data))
-        if self._lose and self._lose():
+        passed = Datagram(time.monotonic(), to_target, data, address if to_target else client)
+        self.record.append(passed)
+        if (self._lose and self._lose()) or source in self._closed:
             return
         if to_target:
             if address not in self._upstream:
@@ -96,3 +106,5 @@ class UdpRelay:
             self._upstream[address].sendto(data, (_LOOPBACK, self.target_port))
         else:
             self._local.sendto(data, client)
+        if self.rebind and self.rebind(passed):
+            self.forget(True)

@@ -69,12 +69,12 @@ class Statistics(Object):
 
     # What stands before the net, and before the core.
 
-    def _opened(self, core, account, now):
+    def _opened(self, core, account, now, *begin):
         if core is not self._core:
             self._core = core
             self._receive = core.receive
             core.receive = self._received
-        return self._open(core, account, now)
+        return self._open(core, account, now, *begin)
 
     def _sent(self, account, datagram):
         if self._counts(datagram):

@@ -123,10 +123,11 @@ class Diagnostics(Object):
 
     # --- What is counted
 
-    def _opened(self, core, account, now):
-        if split_uri(account.uri)[0] == "coaps":
+    def _opened(self, core, account, now, *begin):
+        # With what begins it given it is a session that goes on, without a handshake.
+        if not begin and split_uri(account.uri)[0] == "coaps":
             self.handshakes += 1
-        return self._open(core, account, now)
+        return self._open(core, account, now, *begin)
 
     def _sent(self, account, datagram):
         # A confirmable message that goes out again has the message id that it had (RFC 7252 4.2).

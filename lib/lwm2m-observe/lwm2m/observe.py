@@ -248,6 +248,8 @@ class Observe:
             self.storing.moved(account)
         if account.state == _DISCONNECTED:
             account.unheard = 0
+            if account.reset:  # of what is over now
+                account.reset = False
             for i in range(len(self.observations) - 1, -1, -1):  # which needs no memory
                 if self.observations[i].account is account:
                     self.observations.pop(i)
