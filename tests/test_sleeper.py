@@ -20,6 +20,7 @@ SECURITY = {
 }
 
 SLEEP_S = 250  # of 300 that its registration lasts: each time it wakes there is an Update, too
+NAP_S = 60  # there is a confirmable notification only
 
 # No answer within 1.4 s is none (RFC 7252 4.8).
 QUICK = [200, 100, 2]
@@ -48,8 +49,12 @@ class Sleeper(Process):
         self.wait_for("awake")
 
 
-@pytest.mark.parametrize("keys", SECURITY.values(), ids=SECURITY)
-def test_the_server_restarts(tmp_path, keys):
+@pytest.mark.parametrize(
+    "security, seconds",
+    [*((name, SLEEP_S) for name in SECURITY), ("none", NAP_S), ("psk", NAP_S)],
+)
+def test_the_server_restarts(tmp_path, security, seconds):
+    keys = SECURITY[security]
     with Servers(clients=keys and {ENDPOINT: keys}) as servers, UdpRelay(servers.port) as relay:
         uri = servers.uri.replace(str(servers.port), str(relay.port))
         with Sleeper(tmp_path, uri, keys, coap=QUICK) as sleeper:
@@ -59,7 +64,7 @@ def test_the_server_restarts(tmp_path, keys):
                 assert servers.call("observe", ENDPOINT, PATH)["code"] == "2.05"
                 sleeper.wait_for("awake")
                 # It goes on, as ever.
-                sleeper.sleep(turn + 0.5)
+                sleeper.sleep(turn + 0.5, seconds)
                 notified = servers.wait_event("NOTIFICATION", path=PATH)
                 assert float(notified["text"]) == turn + 0.5
                 if turn:
@@ -68,7 +73,7 @@ def test_the_server_restarts(tmp_path, keys):
                 # time awake.
                 servers.kill()
                 servers.restart()
-                sleeper.sleep(turn + 0.75)
+                sleeper.sleep(turn + 0.75, seconds)
             said = sleeper.text()
         assert said.count("registering") == servers.names().count("REGISTERED") == 2, said
         assert "anew" not in said and said.count("an account is given") == 1, said

@@ -36,15 +36,15 @@ class _Collector(Registrar):
 class _Case:
     """A client with a sensor, registered with as many servers as there are values of Mute Send."""
 
-    def __init__(self, *mutes, **kwargs):
-        self.world = World()
+    def __init__(self, *mutes, mode=3, **kwargs):
+        self.world = World(modes=(mode,))
         self.servers = [_Collector(self.world, 5683 + i) for i in range(len(mutes))]
         self.client = self.world.client(**kwargs)
         self.sensor = Object(3303, _SENSOR, {0: {5605: None, 5700: 21.5, 5701: "Cel"}})
         self.client.add_object(self.sensor)
         objects = self.client.core.objects
         for i in range(len(mutes)):
-            objects[0].instances[i] = account(i + 1, "coap://server:%d" % (5683 + i))
+            objects[0].instances[i] = account(i + 1, "coap%s://server:%d" % ("" if mode == 3 else "s", 5683 + i), mode)
             objects[1].instances[i] = server(i + 1)
             if mutes[i] is not None:
                 objects[1].instances[i][23] = mutes[i]
@@ -250,3 +250,18 @@ def test_idle_takes_nothing():
     case.world.run(1)
     core = case.client.core
     assert core.next_ms(case.world.now()) > 10000
+
+
+def test_a_session_that_the_server_does_not_know_any_more():
+    # Nothing tells of it, so that an Update is to find out; without DTLS there is nothing to find out.
+    for mode, confirmable, updates in ((0, True, 1), (0, False, 0), (3, True, 0)):
+        case = _Case(False, mode=mode)
+        collector = case.servers[0]
+        collector.silent = True
+        case.send("/3303/0/5700", confirmable=confirmable)
+        assert case.world.run(100, lambda: case.told)
+        assert case.told == [(1, 0xA3, "no answer")]
+        collector.silent = False
+        collector.paths()
+        case.world.run(10)
+        assert collector.paths() == ["POST /rd/1"] * updates, (mode, confirmable)

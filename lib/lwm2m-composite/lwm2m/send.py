@@ -22,6 +22,8 @@ _UPDATING = const(5)
 _READ = const(1)  # of model's operations
 _MUTE = const(23)  # a resource of /1
 
+_NO_SEC = const(3)  # a Security Mode (/0/x/2)
+
 _CHANGED = const(0x44)
 _UNAVAILABLE = const(0xA3)
 
@@ -147,7 +149,10 @@ class Sends:
                 self._sends.remove(each)
                 text = None
                 if code != _CHANGED:
-                    code, _, text = failure(code, payload)
+                    code, internal, text = failure(code, payload)
+                    if internal and not x.type and each.account.security.get(2) != _NO_SEC:
+                        # As observe does: an Update finds out whether the server knows the session.
+                        each.account.due = self.core.seconds
                 return self._tell(each, code, text)
 
     def _tell(self, each, code, text):

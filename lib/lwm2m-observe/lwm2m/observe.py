@@ -23,6 +23,8 @@ _REGISTERED = const(4)
 
 _BOOTSTRAP = const(1)  # of Core.state
 
+_NO_SEC = const(3)  # a Security Mode (/0/x/2)
+
 # Of CoAP, as ucoap has them, and what its engine says became of a notification; LwM2M 1.1 7.4.
 _GET = const(1)
 _OBSERVE = const(6)
@@ -268,6 +270,10 @@ class Observe:
         core = self.core
         due = core.after(core.spread(min(_WAIT << account.unheard, _MAX_WAIT)))
         account.unheard = min(account.unheard + 1, 10)
+        if account.security.get(2) != _NO_SEC:
+            # Nothing tells of a session that the server does not know any more: an Update that nobody
+            # answers either leads to a handshake.
+            account.due = core.seconds
         for o in self.observations:
             if o.account is account:
                 o.earliest = max(o.earliest, due)
