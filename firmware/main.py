@@ -45,9 +45,16 @@ def run(port, minute_ms=60000, started=None):
     guard = Guard(port, minute_ms)
     try:
         board = _Board(port, guard, started)
-        client = board.begin()
+        # The application is compiled from here, and the client's step called, as an RP2040 has 8 KB of C
+        # stack, and each call on the way takes 300 B of it.
+        import device.start as start
+
+        copy = start.begin(board)
+        if copy:
+            start.set_up(board, copy)
+        start = copy = forget("start")  # whose heap the loop can have
+        client = board.client
         while client:
-            # From here, as an RP2040 has 8 KB of C stack, and each call on the way takes 300 B of it.
             ms = board.ready()
             if ms is not None and client.step(ms):
                 board.failed()
@@ -87,16 +94,6 @@ class _Board:
         self._registered = {}  # short ids of servers, and s from the start to then
         self._error = None  # the last failure in words
 
-    def begin(self):
-        """The client, when all is there; None where the factory has given nothing."""
-        import device.start as start
-
-        start.begin(self)
-        forget("start")  # whose heap the loop can have
-        if self.client:
-            self._begin_network(self.values["network"])
-        return self.client
-
     def pause(self):
         """Only take commands."""
         self.guard.check()
@@ -115,7 +112,8 @@ class _Board:
             21: lambda: memory()[1] // 1024,
         }
 
-    def _begin_network(self, values):
+    def begin_network(self, values):
+        """With that setting (dict) of the factory's; the client is there."""
         network = machine = None
         if values["type"] != "none":
             import machine

@@ -30,7 +30,8 @@ _SAFE = const(6)
 
 
 def begin(board):
-    """Let a board, of module main, have its client; none where the factory has given nothing."""
+    """Find out what is to be run on a board, of module main: what the factory has given it
+    (settings.Settings); None where that is nothing."""
     port, guard, led = board.port, board.guard, board.led
     guard.led = led
     port.every(_TICK_MS, guard.tick)
@@ -67,7 +68,7 @@ def begin(board):
         print(fault)
         if reserved:
             _wait(board, -1)
-        return
+        return None
     if safe_ms:
         led.show(_SAFE)
         print("Safe mode for %d s, after failed starts." % (safe_ms // 1000))
@@ -75,7 +76,7 @@ def begin(board):
         guard.reset(_RETRY)
     guard.watch()
     guard.hold(_LOOKUP_MS)
-    _set_up(board, copy)
+    return copy
 
 
 def _held(led, button):
@@ -98,8 +99,8 @@ def _wait(board, ms):
         board.pause()
 
 
-def _set_up(board, copy):
-    # The client and the application.
+def set_up(board, copy):
+    """Let the board have the client, the application and the network."""
     guard = board.guard
     values = board.values = copy.values
     net = lwm2m.Net(guard.patient(address))
@@ -145,6 +146,7 @@ def _set_up(board, copy):
         if sleep:
             board.sleep = sleep.Sleep(given, board.port, guard, board.app, say=board.say)
             board.sleep.begin()
+    board.begin_network(values["network"])
 
 
 def _updates(values):

@@ -44,7 +44,9 @@ class _Case:
         self.client.add_object(self.sensor)
         objects = self.client.core.objects
         for i in range(len(mutes)):
-            objects[0].instances[i] = account(i + 1, "coap%s://server:%d" % ("" if mode == 3 else "s", 5683 + i), mode)
+            objects[0].instances[i] = account(
+                i + 1, "coap%s://server:%d" % ("" if mode == 3 else "s", 5683 + i), mode
+            )
             objects[1].instances[i] = server(i + 1)
             if mutes[i] is not None:
                 objects[1].instances[i][23] = mutes[i]

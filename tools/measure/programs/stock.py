@@ -63,7 +63,11 @@ device.settings.store = Store
 import main  # noqa: E402
 
 board = main._Board(device.port, main.Guard(device.port))  # run() would take the exit for a crash
-client = board.begin()
+import device.start  # noqa: E402
+
+device.start.set_up(board, device.start.begin(board))
+main.forget("start")
+client = board.client
 while True:
     if board.ready() is not None:
         client.step(1)
