@@ -239,7 +239,7 @@ def test_all_agree_on_the_area() -> None:
         assert f"_BLOCK = const({flash_map.SECTOR})" in area
         assert f"_BLOCKS = const({size // flash_map.SECTOR})" in area
     word = re.search(r'LWM2M_LOCK_WORD ("[^"]+")', header)[1]
-    assert f"_LOCK = b{word}" in area
+    assert f"_LOCK = const(b{word})" in area
     assert len(eval(word)) == 16
 
 

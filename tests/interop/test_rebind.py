@@ -16,7 +16,7 @@ from test_nat import HANDSHAKE_MS, LARGE, QUICK, RETRIES, always, behind, once
 from test_resume import hellos, nonces
 
 KEYS = psk("first-identity", b"a key of 16 byte")
-UNHEARD_MS = 1500  # for which Leshan waits for an answer that it does not take
+UNHEARD_MS = 10000  # for an answer that Leshan does not take; on a busy machine it asks late
 
 
 @pytest.fixture
@@ -61,13 +61,13 @@ def update(managed, lifetime):
 
 
 def test_between_a_request_of_the_server_and_its_answer(managed, nat):
-    for n in range(3):
+    for n in range(2):
         nat.rebind = once(to_target=False)
         with pytest.raises(LeshanError, match="no response"):
             managed("execute", "/3442/0/0", arguments=str(n), timeout_ms=UNHEARD_MS)
         managed.device.wait_event("EXECUTED", argument=str(n))
         update(managed, 400 + n)
-    assert managed.device.names().count("EXECUTED") == 3
+    assert managed.device.names().count("EXECUTED") == 2
 
 
 def test_between_a_request_of_the_client_and_its_answer(managed, nat):
