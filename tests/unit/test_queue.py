@@ -3,6 +3,7 @@
 
 import struct
 from binascii import crc32
+from lwm2m.diagnostics import Diagnostics
 from lwm2m.model import FLOAT, STR, Object, R
 from ucoap import GET, POST, PUT
 from world import Registrar, World, account, server
@@ -392,6 +393,21 @@ def test_one_that_was_on_its_way_begins_anew():
     assert case.wake(10)
     assert case.world.run(5, lambda: case.second.count == 2)
     assert case.server.count == 1
+
+
+def test_parts_are_left_as_they_were():
+    # What a part has to do when the client would have gone on is not put off where it does not.
+    case = _Case()
+    diagnostics = Diagnostics(case.world)
+    data = case.client.suspend()
+    case.settings[1] = 60
+    case.begin(1.0)
+    diagnostics.start(case.client)
+    assert not case.client.resume(data, 100000)
+    case.core.tick(case.world.now())
+    for part in case.core.parts:
+        part.poll(case.world.now())
+    assert diagnostics._due <= case.core.seconds + 60
 
 
 def test_the_net_is_left_as_it_was():

@@ -19,6 +19,8 @@ _MASK = const(0x3FFFFFFF)
 _LIFETIME_MS = const(247000)  # EXCHANGE_LIFETIME (RFC 7252 4.8.2)
 _MAX_TRANSMIT_WAIT = const(93)  # s, as core has it
 _MAX_ANSWER = const(32)  # bytes of an answer that is kept, in case that the request comes again
+# What of an observation goes on as it is.
+_KEPT = const("accept origin counter since earliest latest looked look confirmed format")
 _SLACK = const(2)  # s, that clocks of whole seconds may differ
 
 _MANAGEMENT = const(2)  # of Core.state
@@ -84,8 +86,11 @@ def resume(client, data, seconds=None):
         part = part_of(core)
         core.seconds = max(then + passed, began)
         core._begin()
-        for each in core.parts:  # one may have instances to make, of which the servers know
-            each.poll(now)
+        for each in core.parts:
+            if not each.next_ms(
+                now, -1
+            ):  # it may have instances to make, of which the servers know
+                each.poll(now)
         accounts = dict(accounts)
         for account in core.accounts:
             kept = accounts.get(_digest(core, account))
@@ -231,26 +236,15 @@ def _observation(core, o):
         # Whether there is something to tell; of several values that wait only the last one is then.
         o.changed or o.kept or under_way,
         _checksum(core, o),
-        (
-            o.accept,
-            o.origin,
-            None if under_way else o.value,
-            o.counter,
-            o.since,
-            o.earliest,
-            o.latest,
-            o.looked,
-            o.look,
-            o.confirmed,
-            o.format,
-        ),
+        None if under_way else o.value,
+        [getattr(o, name) for name in _KEPT.split()],
     )
 
 
 def _resume_observation(core, account, observe, kept):
     from .observe import Observation
 
-    token, paths, composite, own, changed, checksum, rest = kept
+    token, paths, composite, own, changed, checksum, value, rest = kept
     o = Observation(account, token)
     o.paths = paths
     if composite:
@@ -261,19 +255,10 @@ def _resume_observation(core, account, observe, kept):
         o.path = paths[0]
     if observe.attributes:
         observe.attributes.start(o, own)
-    (
-        o.accept,
-        o.origin,
-        o.value,
-        o.counter,
-        o.since,
-        o.earliest,
-        o.latest,
-        o.looked,
-        o.look,
-        o.confirmed,
-        o.format,
-    ) = rest
+    o.value = value
+    names = _KEPT.split()
+    for i in range(len(names)):
+        setattr(o, names[i], rest[i])
     o.changed = changed or checksum != _checksum(core, o)
     return o
 
