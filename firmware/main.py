@@ -63,10 +63,12 @@ def run(port, minute_ms=60000, started=None):
         guard.break_in()
         print("Stopped. A device that has a watchdog restarts in ten minutes.")
     except BaseException as e:
-        print("LwM2M: crashed")  # what begins so, the factory tool waits for (board.py)
-        for line in guard.crashed(e):
-            print(line)
-        port.reset()
+        try:
+            print("LwM2M: crashed")  # what begins so, the factory tool waits for (board.py)
+            for line in guard.crashed(e):
+                print(line)
+        finally:  # where there is no memory to tell it, either
+            port.reset()
 
 
 class _Board:
@@ -146,9 +148,8 @@ class _Board:
                 if monitor:
                     kind = self.values["network"]["type"]
                     self._connectivity = monitor.watch(client, self._connectivity, link, kind)
-                if (
-                    sleep
-                ):  # when all objects are there, or the server would have to be told of them
+                if sleep:
+                    # When all objects are there, or the server would have to be told of them.
                     sleep.up(client)
         # What the application runs on this net beside the client goes on. A network that was off while
         # the board slept was not away.

@@ -228,6 +228,21 @@ def test_deploy_shows_the_map(board) -> None:
     assert [table for table in tables if table[0] == wanted[0]] == [wanted]
 
 
+def test_modules_agree_on_the_numbers_that_they_repeat() -> None:
+    # As private constants, which take no place.
+    found = {}
+    for path in FIRMWARE.rglob("*.py"):
+        for name, value in re.findall(r"^_?([A-Z_]+) = const\((\d+)\)", path.read_text(), re.M):
+            found.setdefault(name, {})[path.stem] = int(value)
+    for name in ("ASKED", "CRASH", "LOOKUP_MS", "RETRY", "SLEPT", "TICK_MS", "WATCHDOG"):
+        assert len(set(found[name].values())) == 1, (name, found[name])
+    shown = re.findall(r"# (\d), (?:an )?(\w+)", (FIRMWARE / "device/led.py").read_text())
+    shown = {word.upper(): int(number) for number, word in shown}
+    for name in ("OFF", "UNPROVISIONED", "CONNECTING", "REGISTERED", "ERROR", "SAFE"):
+        for module in {"main", "start"} & found[name].keys():
+            assert found[name][module] == shown[name], (name, module)
+
+
 def test_all_agree_on_the_area() -> None:
     header = (FIRMWARE / "lock.h").read_text()
     area = (FIRMWARE / "device/area.py").read_text()

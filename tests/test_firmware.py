@@ -187,7 +187,7 @@ def test_is_bootstrapped_and_managed(board, servers):
     assert (board.folder / "fed").exists()
     # A server reboots it: no failure, and its accounts are still there.
     assert servers.tell("execute", "/3/0/4").startswith("2.04")
-    assert board.ended() == -signal.SIGKILL
+    assert board.ended() == -signal.SIGKILL, board.said.text()
     assert board.said.lines[-1] == "RESET"
     seen = len(servers.said.lines)
     board.start()
@@ -241,7 +241,7 @@ def test_what_a_server_learns_of_a_crash(board, servers):
     board.start(60000)
     servers.said.wait_for("registered " + ENDPOINT)
     board.said.wait_for("ValueError")
-    assert board.ended() == -signal.SIGKILL
+    assert board.ended() == -signal.SIGKILL, board.said.text()
     (board.folder / "app.py").unlink()
     board.start(60000)
     servers.said.wait_for("registered " + ENDPOINT)
@@ -251,6 +251,25 @@ def test_what_a_server_learns_of_a_crash(board, servers):
     assert servers.tell("read", "/26300/0/1") == "2.05 b'crash'"
     assert servers.tell("read", "/26300/0/9") == "2.05 b'1'"
     assert servers.tell("read", "/26300/0/10") == "2.05 b''"  # no failure yet
+
+
+GREEDY = """\
+kept = []
+def setup(client, settings):
+    pass
+def turn(client):
+    while True:
+        kept.append(bytes(64))
+"""
+
+
+def test_crash_without_memory(board, servers):
+    # The application still has all of it: what it raised can hardly be told, but the board starts again.
+    board.provision(servers.uri)
+    board.app(GREEDY)
+    board.start(60000)
+    board.said.wait_for("LwM2M: crashed")
+    assert board.ended() == -signal.SIGKILL, board.said.text()
 
 
 NETWORK = """\

@@ -220,10 +220,12 @@ def _record():
 
 
 def optional(module):
-    """Module device.<module>, or None where this image lacks it, or what it needs."""
+    """Module device.<module>, or None where this image lacks it, or what it needs. One that is broken raises."""
     try:
         return __import__("device." + module, None, None, ("",))
-    except ImportError:
+    except ImportError as e:
+        if "no module" not in str(e):
+            raise
         return None
 
 

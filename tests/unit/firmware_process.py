@@ -60,9 +60,11 @@ def die():
 
 
 def reset():
-    print("RESET")
-    remove("cause")
-    die()
+    try:
+        print("RESET")
+        remove("cause")
+    finally:  # a chip wants no memory for it
+        die()
 
 
 steps = 0

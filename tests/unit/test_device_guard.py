@@ -435,3 +435,29 @@ def test_watchdog_and_power():
         g, _ = start(port)
         assert g.error_code() == code and record.report(port)["reset"] == word
         g.break_in()
+
+
+def test_module_that_is_not_there_and_one_that_is_broken():
+    import device
+
+    where = device.__path__
+    with mounted(LFS2, LFS2.format()):
+        for name, text in (
+            ("broken", "from sys import nothing_of_that_name"),
+            ("poor", "import lwm2m.nothing_of_that_name"),
+        ):
+            with open("/flash/%s.py" % name, "w") as f:
+                f.write(text)
+        device.__path__ = "/flash"
+        try:
+            assert guard.optional("absent") is None
+            assert guard.optional("poor") is None  # what it needs is not there
+            try:
+                guard.optional("broken")
+                assert False
+            except ImportError:
+                pass
+        finally:
+            device.__path__ = where
+            os.remove("/flash/broken.py")
+            os.remove("/flash/poor.py")
