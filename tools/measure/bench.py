@@ -423,6 +423,8 @@ def stock() -> Iterator[Row]:
             found = json.loads(done.stdout.splitlines()[-1])  # behind what the console says
             of = f"the bundle of role {role}, 32 bit"
             yield Row(f"heap held when registered, {of}", found["plain"], "B")
+            names = re.search(r"n_total_bytes=(\d+)", done.stdout)
+            yield Row(f"of it the names of its modules, {of}", int(names[1]), "B")
             yield Row(f"the same with what certificates load, {of}", found["certificates"], "B")
 
 

@@ -1,10 +1,11 @@
 # What make bench runs as a board with stock MicroPython: stock.py FOLDER ENDPOINT URI-of-the-server
 #
 # FOLDER/main.py runs as it does there, over modules that are .mpy files, until it is registered without
-# security. Prints as JSON what heap it has then, above the prompt's, and what it is with the modules that
-# certificates want.
+# security. Prints MicroPython's count of names then, and as JSON what heap it has, above the prompt's, and what
+# it is with the modules that certificates want.
 
 import gc
+import micropython
 import sys
 
 gc.collect()
@@ -30,6 +31,7 @@ def setup(client, values):
 def on_event(event):
     if event.type == 3:  # lwm2m.EVENT_REG_REGISTERED
         plain = held()
+        micropython.qstr_info()
         for name in ("lwm2m.dtls", "lwm2m.x509", "device.clock"):
             __import__(name)
 
